@@ -1,0 +1,36 @@
+# Everything a person or CI runs. Each target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test check bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+# Simulate 5 x 60 frames, sweep 60 pipelines with BOHB, show the leaderboard.
+demo: setup
+	$(BIN)/sweeper simulate diffraction demo/frames --per-class 60 --size 256 --seed 1
+	$(BIN)/sweeper run demo/frames --space quick --search bohb --trials 60 --seed 1 --out demo/run
+
+# All that CI runs: formatting, lint, types, tests.
+test: check
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/sweep.py --quick
+
+clean:
+	rm -rf demo $(VENV)

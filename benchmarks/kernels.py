@@ -1,0 +1,165 @@
+"""Compiled texture kernels against scikit-image, on one core.
+
+All 20 GLCM blocks (distances 1, 2, 4, 5, 8; angles 0, 45, 90, 135; seven properties) and all 12 LBP
+settings (4, 8, 16, 24 points; radius 1, 2, 3) of a 512 × 512 frame at 256 grey levels. Two frames: a
+scattering pattern with Bragg spots and Poisson noise, log-scaled as sweeps do it, and uniform noise over
+the full range, the kernels' worst case. Each time is the best of several runs; the figures are the less
+favourable frame's ratio.
+
+    python benchmarks/kernels.py [--quick] [--json FILE]
+"""
+
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_variable] = "1"  # before numpy is imported
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
+
+from featurizers import glcm, lbp
+from sweeper.api import Params, PreparedFrame
+
+SIZE, LEVELS = 512, 256
+DISTANCES, ANGLES_DEG = (1, 2, 4, 5, 8), (0, 45, 90, 135)
+GLCM_BLOCKS = [{"distance": d, "angle_deg": a} for d in DISTANCES for a in ANGLES_DEG]
+LBP_BLOCKS = [{"points": p, "radius": r} for p in (4, 8, 16, 24) for r in (1, 2, 3)]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One kernel on one frame: best times in seconds, largest difference of any feature."""
+
+    kernel: str
+    frame: str
+    ours_s: float
+    reference_s: float
+    difference: float
+
+    @property
+    def ratio(self) -> float:
+        return self.reference_s / self.ours_s
+
+
+def scattering_frame(seed: int) -> PreparedFrame:
+    """Sixteen-bit counts of a water ring with Bragg spots: log1p, clipped to 0.1 and 99.9 percent."""
+    rng = np.random.default_rng(seed)
+    row, column = np.indices((SIZE, SIZE), dtype=np.float64)
+    radius = np.hypot(row - SIZE / 2, column - SIZE / 2)
+    expected = 4 + 2000 * np.exp(-radius / 25) + 120 * np.exp(-(((radius - 150) / 40) ** 2))
+    for y, x, strength in zip(*rng.uniform(0, SIZE, (2, 150)), rng.lognormal(6, 1.2, 150), strict=True):
+        r, c = int(y), int(x)
+        near = np.s_[max(r - 6, 0) : r + 7, max(c - 6, 0) : c + 7]
+        expected[near] += strength * np.exp(-((row[near] - y) ** 2 + (column[near] - x) ** 2) / 3)
+    counts = np.minimum(rng.poisson(expected), 65_535).astype(np.float32)
+    scaled = np.log1p(counts)
+    low, high = np.percentile(scaled, (0.1, 99.9))
+    image = np.clip((scaled - low) / (high - low), 0, 1).astype(np.float32)
+    return PreparedFrame(counts, image, np.ones(counts.shape, bool), LEVELS)
+
+
+def noise_frame(seed: int) -> PreparedFrame:
+    """Every grey level equally often, no two neighbours related."""
+    level = np.random.default_rng(seed).integers(0, LEVELS, (SIZE, SIZE)).astype(np.float32)
+    image = ((level + 0.5) / LEVELS).astype(np.float32)
+    return PreparedFrame(level, image, np.ones(level.shape, bool), LEVELS)
+
+
+def reference_glcm(image: NDArray[np.uint8]) -> None:
+    """All blocks at once: the fastest way through scikit-image."""
+    matrix = graycomatrix(image, DISTANCES, np.deg2rad(ANGLES_DEG), LEVELS, symmetric=True, normed=True)
+    for name in glcm.COLUMNS:
+        graycoprops(matrix, name)
+
+
+def reference_lbp(image: NDArray[np.uint8]) -> None:
+    for block in LBP_BLOCKS:
+        lbp_row(image, block)
+
+
+def glcm_row(image: NDArray[np.uint8], block: Params) -> NDArray[np.float64]:
+    """One block alone, for the difference: the sums over many blocks at once lose some four digits."""
+    angle = np.deg2rad(block["angle_deg"])
+    matrix = graycomatrix(image, [block["distance"]], [angle], LEVELS, symmetric=True, normed=True)
+    return np.array([graycoprops(matrix, name)[0, 0] for name in glcm.COLUMNS])
+
+
+def lbp_row(image: NDArray[np.uint8], block: Params) -> NDArray[np.float64]:
+    codes = local_binary_pattern(image, block["points"], block["radius"], method="uniform")
+    return np.asarray(np.bincount(codes.astype(int).ravel(), minlength=block["points"] + 2) / image.size)
+
+
+def best_s(call: Callable[[], object], repeats: int) -> float:
+    """Shortest wall time of `repeats` calls, in seconds."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def measure(name: str, frame: PreparedFrame, repeats: int) -> list[Timing]:
+    """Both kernels on one frame."""
+    image = frame.quantised
+    cases: list[tuple[Any, Sequence[Params], Any, Any]] = [
+        (glcm.FEATURIZER, GLCM_BLOCKS, reference_glcm, glcm_row),
+        (lbp.FEATURIZER, LBP_BLOCKS, reference_lbp, lbp_row),
+    ]
+    timings = []
+    for featurizer, blocks, reference, reference_row in cases:
+        rows = featurizer.compute(frame, blocks)  # compiles
+        worst = max(
+            float(np.abs(row - reference_row(image, block)).max())
+            for block, row in zip(blocks, rows, strict=True)
+        )
+        ours = best_s(partial(featurizer.compute, frame, blocks), 5 * repeats)
+        theirs = best_s(partial(reference, image), repeats)
+        timings.append(Timing(featurizer.name, name, ours, theirs, worst))
+    return timings
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table, write the figures."""
+    parser = argparse.ArgumentParser(description="Texture kernels against scikit-image, on one core.")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    options = parser.parse_args(arguments)
+    repeats = 2 if options.quick else 10
+    timings = measure("scattering", scattering_frame(1), repeats) + measure("noise", noise_frame(1), repeats)
+
+    print(f"{SIZE} × {SIZE}, {LEVELS} levels, one thread, best of {5 * repeats} and {repeats} runs")
+    print(f"{'kernel':8}{'frame':12}{'ours, ms':>10}{'scikit-image, ms':>18}{'ratio':>8}{'difference':>14}")
+    for t in timings:
+        print(
+            f"{t.kernel:8}{t.frame:12}{t.ours_s * 1e3:10.2f}{t.reference_s * 1e3:18.1f}"
+            f"{t.ratio:8.1f}{t.difference:14.1e}"
+        )
+    figures = {
+        "glcm_speedup": min(t.ratio for t in timings if t.kernel == "glcm"),
+        "lbp_speedup": min(t.ratio for t in timings if t.kernel == "lbp"),
+        "max_abs_difference": max(t.difference for t in timings),
+    }
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Compiled loops of the ``glcm`` featurizer.
+
+A pair of grey levels (a, b) and its mirror (b, a) share one cell of a packed lower triangle, at
+``hi (hi + 1) / 2 + lo``. With the triangle offset of every pixel tabulated beforehand the cell is
+``max(offset_a, offset_b) + min(level_a, level_b)``: sixteen-bit operations that vectorise. A pixel that
+is invalid or outside the frame has level 0 and the offset of one cell more, behind the triangle, and so
+has every pair that touches it: masks and borders cost nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurizers._compile import compiled
+
+STREAMS = 4
+"""Blocks counted side by side: neighbouring increments then hit different memory, also on flat frames."""
+
+U16 = NDArray[np.uint16]
+U32 = NDArray[np.uint32]
+
+X_LOG_X: NDArray[np.float64] = np.arange(1024, dtype=np.float64)
+"""x ln x for the counts that are common; larger ones are computed."""
+X_LOG_X[1:] *= np.log(X_LOG_X[1:])
+
+
+@compiled
+def _pair_cells(cells: U16, offset_a: U16, offset_b: U16, level_a: U16, level_b: U16) -> None:
+    """Cell of each pair along one row, (width,)."""
+    for c in range(cells.size):
+        cells[c] = max(offset_a[c], offset_b[c]) + min(level_a[c], level_b[c])
+
+
+@compiled
+def count_pairs(
+    offset: U16, level: U16, pad: int, row_step: NDArray[np.int64], col_step: NDArray[np.int64], counts: U32
+) -> None:
+    """Count the pixel pairs of four displacements.
+
+    Parameters
+    ----------
+    offset, level : uint16, (height + pad, width + 2 pad)
+        Triangle offset and grey level of each pixel, padded below, left and right.
+    pad : int
+        At least the largest step.
+    row_step, col_step : int64, (4,)
+        Displacements; rows not negative.
+    counts : uint32, (4, cells + 1)
+        Added to in place; the last cell collects the pairs that do not count.
+    """
+    height = offset.shape[0] - pad
+    width = offset.shape[1] - 2 * pad
+    cells = np.empty((STREAMS, width), np.uint16)
+    cells_0, cells_1, cells_2, cells_3 = cells[0], cells[1], cells[2], cells[3]
+    counts_0, counts_1, counts_2, counts_3 = counts[0], counts[1], counts[2], counts[3]
+    one = np.uint32(1)
+    for r in range(height):
+        for k in range(STREAMS):
+            q = r + row_step[k]
+            left = pad + col_step[k]
+            _pair_cells(
+                cells[k],
+                offset[r, pad : pad + width],
+                offset[q, left : left + width],
+                level[r, pad : pad + width],
+                level[q, left : left + width],
+            )
+        for c in range(width):
+            counts_0[cells_0[c]] += one
+            counts_1[cells_1[c]] += one
+            counts_2[cells_2[c]] += one
+            counts_3[cells_3[c]] += one
+
+
+@compiled
+def _add_row(row: U32, by_level: U32) -> int:
+    """Add a row of the triangle to the levels of its columns; return its sum."""
+    total = 0
+    for lo in range(row.size):
+        by_level[lo] += row[lo]
+        total += row[lo]
+    return total
+
+
+@compiled
+def _add_row_by_difference(row: U32, by_difference: U32) -> None:
+    """Add a row of the triangle to the differences hi − lo."""
+    hi = row.size - 1
+    for k in range(row.size):
+        by_difference[k] += row[hi - k]
+
+
+@compiled
+def _sum_squares(cells: U32) -> np.int64:
+    total = np.int64(0)
+    for i in range(cells.size):
+        count = np.int64(cells[i])
+        total += count * count
+    return total
+
+
+@compiled
+def _sum_x_log_x(cells: U32, x_log_x: NDArray[np.float64]) -> float:
+    """Σ s ln s over counts s; four sums at a time, as additions of one sum wait for each other."""
+    a = b = c = d = rest = 0.0
+    tail = cells.size - cells.size % 4
+    for i in range(0, tail, 4):
+        w, x, y, z = cells[i], cells[i + 1], cells[i + 2], cells[i + 3]
+        if max(max(w, x), max(y, z)) < x_log_x.size:
+            a += x_log_x[w]
+            b += x_log_x[x]
+            c += x_log_x[y]
+            d += x_log_x[z]
+        else:
+            for j in range(i, i + 4):
+                if cells[j] > 0:
+                    rest += cells[j] * math.log(cells[j])
+    for j in range(tail, cells.size):
+        if cells[j] > 0:
+            rest += cells[j] * math.log(cells[j])
+    return a + b + c + d + rest
+
+
+@compiled
+def summarise(
+    cells: U32, x_log_x: NDArray[np.float64], by_level: U32, by_difference: U32
+) -> tuple[np.int64, np.int64, float]:
+    """What the seven properties are made of, from one packed triangle.
+
+    Parameters
+    ----------
+    cells : uint32, (levels (levels + 1) / 2,)
+        Unordered pairs of each kind.
+    x_log_x : float64
+        :data:`X_LOG_X`.
+    by_level : uint32, (levels,)
+        Zeros on entry; then pixels of each level among both members of all pairs.
+    by_difference : uint32, (levels,)
+        Zeros on entry; then pairs of each difference hi − lo.
+
+    Returns
+    -------
+    squares, diagonal_squares : int64
+        Σ s² over all cells, and over those with hi = lo.
+    x_log_x_sum : float
+        Σ s ln s over all cells.
+    """
+    start = 0
+    diagonal_squares = np.int64(0)
+    for hi in range(by_level.size):
+        row = cells[start : start + hi + 1]
+        total = _add_row(row, by_level)
+        by_level[hi] += total
+        _add_row_by_difference(row, by_difference)
+        diagonal_squares += np.int64(row[hi]) * np.int64(row[hi])
+        start += hi + 1
+    return _sum_squares(cells), diagonal_squares, _sum_x_log_x(cells, x_log_x)

@@ -1,0 +1,42 @@
+"""Sweeper: finds the best way to classify X-ray detector frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["run"]
+
+
+def run(data: str | Path, *, space: str | dict[str, Any], out: str | Path, **settings: Any) -> pd.DataFrame:
+    """Search a space of pipelines on labelled frames; what `sweeper run` does.
+
+    Parameters
+    ----------
+    data : str or Path
+        Folder of classes, or CSV or Parquet manifest.
+    space : str or dict
+        Name or path of a search space, or the space as its YAML holds it.
+    out : str or Path
+        Run folder; the same call again goes on where it stopped.
+    **settings
+        Fields of :class:`sweeper.spec.SweepSpec`: ``search``, ``trials``, ``folds``, ``seed``, ...
+
+    Returns
+    -------
+    pandas.DataFrame
+        The leaderboard, best first.
+    """
+    from sweeper.engine.progress import Progress
+    from sweeper.engine.sweep import run_sweep
+    from sweeper.spec import SweepSpec
+
+    spec = SweepSpec(data=str(data), space=space, **settings)
+    progress = Progress()
+    try:
+        return run_sweep(spec, Path(out), progress)
+    finally:
+        progress.close()

@@ -1,0 +1,221 @@
+"""Blocks as Parquet: which blocks a representation needs, how they are written, how they are read.
+
+A file holds one shard of frames (consecutive rows of the data set) and any number of blocks of one
+featurizer at one setting of intensities. Reading takes the columns that a representation asks for and
+leaves the rest alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.api import Featurizer, Params
+from sweeper.names import block_name, column_name
+
+_METADATA = b"sweeper"
+
+
+def block_grid(axes_values: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
+    """Parameters of every block in a grid: each combination of single values."""
+    return [
+        dict(zip(axes_values, values, strict=True)) for values in itertools.product(*axes_values.values())
+    ]
+
+
+def representation_blocks(featurizer: Featurizer, params: Params) -> list[dict[str, Any]]:
+    """Blocks that a representation is made of, in the order of its axes."""
+    return block_grid({a.name: params[a.name] if a.many else (params[a.name],) for a in featurizer.axes})
+
+
+def representation_columns(featurizer: Featurizer, params: Params) -> list[str]:
+    """Names of the columns of a representation, in order."""
+    if featurizer.codebook is not None:
+        return codebook_columns(featurizer, params)
+    return [
+        column_name(featurizer.name, column, block)
+        for block in representation_blocks(featurizer, params)
+        for column in featurizer.columns(block)
+    ]
+
+
+def codebook_columns(featurizer: Featurizer, params: Params) -> list[str]:
+    """Names of the columns that a codebook gives: one a visual word."""
+    axis = featurizer.codebook
+    assert axis is not None
+    return [
+        column_name(featurizer.name, f"word{i}", {axis.name: params[axis.name]})
+        for i in range(params[axis.name])
+    ]
+
+
+def shard_size(n_frames: int) -> int:
+    """Frames in a shard: a power of two, 16 to 4096, near a 64th of the data set."""
+    return min(4096, max(16, 1 << max(0, (n_frames // 64 - 1).bit_length())))
+
+
+# --------------------------------------------------------------------------- writing
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """What a file says about itself.
+
+    Attributes
+    ----------
+    blocks : tuple of str
+        Names of the blocks in it.
+    rows : int
+    prepare_ms, compute_ms : float
+        Time a frame took: reading and intensities; all blocks of the file.
+    """
+
+    blocks: tuple[str, ...]
+    rows: int
+    prepare_ms: float
+    compute_ms: float
+
+
+def dense_table(featurizer: Featurizer, blocks: Sequence[Params], rows: Sequence[Sequence[NDArray[Any]]]) -> Any:
+    """Arrow table from what ``compute`` gave: ``rows[frame][block]`` is one row of that block."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {}
+    for position, block in enumerate(blocks):
+        if featurizer.codebook is not None:
+            columns[block_name(featurizer.name, block)] = _ragged([frame[position] for frame in rows])
+            continue
+        values = np.array([frame[position] for frame in rows], dtype=np.float64)  # (frames, columns)
+        names = featurizer.columns(block)
+        if values.shape != (len(rows), len(names)):
+            raise ValueError(
+                f"{block_name(featurizer.name, block)}: a row must have {len(names)} values, "
+                f"got shape {values.shape}"
+            )
+        for j, name in enumerate(names):
+            columns[column_name(featurizer.name, name, block)] = pa.array(values[:, j])
+    return pa.table(columns)
+
+
+def _ragged(descriptors: Sequence[NDArray[np.uint8]]) -> Any:
+    """Descriptors of each frame as one list column of bytes."""
+    import pyarrow as pa
+
+    lengths = [d.size for d in descriptors]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), type=pa.int64())
+    flat = np.concatenate([np.asarray(d, dtype=np.uint8).ravel() for d in descriptors])
+    return pa.LargeListArray.from_arrays(offsets, pa.array(flat, type=pa.uint8()))
+
+
+def to_parquet(table: Any, info: BlockInfo) -> NDArray[np.uint8]:
+    """The table as the bytes of a Parquet file with checksums, uint8."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    metadata = {_METADATA: json.dumps(info.__dict__).encode()}
+    sink = pa.BufferOutputStream()
+    # Descriptors shrink by a quarter; columns of doubles do not, and are read far more often.
+    ragged = any(pa.types.is_large_list(field.type) for field in table.schema)
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        sink,
+        compression="zstd" if ragged else "none",
+        use_dictionary=False,
+        write_statistics=False,
+        write_page_checksum=True,
+    )
+    return np.frombuffer(sink.getvalue(), dtype=np.uint8)
+
+
+def write_atomically(path: Path, data: NDArray[np.uint8]) -> None:
+    """Write bytes so that `path` is whole or absent, whatever happens in between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data.data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, f"{path}: {error.strerror}") from error
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def _open(data: NDArray[np.uint8], *, verify: bool = False) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(pa.BufferReader(pa.py_buffer(data)), page_checksum_verification=verify)
+
+
+def block_info(data: NDArray[np.uint8]) -> BlockInfo:
+    """What the file in these bytes says about itself."""
+    info = json.loads(_open(data).schema_arrow.metadata[_METADATA])
+    return BlockInfo(tuple(info["blocks"]), info["rows"], info["prepare_ms"], info["compute_ms"])
+
+
+def read_info(path: Path) -> BlockInfo | None:
+    """The same from a file's footer; None when the file is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata
+        info = json.loads(metadata[_METADATA])
+        return BlockInfo(tuple(info["blocks"]), info["rows"], info["prepare_ms"], info["compute_ms"])
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        return None
+
+
+def load_verified(path: Path) -> NDArray[np.uint8] | None:
+    """Bytes of a block file whose checksums are right; None when it is missing or damaged."""
+    import pyarrow as pa
+
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+        _open(data, verify=True).read()
+        block_info(data)
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        return None
+    return data
+
+
+def read_matrix(shards: Sequence[Sequence[NDArray[np.uint8]]], columns: Sequence[str]) -> NDArray[np.float64]:
+    """Columns of all frames, float64, (frames, columns): each shard is one or more files."""
+    return np.concatenate([_read_shard(files, columns) for files in shards])
+
+
+def _read_shard(files: Sequence[NDArray[np.uint8]], columns: Sequence[str]) -> NDArray[np.float64]:
+    found: dict[str, Any] = {}
+    for data in files:
+        file = _open(data)
+        here = [c for c in columns if c not in found and c in set(file.schema_arrow.names)]
+        if here:
+            table = file.read(columns=here, use_threads=False)
+            found.update({name: table.column(name).to_numpy() for name in here})
+    return np.column_stack([found[c] for c in columns])
+
+
+def read_descriptors(
+    shards: Sequence[Sequence[NDArray[np.uint8]]], column: str, width: int
+) -> list[NDArray[np.uint8]]:
+    """Descriptors of all frames: one uint8 array (keypoints, width) a frame."""
+    frames: list[NDArray[np.uint8]] = []
+    for files in shards:
+        file = next(f for f in map(_open, files) if column in f.schema_arrow.names)
+        for chunk in file.read(columns=[column], use_threads=False).column(column).chunks:
+            values, offsets = chunk.values.to_numpy(), chunk.offsets.to_numpy()
+            frames += [values[a:b].reshape(-1, width) for a, b in itertools.pairwise(offsets)]
+    return frames

@@ -1,0 +1,308 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+EXIT_DONE, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, like every other error of the input."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        args = build_parser().parse_args(argv)
+        status: int = args.run(args)
+        return status
+    except KeyboardInterrupt:
+        print("sweeper: interrupted; the same command goes on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return EXIT_DONE
+    except ValueError as error:
+        if _from_ray(error):
+            return _fault(error)
+        print(f"sweeper: {' '.join(str(error).split())}", file=sys.stderr)
+        return EXIT_INPUT
+    except Exception as error:
+        return _fault(error)
+
+
+def _from_ray(error: Exception) -> bool:
+    """Whether an error came out of a task: Ray makes it look like the class it wraps."""
+    return type(error).__module__.startswith("ray.")
+
+
+def _fault(error: Exception) -> int:
+    from sweeper.journal import JournalError
+
+    if isinstance(error, JournalError | OSError) or type(error).__name__ == "SweepStopped":
+        print(f"sweeper: {error}; mend that and run the same command again", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+        print("sweeper: this is a fault in Sweeper; the same command goes on", file=sys.stderr)
+    return EXIT_FAULT
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = _Parser(
+        prog="sweeper",
+        description="Finds the best way to classify X-ray detector frames.",
+        epilog="Start with: sweeper simulate diffraction frames --per-class 40 && "
+        "sweeper run frames --space quick --out first-run",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_simulate(commands)
+    _add_plan(commands)
+    _add_run(commands)
+    _add_status(commands)
+    _add_leaderboard(commands)
+    _add_list(commands)
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help_: str, example: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help_, description=help_[0].upper() + help_[1:] + ".", epilog=f"Example: {example}"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+# --------------------------------------------------------------------------- simulate
+
+
+def _add_simulate(commands: Any) -> None:
+    simulate = commands.add_parser("simulate", help="make labelled frames from physics")
+    kinds = simulate.add_subparsers(metavar="KIND", required=True)
+    parser = _command(
+        kinds,
+        "diffraction",
+        _simulate_diffraction,
+        "serial-crystallography stills in five classes, as 16-bit TIFF",
+        "sweeper simulate diffraction frames --per-class 60 --size 256 --seed 1",
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder to make")
+    parser.add_argument("--per-class", type=int, default=60, metavar="N", help="frames a class (60)")
+    parser.add_argument("--size", type=int, default=256, metavar="PX", help="width and height in pixels (256)")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same frames (0)")
+
+
+def _simulate_diffraction(args: argparse.Namespace) -> int:
+    from sweeper.simulate.diffraction import write_diffraction
+
+    manifest = write_diffraction(args.directory, args.per_class, args.size, args.seed, on_frame=_counter())
+    print(f"{5 * args.per_class} frames of {args.size} x {args.size} in {args.directory}; drawn parameters in {manifest}")
+    return EXIT_DONE
+
+
+def _counter() -> Callable[[int, int], None] | None:
+    """Shows how many frames are done, in a terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done} of {total} frames", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return show
+
+
+# --------------------------------------------------------------------------- plan and run
+
+
+def _add_plan(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "plan",
+        _plan,
+        "size of the grid, blocks and estimated cost of a sweep, without running it",
+        "sweeper plan frames --space diffranet",
+    )
+    _add_sweep_options(parser)
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from sweeper.plan import plan
+
+    print(plan(_spec(args)))
+    return EXIT_DONE
+
+
+def _add_run(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "run",
+        _run,
+        "search for the best pipeline; run the same command again to go on",
+        "sweeper run frames --space quick --trials 60 --out first-run",
+    )
+    _add_sweep_options(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
+    parser.add_argument("--top", type=int, default=10, help="rows of the leaderboard to show (10)")
+    parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard and print its address")
+
+
+def _run(args: argparse.Namespace) -> int:
+    from sweeper.engine.progress import Progress
+    from sweeper.engine.sweep import run_sweep
+    from sweeper.tables import leaderboard_table
+
+    spec = _spec(args)
+    progress = Progress()
+    try:
+        board = run_sweep(spec, args.out, progress, dashboard=args.dashboard)
+    finally:
+        progress.close()
+    print(leaderboard_table(board.head(args.top)))
+    print(f"\n{progress.summary()}")
+    print(f"leaderboard: {args.out / 'leaderboard.csv'}")
+    print(f"next: sweeper leaderboard {args.out} --best-per featurizer")
+    return EXIT_DONE
+
+
+_SPEC_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("--search", {"metavar": "SEARCH", "help": "bohb (default), hyperband, asha, random or grid"}),
+    ("--trials", {"type": int, "metavar": "N", "help": "most trials (60; with --time-budget: no limit)"}),
+    ("--metric", {"metavar": "M", "help": "what ranks: accuracy (default), kappa, f1_macro, ..."}),
+    ("--folds", {"type": int, "metavar": "K", "help": "folds of cross-validation (5)"}),
+    ("--repeats", {"type": int, "metavar": "R", "help": "repeats of cross-validation, 1 to 10 (1)"}),
+    ("--seed", {"type": int, "help": "same seed, same leaderboard (0)"}),
+    ("--cpus", {"type": int, "metavar": "N", "help": "cores to use (all)"}),
+    ("--address", {"metavar": "ADDR", "help": "Ray cluster to join; default: start Ray here"}),
+    ("--mask", {"metavar": "FILE", "help": "mask file: nonzero pixels are invalid"}),
+    ("--features", {"metavar": "DIR", "help": "folder of blocks to share between sweeps (RUN/features)"}),
+    ("--reduction-factor", {"type": int, "metavar": "ETA", "help": "HyperBand's eta (3)"}),
+    ("--rungs", {"type": int, "metavar": "N", "help": "budgets from 1/eta^(N-1) to 1 (3)"}),
+    ("--trial-memory-limit-gb", {"type": float, "metavar": "GB", "help": "most memory of one fit"}),
+    ("--test-top", {"type": int, "metavar": "N", "help": "best pipelines scored on the test split (10)"}),
+)
+
+
+def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="folder of classes, CSV or Parquet manifest, or SPEC.yaml")
+    parser.add_argument("--space", metavar="SPACE", help="search space: a name (sweeper list spaces) or a path")
+    for flag, options in _SPEC_OPTIONS:
+        parser.add_argument(flag, default=None, **options)
+    parser.add_argument("--time-budget", default=None, metavar="T", help="end after this long: 90s, 10m, 1.5h")
+    parser.add_argument(
+        "--trial-time-limit", default=None, metavar="T", help="most time of one fit (10m); it fails after that"
+    )
+    for flag, text in (
+        ("--skip-bad", "leave unreadable frames out instead of refusing to start"),
+        ("--allow-outside", "let a manifest point outside its own folder"),
+    ):
+        parser.add_argument(flag, action="store_true", default=None, help=text)
+
+
+def _spec(args: argparse.Namespace) -> Any:
+    """The spec that the arguments ask for: from a YAML file, or from DATA and --space."""
+    from sweeper.spec import SweepSpec, load_spec, parse_duration
+
+    names = {f.name for f in dataclasses.fields(SweepSpec)} - {"data", "space"}
+    given = {name: value for name, value in vars(args).items() if name in names and value is not None}
+    if args.time_budget is not None:
+        given["time_budget_s"] = parse_duration(args.time_budget)
+    if args.trial_time_limit is not None:
+        given["trial_time_limit_s"] = parse_duration(args.trial_time_limit, "--trial-time-limit")
+    if args.data.endswith((".yaml", ".yml")):
+        spec = load_spec(Path(args.data))
+        return dataclasses.replace(spec, **({"space": args.space} if args.space else {}), **given)
+    if args.space is None:
+        raise ValueError("--space is required (sweeper list spaces shows what there is)")
+    return SweepSpec(data=args.data, space=args.space, **given)
+
+
+# --------------------------------------------------------------------------- reading a run folder
+
+
+def _add_status(commands: Any) -> None:
+    parser = _command(
+        commands, "status", _status, "how far a sweep is, and whether it runs", "sweeper status first-run"
+    )
+    parser.add_argument("run_folder", type=Path, metavar="RUN")
+
+
+def _status(args: argparse.Namespace) -> int:
+    from sweeper.status import status
+
+    print(status(args.run_folder))
+    return EXIT_DONE
+
+
+def _add_leaderboard(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "leaderboard",
+        _leaderboard,
+        "the pipelines of a sweep, best first",
+        "sweeper leaderboard first-run --best-per featurizer --csv best.csv",
+    )
+    parser.add_argument("run_folder", type=Path, metavar="RUN")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows, all columns, to a CSV file")
+    parser.add_argument("--top", type=int, metavar="N", help="only the N best")
+    parser.add_argument(
+        "--best-per", metavar="WHAT", help="only the best of each featurizer, classifier or representation"
+    )
+    parser.add_argument(
+        "--pareto", action="store_true", help="only pipelines that none beats in both score and latency"
+    )
+
+
+def _leaderboard(args: argparse.Namespace) -> int:
+    from sweeper.journal import read_journal
+    from sweeper.leaderboard import build_leaderboard, select, write_csv
+    from sweeper.runfolder import RunFolder
+    from sweeper.tables import leaderboard_table
+
+    folder = RunFolder(args.run_folder)
+    spec = folder.load_spec()
+    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric)
+    board = select(board, top=args.top, best_per=args.best_per, pareto=args.pareto, metric=spec.metric)
+    print(leaderboard_table(board))
+    if args.csv:
+        try:
+            write_csv(board, args.csv)
+        except OSError as error:
+            raise ValueError(f"--csv {args.csv}: {error.strerror}") from None
+        print(f"\n{len(board)} rows in {args.csv}")
+    return EXIT_DONE
+
+
+# --------------------------------------------------------------------------- list
+
+
+def _add_list(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "list",
+        _list,
+        "featurizers, classifiers or search spaces, with their parameters",
+        "sweeper list featurizers",
+    )
+    parser.add_argument("what", choices=("featurizers", "classifiers", "spaces"))
+
+
+def _list(args: argparse.Namespace) -> int:
+    from sweeper.tables import listing
+
+    print(listing(args.what))
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Starting Ray here, or joining a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+TRIAL_SLOT = "trial_slot"
+"""Custom resource that a trial holds: it waits for tasks, and takes no core itself."""
+
+_ENVIRONMENT = {
+    # Threads equal Ray CPUs: tasks take one core each.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_THRESHOLD_S": "30",
+    # Nothing is restored from Tune's own snapshots.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+}
+
+
+def local_cpus(cpus: int | None) -> int:
+    """Cores to use here: what was asked for, or those this process may run on."""
+    return cpus if cpus is not None else len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def connected(address: str | None, cpus: int | None, *, dashboard: bool = False) -> Iterator[int]:
+    """Ray, started here or joined at `address`; gives the number of cores.
+
+    Raises
+    ------
+    ValueError
+        No cluster answers at `address`.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="(ray|statsmodels).*")
+    import ray
+
+    for name in ("ray", "ray.tune", "ray.data", "ray._private.worker"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"sweeper-{os.getpid()}"}
+    if address is None:
+        n = local_cpus(cpus)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
+        ray.init(
+            address="local",
+            num_cpus=n,
+            num_gpus=0,
+            resources={TRIAL_SLOT: n + 1},
+            include_dashboard=dashboard,
+            configure_logging=False,
+            **quiet,
+        )
+    else:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ValueError(f"--address {address}: no Ray cluster answers ({error})") from None
+        n = int(ray.cluster_resources().get("CPU", 1))
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
+    try:
+        yield n
+    finally:
+        ray.shutdown()
+
+
+def trial_resources() -> dict[str, float]:
+    """What one trial holds: a slot where the cluster declares them, else a sliver of a core."""
+    import ray
+
+    if ray.cluster_resources().get(TRIAL_SLOT, 0) >= 1:
+        return {"CPU": 0, TRIAL_SLOT: 1}
+    return {"CPU": 0.05}

@@ -1,0 +1,56 @@
+"""The journal's one writer, an actor on the driver's machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from sweeper.journal import Journal, Record
+
+
+class Ledger:
+    """Actor around :class:`sweeper.journal.Journal`, with counts for the progress display."""
+
+    def __init__(self, path: Path) -> None:
+        self._journal = Journal(path)
+        self._known_at_start = len(self._journal)
+        self._context: Any = None
+
+    def ready(self) -> int:
+        """Number of unreadable lines that were left out; returns once the journal is open."""
+        return self._journal.unreadable_lines
+
+    def set_context(self, context: Any) -> None:
+        """Keep what evaluators need to know; trials ask for it once a process."""
+        self._context = context
+
+    def context(self) -> Any:
+        """What :meth:`set_context` was given."""
+        return self._context
+
+    def lookup(self, keys: list[str]) -> list[Record | None]:
+        """Evaluations under some keys, None where there is none."""
+        return [self._journal.get(key) for key in keys]
+
+    def append(self, record: Record) -> None:
+        """Record an evaluation."""
+        if self._journal.get(record["key"]) is None:
+            self._journal.append(record)
+
+    def append_trial(self, record: Record) -> None:
+        """Record what a trial is, once."""
+        if self._journal.trial(record["trial"]) is None:
+            self._journal.append(record)
+
+    def evaluations(self) -> tuple[int, int]:
+        """Evaluations computed since the start, and known before."""
+        return len(self._journal) - self._known_at_start, self._known_at_start
+
+    def close(self) -> None:
+        """Put everything on disk and let go of the file."""
+        self._journal.close()
+
+
+LedgerActor = ray.remote(num_cpus=0)(Ledger)

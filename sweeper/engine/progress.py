@@ -1,0 +1,145 @@
+"""What a person sees while a sweep runs: a live table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+_PLAIN_INTERVAL_S = 5.0
+_LIVE_INTERVAL_S = 0.25
+
+
+@dataclass
+class State:
+    """Everything that is shown."""
+
+    stage: str = "starting"
+    trials: int = 0
+    trials_ended: int = 0
+    trials_total: int | None = None
+    trials_failed: int = 0
+    best: float | None = None
+    best_name: str = ""
+    metric: str = "accuracy"
+    evaluations: int = 0
+    evaluations_known: int = 0
+    blocks_computed: int = 0
+    blocks_reused: int = 0
+    shards_done: int = 0
+    shards_total: int = 0
+    budget_spent: float = 0.0
+    time_budget_s: float | None = None
+
+    def progress(self, elapsed_s: float) -> float | None:
+        """Share of the search that is done, by trials or by time, whichever is further."""
+        shares = []
+        if self.trials_total:
+            shares.append(self.trials_ended / self.trials_total)
+        if self.time_budget_s:
+            shares.append(elapsed_s / self.time_budget_s)
+        return min(1.0, max(shares)) if shares else None
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``1:05`` or ``2:03:00``."""
+    minutes, s = divmod(int(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+class Progress:
+    """Shows a :class:`State` as it changes."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.state = State()
+        self._stream = stream or sys.stderr
+        self._started = time.monotonic()
+        self._search_started: float | None = None
+        self._shown = 0.0
+        self._live: Any = None
+        if self._stream.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(file=self._stream), auto_refresh=False, transient=True)
+            self._live.start()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    def stage(self, text: str) -> None:
+        """Enter a stage and show it at once."""
+        self.state.stage = text
+        if text.startswith("search"):
+            self._search_started = time.monotonic()
+        self.show(force=True)
+
+    def note(self, text: str) -> None:
+        """A line that stays on the screen."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def show(self, *, force: bool = False) -> None:
+        """Show the state, unless it was shown a moment ago."""
+        now = time.monotonic()
+        if not force and now - self._shown < (_LIVE_INTERVAL_S if self._live else _PLAIN_INTERVAL_S):
+            return
+        self._shown = now
+        if self._live is not None:
+            self._live.update(self._table(), refresh=True)
+        else:
+            print(self._line(), file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """End the display; the terminal is as it was."""
+        if self._live is not None:
+            self._live.stop()
+
+    def summary(self) -> str:
+        """One line on what was done and what was reused."""
+        s = self.state
+        return (
+            f"{s.trials_ended} trials in {clock(self.elapsed_s)}; {s.evaluations} evaluations computed, "
+            f"{s.evaluations_known} from the journal; {s.blocks_computed} blocks computed, {s.blocks_reused} reused"
+        )
+
+    def _left(self) -> str:
+        done = self.state.progress(self.elapsed_s)
+        if self._search_started is None or not done or done < 0.02:
+            return ""
+        return clock((time.monotonic() - self._search_started) * (1 - done) / done)
+
+    def _fields(self) -> list[tuple[str, str]]:
+        s = self.state
+        of = f" of {s.trials_total}" if s.trials_total else ""
+        failed = f", {s.trials_failed} failed" if s.trials_failed else ""
+        fields = [("time", clock(self.elapsed_s))]
+        if s.shards_total and s.shards_done < s.shards_total:
+            fields.append(("featurizing", f"{s.shards_done} of {s.shards_total} shards"))
+        fields.append(("blocks", f"{s.blocks_computed} computed, {s.blocks_reused} reused"))
+        if s.trials:
+            fields.append(("trials", f"{s.trials_ended}{of} ended{failed}"))
+            fields.append(("evaluations", f"{s.evaluations} computed, {s.evaluations_known} from the journal"))
+            fields.append(("budget", f"{s.budget_spent:.1f} full fits"))
+        if s.best is not None:
+            fields.append(("best", f"{s.metric} {s.best:.4f}  {s.best_name}"))
+        if left := self._left():
+            fields.append(("left", f"about {left}"))
+        return fields
+
+    def _line(self) -> str:
+        return f"{self.state.stage}: " + "; ".join(f"{name} {text}" for name, text in self._fields())
+
+    def _table(self) -> Any:
+        from rich.table import Table
+
+        table = Table(title=self.state.stage, title_justify="left", show_header=False, min_width=60)
+        for name, text in self._fields():
+            table.add_row(name, text)
+        return table

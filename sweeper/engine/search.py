@@ -1,0 +1,307 @@
+"""The search: actors up, blocks there, Ray Tune over the space, the best scored on the test split."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.stopper import Stopper
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sweeper.engine.cluster import trial_resources
+from sweeper.engine.evaluator import Context, DeadlineError, Evaluator
+from sweeper.engine.ledger import LedgerActor
+from sweeper.engine.progress import Progress
+from sweeper.engine.scan import frame_refs
+from sweeper.engine.schedulers import make_scheduler
+from sweeper.engine.searcher import SweepSearcher
+from sweeper.engine.store import FeatureStoreActor, StoreSettings
+from sweeper.engine.sweep import Inputs, SweepStopped, shards_of, wanted_blocks, write_leaderboard
+from sweeper.engine.tasks import SweepData
+from sweeper.engine.trial import SweepTrial
+from sweeper.journal import read_journal
+from sweeper.leaderboard import build_leaderboard
+from sweeper.pipeline import Pipeline, digest
+from sweeper.runfolder import RunFolder
+from sweeper.search import make_proposer
+from sweeper.space import Space
+from sweeper.spec import SweepSpec
+
+DEFAULT_TRIALS = 60
+_POLL_S = 1.0
+_LEADERBOARD_S = 3.0
+
+
+def trial_limit(spec: SweepSpec, space: Space) -> int | None:
+    """Most trials of a sweep; None where time alone ends it."""
+    if spec.trials is not None:
+        return int(min(spec.trials, space.size))
+    if spec.search == "grid":
+        return int(space.size)
+    return None if spec.time_budget_s else int(min(DEFAULT_TRIALS, space.size))
+
+
+@dataclass(frozen=True)
+class Actors:
+    """The two actors of a sweep."""
+
+    store: Any
+    ledger: Any
+    ledger_name: str
+
+
+def run_search(
+    spec: SweepSpec,
+    space: Space,
+    inputs: Inputs,
+    dataset_digest: str,
+    folder: RunFolder,
+    progress: Progress,
+    deadline: float,
+) -> None:
+    """Search until the trials, the space or the time run out; everything found is in the journal."""
+    actors = _start_actors(spec, space, inputs, folder)
+    unreadable = ray.get(actors.ledger.ready.remote())
+    if unreadable:
+        progress.note(f"{folder.journal}: {unreadable} unreadable lines left out; computed again")
+    data = ray.put(_sweep_data(spec, inputs))
+    context = Context(
+        actors.store,
+        actors.ledger,
+        [data],
+        dataset_digest,
+        inputs.fold_digests(),
+        inputs.train_keys(spec.seed),
+        deadline,
+    )
+    ray.get(actors.ledger.set_context.remote(context))
+    watch = _Watch(spec, folder, progress, actors, deadline)
+    try:
+        if _prefetch(space, watch):
+            _tune(spec, space, len(inputs.splits), actors, watch)
+            _score_test(spec, inputs, folder, context, watch)
+    finally:
+        ray.get(actors.ledger.close.remote())
+    if watch.fatal:
+        raise SweepStopped(watch.fatal)
+
+
+def _start_actors(spec: SweepSpec, space: Space, inputs: Inputs, folder: RunFolder) -> Actors:
+    name = f"ledger-{uuid.uuid4().hex[:8]}"
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    ledger = LedgerActor.options(name=name, scheduling_strategy=here).remote(folder.journal.resolve())
+    frames = frame_refs(inputs.dataset)
+    shards = shards_of(len(frames))
+    settings = StoreSettings(
+        Path(spec.features).resolve() if spec.features else folder.features.resolve(),
+        tuple(tuple(frames[i] for i in rows) for rows in shards),
+        tuple(digest([inputs.frame_digests[i] for i in rows]) for rows in shards),
+        wanted_blocks(space),
+    )
+    store = FeatureStoreActor.options(scheduling_strategy=here).remote(settings)
+    return Actors(store, ledger, name)
+
+
+def _sweep_data(spec: SweepSpec, inputs: Inputs) -> SweepData:
+    memory = ray.cluster_resources().get("memory", 4 * 2**30)
+    cpus = max(1.0, ray.cluster_resources().get("CPU", 1.0))
+    limit = spec.trial_memory_limit_gb * 2**30 if spec.trial_memory_limit_gb else memory / cpus
+    return SweepData(
+        labels=inputs.dataset.labels,
+        n_classes=len(inputs.dataset.classes),
+        splits=inputs.splits,
+        test=inputs.test,
+        seed=spec.seed,
+        time_limit_s=spec.trial_time_limit_s,
+        memory_limit_bytes=int(limit),
+    )
+
+
+class _Watch(tune.Callback):  # type: ignore[misc]
+    """Follows a search from the driver: progress, the leaderboard on disk, reasons to stop."""
+
+    def __init__(
+        self, spec: SweepSpec, folder: RunFolder, progress: Progress, actors: Actors, deadline: float
+    ) -> None:
+        self.spec, self.folder, self.progress, self.actors = spec, folder, progress, actors
+        self.deadline = deadline
+        self.fatal = ""
+        self._polled = 0.0
+        self._pending: list[Any] = []
+        self._dirty = False
+        self._next_write = time.monotonic() + _LEADERBOARD_S
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
+        """A rung ended."""
+        state = self.progress.state
+        if result["ended"]:
+            self.fatal = self.fatal or ("" if result["ended"] == "deadline" else result["ended"])
+            return
+        self._dirty = True
+        state.budget_spent += result["budget"]
+        if result["score"] < 0 and self.spec.metric not in ("kappa", "mcc"):
+            state.trials_failed += 1
+        if result["budget"] == 1.0 and (state.best is None or result["score"] > state.best):
+            state.best = result["score"]
+            state.best_name = f"{result['name']} #{result['trial']}"
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial started, or went on."""
+        self.progress.state.trials = len(trials)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial ended, at the full budget or at a lower rung."""
+        self.progress.state.trials_ended += 1
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """After every event of Tune's loop."""
+        self.poll()
+
+    def poll(self) -> None:
+        """Take counts from the actors without waiting for them; show; keep the leaderboard current."""
+        now = time.monotonic()
+        if now - self._polled > _POLL_S and not self._pending:
+            self._polled = now
+            self._pending = [self.actors.store.stats.remote(), self.actors.ledger.evaluations.remote()]
+        if self._pending and len(ray.wait(self._pending, num_returns=2, timeout=0)[0]) == 2:
+            stats, counts = ray.get(self._pending)
+            self._pending = []
+            for name, value in stats.items():
+                setattr(self.progress.state, name, value)
+            self.progress.state.evaluations, self.progress.state.evaluations_known = counts
+        if self._dirty and now > self._next_write:
+            write_leaderboard(self.spec, self.folder)
+            self._dirty = False
+            spent = time.monotonic() - now
+            self._next_write = time.monotonic() + max(_LEADERBOARD_S, 20 * spent)
+        self.progress.show()
+
+    def refresh(self) -> None:
+        """Take the latest counts, waiting for them."""
+        self._polled, self._pending = 0.0, []
+        self.poll()
+        ray.wait(self._pending, num_returns=len(self._pending), timeout=10) if self._pending else None
+        self.poll()
+
+
+class _StopAll(Stopper):  # type: ignore[misc]
+    """Ends Tune's loop when the watch has a reason."""
+
+    def __init__(self, watch: _Watch) -> None:
+        self._watch = watch
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Trials end by their scheduler."""
+        return False
+
+    def stop_all(self) -> bool:
+        """True once the time is up or the journal cannot be written."""
+        return bool(self._watch.fatal) or time.time() >= self._watch.deadline
+
+
+def _prefetch(space: Space, watch: _Watch) -> bool:
+    """Featurize before the search when every representation shares one setting of intensities.
+
+    One pass over the frames then computes every block; spaces that search intensities compute
+    blocks when a trial asks. False when the time budget ended first.
+    """
+    intensity = space.parts["intensity"][0]
+    if intensity.size != 1:
+        return True
+    watch.progress.stage("featurizing")
+    ref = watch.actors.store.ensure.remote(
+        next(intensity.grid()), [part.name for part in space.parts["featurizer"]]
+    )
+    while not ray.wait([ref], timeout=0.2)[0]:
+        if time.time() >= watch.deadline:
+            watch.progress.note("the time budget ended before the features were there")
+            return False
+        watch.poll()
+    ray.get(ref)
+    watch.refresh()
+    return True
+
+
+def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: _Watch) -> None:
+    """Run the search on Ray Tune."""
+    ladder = spec.ladder
+    limit = trial_limit(spec, space)
+    watch.progress.state.trials_total = limit
+    sweep = {
+        "ledger": actors.ledger_name,
+        "max_steps": ladder.max_steps,
+        "folds": folds,
+        "metric": spec.metric,
+    }
+    searcher = SweepSearcher(
+        make_proposer(spec.search, space, spec.seed),
+        ladder,
+        limit,
+        learns=spec.search == "bohb",
+        sweep=sweep,
+        on_trial=lambda number, pipeline: _record_trial(actors, watch, number, pipeline),
+    )
+    watch.progress.stage(f"search {spec.search} over {space.name}")
+    resources = trial_resources()
+    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(SweepTrial, tune.PlacementGroupFactory([resources])),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=make_scheduler(spec.search, ladder, searcher),
+                num_samples=-1 if limit is None else limit,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=scratch,
+                stop=_StopAll(watch),
+                verbose=0,
+                callbacks=[watch],
+                failure_config=tune.FailureConfig(max_failures=3),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            ),
+        )
+        results = tuner.fit()
+    watch.refresh()
+    if results.errors and not watch.fatal and time.time() < watch.deadline:
+        raise RuntimeError(f"a trial failed for a reason of ours: {results.errors[0]}")
+
+
+def _record_trial(actors: Actors, watch: _Watch, number: int, pipeline: Pipeline) -> None:
+    from sweeper.journal import JournalError
+
+    record = {"kind": "trial", "trial": number, "pipeline": pipeline.to_dict()}
+    try:
+        ray.get(actors.ledger.append_trial.remote(record))
+    except JournalError as error:
+        watch.fatal = str(error)
+
+
+def _score_test(
+    spec: SweepSpec, inputs: Inputs, folder: RunFolder, context: Context, watch: _Watch
+) -> None:
+    """Refit the best pipelines on everything but the test rows, and score them on those, once."""
+    if inputs.test is None or spec.test_top == 0 or watch.fatal:
+        return
+    watch.progress.stage("scoring the best on the test split")
+    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric)
+    best = set(board[board.status == "done"].head(spec.test_top).trial)
+    records = [r for r in read_journal(folder.journal) if r["kind"] == "trial" and r["trial"] in best]
+    evaluator = Evaluator(context)
+    for record in sorted(records, key=lambda r: r["trial"]):
+        pipeline = Pipeline.from_dict(record["pipeline"])
+        try:
+            evaluator.evaluate(pipeline, 1.0, ["test"], f"test {pipeline.name} #{record['trial']}")
+        except DeadlineError:
+            watch.progress.note("the time budget ended before every test score was there")
+            return
+        watch.poll()
+

@@ -1,0 +1,281 @@
+"""The feature store: every block computed once for the sweep, however many trials ask at once.
+
+One actor knows which files of blocks there are, on disk and in Ray's object store, and submits the
+tasks that compute what is missing. Files on disk are the truth; object references are a cache that a
+restarted actor builds again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from sweeper import plugins
+from sweeper.api import Params
+from sweeper.blocks import BlockInfo, block_name, read_info, representation_blocks
+from sweeper.engine.tasks import FrameRef, codebook_task, featurize_task, load_task
+from sweeper.pipeline import Pipeline, digest
+
+
+@dataclass(frozen=True)
+class Representation:
+    """Features of all frames, by reference.
+
+    Attributes
+    ----------
+    layout : tuple of int
+        Number of files in each shard.
+    files : tuple of ObjectRef
+        Parquet bytes, shard after shard.
+    key : str
+        Names the content: equal keys, equal features.
+    featurize_ms_per_frame : float
+    """
+
+    layout: tuple[int, ...]
+    files: tuple[Any, ...]
+    key: str
+    featurize_ms_per_frame: float
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What the store is made for.
+
+    Attributes
+    ----------
+    folder : Path
+        Where block files are kept.
+    shards : tuple of tuple of FrameRef
+        Frames of the data set, in its order.
+    shard_digests : tuple of str
+        Digest of the frames of each shard, masks included.
+    wanted : dict
+        Featurizer to the blocks that the space can ask for; a pass over the frames computes all
+        that are missing, because reading costs as much as computing.
+    """
+
+    folder: Path
+    shards: tuple[tuple[FrameRef, ...], ...]
+    shard_digests: tuple[str, ...]
+    wanted: dict[str, list[dict[str, Any]]]
+
+
+@dataclass
+class _File:
+    """A block file in the object store."""
+
+    data: Any
+    info: BlockInfo
+
+
+@dataclass
+class _Family:
+    """Blocks of one featurizer at one setting of intensities: files of each shard."""
+
+    shards: list[list[_File]]
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def blocks(self, shard: int) -> set[str]:
+        return {block for file in self.shards[shard] for block in file.info.blocks}
+
+
+class FeatureStore:
+    """Actor; see the module. All methods may be called again after a restart."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._families: dict[str, _Family] = {}
+        self._codebooks: dict[str, _File] = {}
+        self._codebook_locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._stats = {"blocks_computed": 0, "blocks_reused": 0, "shards_done": 0, "shards_total": 0}
+
+    async def stats(self) -> dict[str, int]:
+        """Blocks computed and reused so far (a block counts once all its shards are there)."""
+        return dict(self._stats)
+
+    async def forget(self) -> None:
+        """Drop all references: what they pointed to was lost with its node; disk has it."""
+        self._families.clear()
+        self._codebooks.clear()
+
+    async def representation(self, pipeline: Pipeline, train: Any, train_key: str) -> Representation:
+        """Features that a pipeline asks for; computed when they are not there yet.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+        train : int64, (n,)
+            Training rows of the fold: what a codebook is fitted on.
+        train_key : str
+            Digest of those rows' frames and of the seed.
+        """
+        await self.ensure(pipeline.intensity, [pipeline.featurizer])
+        featurizer = plugins.featurizer(pipeline.featurizer)
+        family = self._family(pipeline.intensity, pipeline.featurizer)
+        if featurizer.codebook is not None:
+            return await self._codebook(family, pipeline, train, train_key)
+        names = self._block_names(pipeline)
+        shards = [[f for f in files if names & set(f.info.blocks)] for files in family.shards]
+        return Representation(
+            tuple(len(files) for files in shards),
+            tuple(f.data for files in shards for f in files),
+            self._family_key(pipeline.intensity, pipeline.featurizer),
+            _ms_per_frame(shards, names),
+        )
+
+    def _block_names(self, pipeline: Pipeline) -> set[str]:
+        featurizer = plugins.featurizer(pipeline.featurizer)
+        blocks = representation_blocks(featurizer, pipeline.featurizer_params)
+        return {block_name(pipeline.featurizer, block) for block in blocks}
+
+    # ----------------------------------------------------------------- blocks that need no fit
+
+    async def ensure(self, intensity: Params, featurizers: list[str]) -> None:
+        """Have all wanted blocks of some featurizers at one setting of intensities.
+
+        Missing blocks of all of them are computed in one pass over the frames.
+        """
+        families = {name: self._family(intensity, name) for name in sorted(featurizers)}
+        async with _all(family.lock for family in families.values()):
+            missing = await self._missing(intensity, families)
+            self._stats["shards_total"] += len(missing)
+            await asyncio.gather(
+                *(self._featurize(intensity, families, shard, jobs) for shard, jobs in missing.items())
+            )
+
+    def _family_key(self, intensity: Params, featurizer: str) -> str:
+        version = plugins.featurizer(featurizer).version
+        return digest([featurizer, version, dict(sorted(intensity.items()))])
+
+    def _family(self, intensity: Params, featurizer: str) -> _Family:
+        key = self._family_key(intensity, featurizer)
+        if key not in self._families:
+            self._families[key] = _Family([[] for _ in self._settings.shards])
+        return self._families[key]
+
+    def _prefix(self, intensity: Params, featurizer: str, shard: int) -> str:
+        key = digest([self._family_key(intensity, featurizer), self._settings.shard_digests[shard]])
+        return f"{featurizer}-{key}"
+
+    async def _missing(
+        self, intensity: Params, families: dict[str, _Family]
+    ) -> dict[int, dict[str, tuple[Path, list[dict[str, Any]]]]]:
+        """What has to be computed, by shard, after loading what is on disk."""
+        missing: dict[int, dict[str, tuple[Path, list[dict[str, Any]]]]] = defaultdict(dict)
+        for name, family in families.items():
+            wanted = {block_name(name, block): block for block in self._settings.wanted[name]}
+            if all(wanted.keys() <= family.blocks(shard) for shard in range(len(family.shards))):
+                continue
+            await asyncio.gather(
+                *(self._load(family, shard, self._prefix(intensity, name, shard), set(wanted))
+                  for shard in range(len(family.shards)))
+            )  # fmt: skip
+            absent: set[str] = set()
+            for shard in range(len(family.shards)):
+                lacking = sorted(wanted.keys() - family.blocks(shard))
+                absent |= set(lacking)
+                if lacking:
+                    file = f"{self._prefix(intensity, name, shard)}-{digest(lacking)}.parquet"
+                    missing[shard][name] = (self._settings.folder / file, [wanted[b] for b in lacking])
+            self._stats["blocks_reused"] += len(wanted.keys() - absent)
+            self._stats["blocks_computed"] += len(absent)
+        return missing
+
+    async def _load(self, family: _Family, shard: int, prefix: str, wanted: set[str]) -> None:
+        """Take files of this shard from disk until the wanted blocks are there; damaged ones are removed."""
+        for path in sorted(self._settings.folder.glob(f"{prefix}-*.parquet")):
+            info = read_info(path)
+            if info is not None and not (set(info.blocks) & wanted) - family.blocks(shard):
+                continue
+            info_ref, data = load_task.options(name=f"load {path.stem}").remote(path)
+            info = await info_ref
+            if info is None:
+                path.unlink(missing_ok=True)
+            else:
+                family.shards[shard].append(_File(data, info))
+
+    async def _featurize(
+        self,
+        intensity: Params,
+        families: dict[str, _Family],
+        shard: int,
+        jobs: dict[str, tuple[Path, list[dict[str, Any]]]],
+    ) -> None:
+        task = featurize_task.options(name=f"block {'+'.join(jobs)} shard {shard}", num_returns=1 + len(jobs))
+        infos_ref, *files = task.remote(self._settings.shards[shard], intensity, jobs)
+        infos = await infos_ref
+        for name, info, data in zip(jobs, infos, files, strict=True):
+            families[name].shards[shard].append(_File(data, info))
+        self._stats["shards_done"] += 1
+
+    # ----------------------------------------------------------------- blocks fitted on a fold
+
+    async def _codebook(
+        self, family: _Family, pipeline: Pipeline, train: Any, train_key: str
+    ) -> Representation:
+        """A bag of visual words: one block fitted on the training rows of a fold."""
+        name, params = pipeline.featurizer, pipeline.featurizer_params
+        family_key = self._family_key(pipeline.intensity, name)
+        key = digest([family_key, list(self._settings.shard_digests), dict(sorted(params.items())), train_key])
+        async with self._codebook_locks[key]:
+            if key not in self._codebooks:
+                self._codebooks[key] = await self._fit_codebook(key, family, name, params, train, train_key)
+        file = self._codebooks[key]
+        names = self._block_names(pipeline)
+        encode_ms = file.info.compute_ms + _ms_per_frame(family.shards, names)
+        return Representation((1,), (file.data,), key, encode_ms)
+
+    async def _fit_codebook(
+        self, key: str, family: _Family, name: str, params: Params, train: Any, train_key: str
+    ) -> _File:
+        path = self._settings.folder / f"{name}-codebook-{key}.parquet"
+        if path.exists():
+            info_ref, data = load_task.options(name=f"load {path.stem}").remote(path)
+            info = await info_ref
+            if info is not None:
+                self._stats["blocks_reused"] += 1
+                return _File(data, info)
+        layout = [len(files) for files in family.shards]
+        files = [f.data for shard in family.shards for f in shard]
+        task = codebook_task.options(name=f"block {block_name(name, params)}")
+        info_ref, data = task.remote(path, name, params, train, int(train_key, 16) % 2**31, layout, *files)
+        info = await info_ref
+        self._stats["blocks_computed"] += 1
+        return _File(data, info)
+
+
+class _all:  # noqa: N801 - reads as a statement: async with _all(locks)
+    """Hold several locks; always taken in the same order, so that no two holders wait for each other."""
+
+    def __init__(self, locks: Any) -> None:
+        self._locks = list(locks)
+
+    async def __aenter__(self) -> None:
+        for lock in self._locks:
+            await lock.acquire()
+
+    async def __aexit__(self, *exception: object) -> None:
+        for lock in reversed(self._locks):
+            lock.release()
+
+
+def _ms_per_frame(shards: list[list[_File]], names: set[str]) -> float:
+    """Time to featurize one frame: reading once, and the share of each file's blocks that is used."""
+    rows = sum(max((f.info.rows for f in files), default=0) for files in shards)
+    total = 0.0
+    for files in shards:
+        used = [(f.info, len(names & set(f.info.blocks)) / len(f.info.blocks)) for f in files]
+        total += max((i.prepare_ms * i.rows for i, share in used if share), default=0.0)
+        total += sum(share * i.compute_ms * i.rows for i, share in used)
+    return total / max(rows, 1)
+
+
+FeatureStoreActor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=1000)(
+    FeatureStore
+)

@@ -1,0 +1,211 @@
+"""A sweep from frames to leaderboard, stage after stage."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweeper import plugins
+from sweeper.blocks import block_grid, shard_size
+from sweeper.dataset import BadFrames, Dataset, load_dataset
+from sweeper.engine.cluster import connected
+from sweeper.engine.progress import Progress
+from sweeper.journal import read_journal
+from sweeper.leaderboard import build_leaderboard, write_csv
+from sweeper.pipeline import digest
+from sweeper.runfolder import RunFolder
+from sweeper.space import Options, Space
+from sweeper.spec import SweepSpec
+from sweeper.splits import Split, make_splits
+
+_PACKAGES = (
+    "ray", "hpbandster", "ConfigSpace", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "catboost",
+    "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py",
+)  # fmt: skip
+
+
+class SweepStopped(RuntimeError):  # noqa: N818 - not an error of the sweep's own making
+    """The sweep could not go on (disk full); what was recorded is kept."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Frames that take part, and how they are split.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    frame_digests : tuple of str
+    splits : list of Split
+    test : Split or None
+    """
+
+    dataset: Dataset
+    frame_digests: tuple[str, ...]
+    splits: list[Split]
+    test: Split | None
+
+    def folds(self) -> list[Split]:
+        """Cross-validation folds, then the test split where there is one."""
+        return [*self.splits, *([self.test] if self.test is not None else [])]
+
+    def train_keys(self, seed: int) -> tuple[str, ...]:
+        """Digest of each fold's training frames and the seed: what a fit inside it depends on."""
+        return tuple(digest([[self.frame_digests[i] for i in s.train], seed]) for s in self.folds())
+
+    def fold_digests(self) -> tuple[str, ...]:
+        """Digest of each fold's rows."""
+        return tuple(digest([s.train.tolist(), s.validation.tolist()]) for s in self.folds())
+
+
+def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool = False) -> Any:
+    """Run or resume the sweep of `spec` in the folder `out`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The leaderboard, also written to ``leaderboard.csv``.
+
+    Raises
+    ------
+    ValueError
+        Bad input, before compute is spent.
+    SweepStopped
+        The disk is full or the folder is gone; running the same command again goes on.
+    """
+    started = time.time()
+    deadline = started + spec.time_budget_s if spec.time_budget_s else float("inf")
+    space, dataset = check(spec)
+    folder = RunFolder(out)
+    folder.claim(spec)
+    progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s
+    progress.stage("starting Ray")
+    with connected(spec.address, spec.cpus, dashboard=dashboard) as cpus:
+        from sweeper.engine.search import run_search
+
+        inputs = examine(spec, dataset, folder, space, progress)
+        data_digest = inputs.dataset.digest(inputs.frame_digests)
+        folder.check_dataset(data_digest)
+        folder.write_environment(environment(inputs.dataset, data_digest, cpus))
+        run_search(spec, space, inputs, data_digest, folder, progress, deadline)
+    return write_leaderboard(spec, folder)
+
+
+def check(spec: SweepSpec) -> tuple[Space, Dataset]:
+    """Everything that can be checked without reading pixels."""
+    space = spec.load_space()
+    if spec.search == "grid" and space.size == float("inf"):
+        raise ValueError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
+    dataset = load_dataset(
+        spec.data,
+        mask=spec.mask,
+        allow_outside=spec.allow_outside,
+        skip_bad=spec.skip_bad,
+    )
+    split(spec, dataset)
+    return space.for_classes(dataset.classes), dataset
+
+
+def split(spec: SweepSpec, dataset: Dataset) -> list[Split]:
+    """Cross-validation folds of a data set."""
+    return make_splits(
+        dataset.labels,
+        dataset.classes,
+        groups=dataset.groups,
+        split=dataset.split,
+        folds=spec.folds,
+        repeats=spec.repeats,
+        seed=spec.seed,
+    )
+
+
+def examine(
+    spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, progress: Progress
+) -> Inputs:
+    """Read every frame once: refuse bad ones, or leave them out with ``skip_bad``; split the rest."""
+    from sweeper.engine.scan import scan
+
+    progress.stage(f"checking {len(dataset)} frames")
+    negative = space.parts["intensity"][0].domains["negative"]
+    masked = not isinstance(negative, Options) or "masked" in negative.values
+    reports = scan(dataset, folder.frames, "masked" if masked else "valid", lambda done, n: progress.show())
+    good = np.array([report.error is None for report in reports])
+    bad = [(dataset.names[i], str(reports[i].error)) for i in np.flatnonzero(~good)]
+    if bad and not spec.skip_bad:
+        raise BadFrames(spec.data, bad)
+    quarantined = [*dataset.quarantined, *bad]
+    if quarantined:
+        with folder.quarantine.open("w", newline="") as file:
+            csv.writer(file).writerows([("frame", "reason"), *quarantined])
+        progress.note(f"{len(quarantined)} bad frames left out, listed in {folder.quarantine}")
+    if bad:
+        dataset = dataset.subset(good, bad)
+    splits = split(spec, dataset)
+    for warning in splits[0].warnings if hasattr(splits[0], "warnings") else ():
+        progress.note(f"note: {warning}")
+    test_rows = np.flatnonzero(np.asarray(dataset.split) == "test")
+    rest = np.flatnonzero(np.asarray(dataset.split) != "test")
+    return Inputs(
+        dataset,
+        tuple(report.digest for report in reports if report.error is None),
+        splits,
+        Split(rest, test_rows) if len(test_rows) else None,
+    )
+
+
+def environment(dataset: Dataset, data_digest: str, cpus: int) -> dict[str, Any]:
+    """Versions, hardware, and what the data set was."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "missing"
+    return {
+        "sweeper": importlib.metadata.version("sweeper"),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpus": cpus,
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "dataset_digest": data_digest,
+        "frames": len(dataset),
+        "classes": list(dataset.classes),
+        "packages": versions,
+    }
+
+
+def wanted_blocks(space: Space) -> dict[str, list[dict[str, Any]]]:
+    """Blocks that a space can ask for, by featurizer."""
+    wanted = {}
+    for part in space.parts["featurizer"]:
+        values: dict[str, list[Any]] = {}
+        for axis in plugins.featurizer(part.name).axes:
+            domain = part.domains[axis.name]
+            chosen = domain.values if hasattr(domain, "values") else list(domain.grid())
+            flat = [v for c in chosen for v in (c if axis.many and isinstance(c, tuple) else (c,))]
+            values[axis.name] = list(dict.fromkeys(flat))
+        wanted[part.name] = block_grid(values)
+    return wanted
+
+
+def shards_of(n_frames: int) -> list[range]:
+    """Rows of each shard: consecutive frames, cut by the number of frames alone."""
+    size = shard_size(n_frames)
+    return [range(start, min(start + size, n_frames)) for start in range(0, n_frames, size)]
+
+
+def write_leaderboard(spec: SweepSpec, folder: RunFolder) -> Any:
+    """Build the leaderboard from the journal and write it; returns it."""
+    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric)
+    write_csv(board, folder.leaderboard)
+    return board
+

@@ -1,0 +1,304 @@
+"""The work that Ray spreads over the cluster: scanning, featurizing, fitting codebooks, evaluating.
+
+Each function is plain and pure but for the block file it writes; ``engine.store`` and
+``engine.evaluator`` submit them as Ray tasks of one core.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from sweeper import blocks as block_files
+from sweeper import plugins
+from sweeper.api import Params, PreparedFrame
+from sweeper.engine.limits import GRACE_S, TimeLimitError, limits
+from sweeper.frames import FrameReport
+from sweeper.pipeline import Pipeline, digest
+from sweeper.splits import Split
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FrameRef:
+    """Where one frame is: file, number in the file, and its mask file or None."""
+
+    path: str
+    index: int
+    mask: str | None
+
+
+@dataclass(frozen=True)
+class SweepData:
+    """What every evaluation shares: labels, splits and settings; no pixels.
+
+    Attributes
+    ----------
+    labels : int64, (n_frames,)
+    n_classes : int
+    splits : list of Split
+        Cross-validation folds.
+    test : Split or None
+        All other rows against the test rows.
+    seed : int
+    time_limit_s : float
+    memory_limit_bytes : int
+    """
+
+    labels: NDArray[np.int64]
+    n_classes: int
+    splits: list[Split]
+    test: Split | None
+    seed: int
+    time_limit_s: float
+    memory_limit_bytes: int
+
+    def split(self, fold: int | str) -> Split:
+        """Split of a fold, or of ``"test"``."""
+        split = self.test if fold == "test" else self.splits[int(fold)]
+        assert split is not None
+        return split
+
+
+# --------------------------------------------------------------------------- frames
+
+
+def inspect(files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str) -> list[FrameReport]:
+    """Check frames fully and digest them: one report a frame.
+
+    Parameters
+    ----------
+    files : sequence of (path, mask path or None, frame numbers)
+    negative : {"masked", "valid"}
+        What negative counts are.
+    """
+    from sweeper.frames import inspect_frames
+    from sweeper.intensity import load_mask
+
+    return [
+        report
+        for path, mask, indices in files
+        for report in inspect_frames(path, indices, negative, None if mask is None else load_mask(mask))
+    ]
+
+
+def prepared_frames(frames: Sequence[FrameRef], intensity: Params) -> Iterator[PreparedFrame]:
+    """Read frames in order, each file opened once, and apply the intensity settings."""
+    from sweeper.frames import read_frames
+    from sweeper.intensity import load_mask, prepare
+
+    for (path, mask_path), refs in groupby(frames, key=lambda f: (f.path, f.mask)):
+        mask = None if mask_path is None else load_mask(mask_path)
+        for counts in read_frames(path, [ref.index for ref in refs]):
+            yield prepare(counts, intensity, mask)
+
+
+# --------------------------------------------------------------------------- blocks
+
+
+def featurize(
+    frames: Sequence[FrameRef], intensity: Params, jobs: Mapping[str, tuple[Path, list[dict[str, Any]]]]
+) -> list[Any]:
+    """Compute blocks of one shard in one pass over its frames, and keep them.
+
+    Parameters
+    ----------
+    frames : sequence of FrameRef
+    intensity : mapping
+    jobs : mapping
+        Featurizer name to the file to write and the parameters of its blocks.
+
+    Returns
+    -------
+    list
+        First a list of :class:`~sweeper.blocks.BlockInfo`, then the bytes of each file, in the
+        order of `jobs`.
+    """
+    names = list(jobs)
+    featurizers = [plugins.featurizer(name) for name in names]
+    rows: list[list[list[NDArray[Any]]]] = [[] for _ in names]
+    compute_s = [0.0] * len(names)
+    started = time.perf_counter()
+    for frame in prepared_frames(frames, intensity):
+        for i, featurizer in enumerate(featurizers):
+            before = time.perf_counter()
+            rows[i].append(featurizer.compute(frame, jobs[names[i]][1]))
+            compute_s[i] += time.perf_counter() - before
+    prepare_s = time.perf_counter() - started - sum(compute_s)
+    infos, files = [], []
+    for i, featurizer in enumerate(featurizers):
+        path, wanted = jobs[names[i]]
+        info = block_files.BlockInfo(
+            tuple(block_files.block_name(featurizer.name, b) for b in wanted),
+            len(frames),
+            1e3 * prepare_s / len(frames),
+            1e3 * compute_s[i] / len(frames),
+        )
+        data = block_files.to_parquet(block_files.dense_table(featurizer, wanted, rows[i]), info)
+        block_files.write_atomically(path, data)
+        infos.append(info)
+        files.append(data)
+    return [infos, *files]
+
+
+def load(path: Path) -> list[Any]:
+    """Bytes of a block file with its info, after checking its checksums; ``[None, None]`` when damaged."""
+    data = block_files.load_verified(path)
+    return [None, None] if data is None else [block_files.block_info(data), data]
+
+
+def fit_codebook(
+    path: Path,
+    featurizer_name: str,
+    params: Params,
+    train: NDArray[np.int64],
+    seed: int,
+    layout: Sequence[int],
+    *files: Bytes,
+) -> list[Any]:
+    """Fit a bag of visual words on training rows and encode every frame with it, as a block file."""
+    from sweeper import codebook
+
+    featurizer = plugins.featurizer(featurizer_name)
+    assert featurizer.codebook is not None
+    clusters = int(params[featurizer.codebook.name])
+    block = {axis.name: params[axis.name] for axis in featurizer.axes}
+    started = time.perf_counter()
+    descriptors = block_files.read_descriptors(
+        by_shard(layout, files),
+        block_files.block_name(featurizer_name, block),
+        featurizer.descriptor_width,
+    )
+    sample = codebook.sample_descriptors([descriptors[i] for i in train], clusters, seed)
+    words = codebook.encode(descriptors, codebook.fit_codebook(sample, clusters, seed), clusters)
+    columns = block_files.codebook_columns(featurizer, params)
+    info = block_files.BlockInfo(
+        (block_files.block_name(featurizer_name, params),),
+        len(descriptors),
+        0.0,
+        1e3 * (time.perf_counter() - started) / len(descriptors),
+    )
+    import pyarrow as pa
+
+    table = pa.table({c: np.ascontiguousarray(words[:, j]) for j, c in enumerate(columns)})
+    data = block_files.to_parquet(table, info)
+    block_files.write_atomically(path, data)
+    return [info, data]
+
+
+def by_shard(layout: Sequence[int], files: Sequence[Bytes]) -> list[Sequence[Bytes]]:
+    """Group a flat list of files again: `layout` says how many each shard has."""
+    ends = np.cumsum(layout)
+    return [files[end - count : end] for end, count in zip(ends, layout, strict=True)]
+
+
+# --------------------------------------------------------------------------- evaluations
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """One evaluation: a pipeline at a budget on one fold."""
+
+    pipeline: Pipeline
+    budget: float
+    fold: int | str
+    columns_key: str
+    """Names what `files` hold, for the worker's cache of matrices."""
+
+
+_CACHE_BYTES = 256 * 2**20
+_matrices: OrderedDict[str, NDArray[np.float64]] = OrderedDict()
+
+
+def _matrix(job: FoldJob, layout: Sequence[int], files: Sequence[Bytes]) -> NDArray[np.float64]:
+    """Feature matrix of the job, from this worker's cache when it was read before."""
+    featurizer = plugins.featurizer(job.pipeline.featurizer)
+    columns = block_files.representation_columns(featurizer, job.pipeline.featurizer_params)
+    key = digest([job.columns_key, columns])
+    if key not in _matrices:
+        _matrices[key] = block_files.read_matrix(by_shard(layout, files), columns)
+        while len(_matrices) > 1 and sum(m.nbytes for m in _matrices.values()) > _CACHE_BYTES:
+            _matrices.popitem(last=False)
+    _matrices.move_to_end(key)
+    return _matrices[key]
+
+
+def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes) -> dict[str, Any]:
+    """Fit and score one fold within its limits; a failure is an outcome, not an exception."""
+    from sweeper.evaluation import fit_and_score
+
+    pipeline = job.pipeline
+    try:
+        x = _matrix(job, layout, files)
+        split = data.split(job.fold)
+        with limits(data.time_limit_s, data.memory_limit_bytes):
+            result = fit_and_score(
+                pipeline,
+                x,
+                data.labels,
+                split.train,
+                split.validation,
+                n_classes=data.n_classes,
+                budget=job.budget,
+                seed=data.seed,
+                threads=1,
+                classifier=plugins.classifier(pipeline.classifier),
+            )
+    except TimeLimitError:
+        return failure(f"time limit of {data.time_limit_s:g} s reached")
+    except MemoryError:
+        return failure(f"memory limit of {data.memory_limit_bytes / 2**30:.2g} GiB reached")
+    except Exception as error:
+        return failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
+    return {
+        "status": "done",
+        "error": None,
+        "metrics": result.metrics,
+        "confusion": result.confusion,
+        "n_train": result.n_train,
+        "n_validation": result.n_validation,
+        "fit_s": round(result.fit_s, 6),
+        "predict_ms_per_frame": round(result.predict_ms_per_frame, 6),
+        "warnings": list(result.warnings),
+    }
+
+
+def failure(error: str) -> dict[str, Any]:
+    """Outcome of an evaluation that gave no score."""
+    return {
+        "status": "failed",
+        "error": error,
+        "metrics": None,
+        "confusion": None,
+        "n_train": 0,
+        "n_validation": 0,
+        "fit_s": 0.0,
+        "predict_ms_per_frame": 0.0,
+        "warnings": [],
+    }
+
+
+def died(attempt_s: float, time_limit_s: float) -> dict[str, Any]:
+    """Outcome of an evaluation whose process ended: past its time limit, or by a crash."""
+    if attempt_s > time_limit_s + GRACE_S:
+        return failure(f"time limit of {time_limit_s:g} s reached; its process was ended")
+    return failure("the process that ran it died (a crash in native code, or out of memory)")
+
+
+inspect_task = ray.remote(num_cpus=1, max_retries=3)(inspect)
+featurize_task = ray.remote(num_cpus=1, max_retries=3)(featurize)
+load_task = ray.remote(num_cpus=1, max_retries=3, num_returns=2)(load)
+codebook_task = ray.remote(num_cpus=1, max_retries=3, num_returns=2)(fit_codebook)
+evaluate_task = ray.remote(num_cpus=1, max_retries=0)(evaluate)
+
+

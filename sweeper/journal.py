@@ -1,0 +1,155 @@
+"""The journal: one line an evaluation, appended the moment it exists.
+
+The journal is the truth of a run folder: the leaderboard is a function of it, and resuming is asking
+it before computing. A line is one JSON object; a torn last line (the process was killed while it
+wrote) is cut off when the journal is opened, and a line that cannot be written is taken back, so
+that the file always ends with a whole line.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+_SYNC_INTERVAL_S = 1.0
+"""A machine that loses power loses at most this much; a killed process loses nothing."""
+
+
+class JournalError(RuntimeError):
+    """The journal could not be written: the disk is full, or the folder is gone."""
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "kind" in record else None
+
+
+def read_journal(path: Path) -> Iterator[Record]:
+    """Records of a journal, oldest first; unreadable lines are left out. For readers beside the writer."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            record = _parse(line) if line.endswith(b"\n") else None
+            if record is not None:
+                yield record
+
+
+class Journal:
+    """A journal open for appending; one process at a time.
+
+    Parameters
+    ----------
+    path : Path
+    lock_timeout_s : float
+        How long to wait for another process that has it open: after a driver is killed its
+        workers need a few seconds to end.
+
+    Raises
+    ------
+    ValueError
+        When another process keeps the journal open.
+    """
+
+    def __init__(self, path: Path, lock_timeout_s: float = 20.0) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._lock(lock_timeout_s)
+            self.unreadable_lines = 0
+            self._records: dict[str, Record] = {}
+            self._trials: dict[int, Record] = {}
+            self._end = self._load()
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._synced = time.monotonic()
+
+    def _lock(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+                if time.monotonic() > deadline:
+                    raise ValueError(f"{self._path.parent}: another sweep is running in this folder") from None
+                time.sleep(0.1)
+
+    def _load(self) -> int:
+        """Index what is there; returns where the last whole line ends, and cuts what follows."""
+        end = 0
+        with os.fdopen(os.dup(self._fd), "rb") as file:
+            file.seek(0)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                end += len(line)
+                record = _parse(line)
+                if record is None:
+                    self.unreadable_lines += 1
+                else:
+                    self._index(record)
+        os.ftruncate(self._fd, end)
+        return end
+
+    def _index(self, record: Record) -> None:
+        if record["kind"] == "evaluation":
+            self._records.setdefault(record["key"], record)
+        elif record["kind"] == "trial":
+            self._trials.setdefault(record["trial"], record)
+
+    def get(self, key: str) -> Record | None:
+        """The evaluation under `key`, if it is there."""
+        return self._records.get(key)
+
+    def trial(self, number: int) -> Record | None:
+        """The line that says what a trial is, if it is there."""
+        return self._trials.get(number)
+
+    def __len__(self) -> int:
+        """Number of evaluations."""
+        return len(self._records)
+
+    def append(self, record: Record) -> None:
+        """Add one record; nothing is left of it when it cannot be written whole.
+
+        Raises
+        ------
+        JournalError
+            Names the file and the reason (disk full).
+        """
+        line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        try:
+            written = 0
+            while written < len(line):
+                written += os.pwrite(self._fd, line[written:], self._end + written)
+        except OSError as error:
+            os.ftruncate(self._fd, self._end)
+            raise JournalError(f"{self._path}: {error.strerror}; nothing recorded is lost") from error
+        self._end += len(line)
+        self._index(record)
+        if time.monotonic() - self._synced > _SYNC_INTERVAL_S:
+            self.sync()
+
+    def sync(self) -> None:
+        """Put what was appended on the disk itself."""
+        os.fsync(self._fd)
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Sync and let go of the file."""
+        self.sync()
+        os.close(self._fd)

@@ -1,0 +1,104 @@
+"""The seven metrics of a fold, from its score matrix.
+
+camSortXS (table 2) gives recall as macro, precision as weighted and F1 as micro average under one
+heading; here each name carries its average. Micro-averaged F1 is accuracy again, so F1 is macro.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+METRICS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc", "auc_ovr")
+"""Names in the order of the leaderboard's columns; for each, larger is better and 1 is perfect."""
+
+
+def score(y_true: NDArray[np.int64], scores: NDArray[np.float64], n_classes: int) -> dict[str, float | None]:
+    """All metrics of one fold.
+
+    Averages run over the classes that `y_true` holds: a class that the validation rows lack can be
+    neither recalled nor missed. (scikit-learn counts such a class as 0 when it was predicted.)
+
+    Parameters
+    ----------
+    y_true : int64, (n,)
+        Classes, 0 to `n_classes` − 1.
+    scores : float64, (n, n_classes)
+        The largest is the prediction, the first of equal ones.
+    n_classes : int
+
+    Returns
+    -------
+    dict
+        Value of each of :data:`METRICS`. ``kappa``, ``mcc`` and ``auc_ovr`` are None where `y_true`
+        holds one class alone and agreement beyond chance has no meaning; ``mcc`` is 0 where all
+        predictions are one class. ``auc_ovr`` is the mean over the classes in `y_true` of the area
+        under the ROC curve of that class's score against the rest.
+    """
+    table = _table(y_true, scores.argmax(axis=1), n_classes)
+    support = table.sum(axis=1)  # (n_classes,)
+    predicted = table.sum(axis=0)
+    hits = np.diag(table)
+    present = support > 0
+    recall = hits / np.maximum(support, 1)
+    precision = hits / np.maximum(predicted, 1)
+    f1 = 2 * hits / np.maximum(support + predicted, 1)
+    varied = int(present.sum()) > 1
+    return {
+        "accuracy": float(hits.sum() / support.sum()),
+        "recall_macro": float(recall[present].mean()),
+        "precision_weighted": float(precision @ support / support.sum()),
+        "f1_macro": float(f1[present].mean()),
+        "kappa": _kappa(table) if varied else None,
+        "mcc": _mcc(table) if varied else None,
+        "auc_ovr": _auc_ovr(y_true, scores, np.flatnonzero(present)) if varied else None,
+    }
+
+
+def confusion(y_true: NDArray[np.int64], y_pred: NDArray[np.int64], n_classes: int) -> list[list[int]]:
+    """Frames of each true class (rows) that were predicted as each class (columns)."""
+    rows: list[list[int]] = _table(y_true, y_pred, n_classes).tolist()
+    return rows
+
+
+def _table(y_true: NDArray[np.int64], y_pred: NDArray[np.int64], n_classes: int) -> NDArray[np.int64]:
+    """Confusion matrix, (n_classes, n_classes)."""
+    cells = np.bincount(y_true * n_classes + y_pred, minlength=n_classes**2)
+    return cells.reshape(n_classes, n_classes)
+
+
+def _kappa(table: NDArray[np.int64]) -> float:
+    """Cohen, Educ. Psychol. Meas. 20 (1960) 37: agreement beyond what the marginals give by chance."""
+    n = table.sum()
+    observed = np.trace(table) / n
+    chance = float(table.sum(axis=0) @ table.sum(axis=1)) / float(n) ** 2
+    return float((observed - chance) / (1 - chance))
+
+
+def _mcc(table: NDArray[np.int64]) -> float:
+    """Gorodkin, Comput. Biol. Chem. 28 (2004) 367, equation 8: correlation of truth and prediction."""
+    n = float(table.sum())
+    true, predicted = table.sum(axis=1).astype(float), table.sum(axis=0).astype(float)
+    spread = (n**2 - predicted @ predicted) * (n**2 - true @ true)
+    if spread == 0:
+        return 0.0
+    return float((np.trace(table) * n - true @ predicted) / np.sqrt(spread))
+
+
+def _auc_ovr(y_true: NDArray[np.int64], scores: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
+    """Mean over classes of the Mann-Whitney statistic; equal scores count one half."""
+    areas = []
+    for c in classes:
+        positive = y_true == c
+        n_positive = int(positive.sum())
+        ranks = _mean_ranks(scores[:, c])
+        above = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
+        areas.append(above / (n_positive * (len(y_true) - n_positive)))
+    return float(np.mean(areas))
+
+
+def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 1, (n,); equal values share their mean rank."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[which], dtype=np.float64)

@@ -1,0 +1,85 @@
+"""A pipeline: representation + reducer + classifier, every parameter chosen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Short hexadecimal digest of a JSON-able value, 20 characters."""
+    return hashlib.blake2b(canonical_json(value).encode(), digest_size=10).hexdigest()
+
+
+def _plain(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON keeps them: tuples as lists."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in sorted(params.items())}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One point of a search space.
+
+    Attributes
+    ----------
+    intensity : dict
+        Settings from counts to what featurizers see, part of the representation's identity.
+    featurizer, reducer, classifier : str
+        Plugin names.
+    featurizer_params, reducer_params, classifier_params : dict
+        Axis name to value; a tuple where the axis takes many values.
+    """
+
+    intensity: dict[str, Any]
+    featurizer: str
+    featurizer_params: dict[str, Any]
+    reducer: str
+    reducer_params: dict[str, Any]
+    classifier: str
+    classifier_params: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The pipeline as JSON keeps it; equal pipelines give equal dicts."""
+        return {
+            "intensity": _plain(self.intensity),
+            "featurizer": self.featurizer,
+            "featurizer_params": _plain(self.featurizer_params),
+            "reducer": self.reducer,
+            "reducer_params": _plain(self.reducer_params),
+            "classifier": self.classifier,
+            "classifier_params": _plain(self.classifier_params),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Pipeline:
+        """Inverse of :meth:`to_dict`."""
+
+        def tupled(params: dict[str, Any]) -> dict[str, Any]:
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
+
+        return cls(
+            intensity=tupled(data["intensity"]),
+            featurizer=data["featurizer"],
+            featurizer_params=tupled(data["featurizer_params"]),
+            reducer=data["reducer"],
+            reducer_params=tupled(data["reducer_params"]),
+            classifier=data["classifier"],
+            classifier_params=tupled(data["classifier_params"]),
+        )
+
+    @property
+    def id(self) -> str:
+        """Digest of every choice."""
+        return digest(self.to_dict())
+
+    @property
+    def name(self) -> str:
+        """Short name for people: ``glcm+rf``."""
+        return f"{self.featurizer}+{self.classifier}"

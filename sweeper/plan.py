@@ -1,0 +1,198 @@
+"""What a sweep will cost: the grid counted, the blocks listed, a few frames and fits timed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from sweeper import plugins
+from sweeper.api import Featurizer
+from sweeper.blocks import representation_columns
+from sweeper.pipeline import Pipeline
+from sweeper.space import Part, Space
+from sweeper.spec import SweepSpec
+
+_FRAMES = 5
+_FITS = 3
+_ROWS = 2000
+_DEFAULT_TRIALS = 60
+
+
+def plan(spec: SweepSpec) -> str:
+    """Describe a sweep; reads a few frames and fits a few classifiers on random numbers, writes nothing.
+
+    Raises
+    ------
+    ValueError
+        As the sweep itself would, for whatever can be checked without reading all frames.
+    """
+    from sweeper.engine.cluster import local_cpus
+    from sweeper.engine.sweep import check, split, wanted_blocks
+
+    space, dataset = check(spec)
+    cpus = local_cpus(spec.cpus)
+    n = len(dataset)
+    folds = split(spec, dataset)
+    lines = [
+        f"{n} frames, {len(dataset.classes)} classes: "
+        + ", ".join(f"{name} {count}" for name, count in dataset.class_counts().items()),
+        "",
+        f"grid of space {space.name}: {_count(space.size)} pipelines",
+        *_arithmetic(space),
+        "",
+    ]
+    wanted = wanted_blocks(space)
+    prepare_ms, compute_ms = _time_frames(dataset, space, wanted)
+    per_intensity = prepare_ms + sum(compute_ms.values())
+    intensities = space.slot_size("intensity")
+    lines.append(f"blocks, computed once each ({n} frames, {_count(intensities)} setting of intensities):")
+    for name, blocks in wanted.items():
+        lines.append(f"  {name}: {_blocks(plugins.featurizer(name), blocks, space)}; {compute_ms[name]:.1f} ms a frame")
+    features_s = n * per_intensity / 1e3
+    lines.append(f"  reading and intensities: {prepare_ms:.1f} ms a frame")
+    lines.append(
+        f"  all of it: {_time(features_s)} of one core, about {_time(features_s / cpus)} on {cpus}"
+        + (" for each setting" if intensities > 1 else "")
+    )
+    lines += ["", *_search_lines(spec, space, folds, cpus)]
+    return "\n".join(lines)
+
+
+def _count(size: float) -> str:
+    return "infinitely many" if math.isinf(size) else f"{int(size):,}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _arithmetic(space: Space) -> list[str]:
+    """How the size of the grid comes about, slot by slot."""
+    lines = []
+    for slot in ("intensity", "featurizer", "reducer", "classifier"):
+        parts = space.parts[slot]  # type: ignore[index]
+        for part in parts:
+            lines.append(f"  {slot} {part.name}: {_part_arithmetic(part)}" if slot != "intensity" else f"  intensity: {_part_arithmetic(part)}")
+        if len(parts) > 1:
+            lines.append(f"  {slot}s: {' + '.join(_count(p.size) for p in parts)} = {_count(space.slot_size(slot))}")  # type: ignore[arg-type]
+    factors = [_count(space.slot_size(s)) for s in ("intensity", "featurizer", "reducer", "classifier")]
+    lines.append(f"  {' x '.join(factors)} = {_count(space.size)}")
+    return lines
+
+
+def _part_arithmetic(part: Part) -> str:
+    factors = [f"{_count(d.size)} {name}" for name, d in part.domains.items() if d.size > 1]
+    return f"{' x '.join(factors)} = {_count(part.size)}" if factors else "1"
+
+
+def _blocks(featurizer: Featurizer, blocks: list[dict[str, Any]], space: Space) -> str:
+    part = next(p for p in space.parts["featurizer"] if p.name == featurizer.name)
+    text = f"{len(blocks)} block{'s' if len(blocks) > 1 else ''}"
+    if featurizer.codebook is not None:
+        return f"{text} of descriptors, and {_count(part.size)} codebooks a fold"
+    return f"{text} for {_count(part.size)} representations"
+
+
+def _time_frames(
+    dataset: Any, space: Space, wanted: dict[str, list[dict[str, Any]]]
+) -> tuple[float, dict[str, float]]:
+    """Milliseconds a frame: reading with intensities, and each featurizer; median over a few frames."""
+    from sweeper.frames import FrameError, read_frame
+    from sweeper.intensity import load_mask, prepare
+
+    intensity = space.parts["intensity"][0].sample(np.random.default_rng(0))
+    rows = np.linspace(0, len(dataset) - 1, min(_FRAMES, len(dataset))).astype(int)
+    prepare_ms: list[float] = []
+    compute_ms: dict[str, list[float]] = {name: [] for name in wanted}
+    for row in [rows[0], *rows]:  # the first once more: kernels are compiled then
+        mask_file = None if dataset.masks is None else dataset.masks[row]
+        mask = None if mask_file is None else load_mask(mask_file)
+        start = time.perf_counter()
+        try:
+            frame = prepare(read_frame(dataset.paths[row], int(dataset.index[row])), intensity, mask)
+        except FrameError as error:
+            raise ValueError(str(error)) from None
+        prepare_ms.append(1e3 * (time.perf_counter() - start))
+        for name, blocks in wanted.items():
+            start = time.perf_counter()
+            plugins.featurizer(name).compute(frame, blocks)
+            compute_ms[name].append(1e3 * (time.perf_counter() - start))
+    return _median(prepare_ms), {name: _median(times) for name, times in compute_ms.items()}
+
+
+def _median(times: list[float]) -> float:
+    return float(np.median(times[1:]))
+
+
+def _search_lines(spec: SweepSpec, space: Space, folds: list[Any], cpus: int) -> list[str]:
+    """Evaluations of the search and what they will cost, from a few fits on random numbers."""
+    trials = spec.trials or (int(space.size) if spec.search == "grid" else _DEFAULT_TRIALS)
+    trials = int(min(trials, space.size))
+    ladder = spec.ladder
+    budget = sum(_bracket_budget(ladder, t) for t in range(trials))
+    fit_s = _time_fits(space, len(folds[0].train), int(max(2, space_classes(space))))
+    total = budget * len(folds) * fit_s
+    return [
+        f"search {spec.search}: {trials} trials, {len(folds)} folds, about {budget:.0f} full budgets",
+        f"  one fit at full budget: about {fit_s:.2f} s; all of them: about {_time(total)} of one core, "
+        f"{_time(total / cpus)} on {cpus}",
+    ]
+
+
+def _bracket_budget(ladder: Any, trial: int) -> float:
+    """Budget that a trial spends on average: one in η goes on to each next rung."""
+    steps = ladder.bracket_of(trial).steps
+    return sum(ladder.fraction(s) / ladder.reduction_factor**i for i, s in enumerate(steps))
+
+
+def space_classes(space: Space) -> int:
+    """Number of classes that lists of class weights were cut to; 2 where there is none."""
+    weights = [
+        len(v)
+        for part in space.parts["classifier"]
+        for v in part.domains["class_weight"].grid()
+        if isinstance(v, tuple)
+    ]
+    return max(weights, default=2)
+
+
+def _time_fits(space: Space, rows: int, n_classes: int) -> float:
+    """Mean seconds of a few fits of each classifier on separable random features."""
+    from sweeper.evaluation import fit_and_score
+
+    rng = np.random.default_rng(0)
+    n = min(rows, _ROWS)
+    y = np.arange(n) % n_classes
+    means: list[float] = []
+    for part in space.parts["classifier"]:
+        for pipeline in _draws(space, part, rng):
+            width = _width(pipeline)
+            x = rng.normal(size=(n, width)) + y[:, None] * 0.5
+            started = time.perf_counter()
+            fit_and_score(
+                pipeline, x, y, np.arange(n), np.arange(min(n, 200)), n_classes=n_classes, budget=1.0,
+                seed=0, threads=1, classifier=plugins.classifier(part.name),
+            )  # fmt: skip
+            means.append((time.perf_counter() - started) * rows / n)
+    return float(np.mean(means))
+
+
+def _draws(space: Space, part: Part, rng: np.random.Generator) -> Iterable[Pipeline]:
+    for _ in range(_FITS):
+        pipeline = space.sample(rng)
+        params = {**part.sample(rng), "class_weight": None}
+        yield Pipeline(
+            pipeline.intensity, pipeline.featurizer, pipeline.featurizer_params, pipeline.reducer,
+            pipeline.reducer_params, part.name, params,
+        )  # fmt: skip
+
+
+def _width(pipeline: Pipeline) -> int:
+    featurizer = plugins.featurizer(pipeline.featurizer)
+    return min(1000, len(representation_columns(featurizer, pipeline.featurizer_params)))

@@ -1,0 +1,95 @@
+"""Finds featurizers, classifiers and search spaces by walking their folders.
+
+A plugin is known by its file's name: listing the folder is enough to know the names, and a file is
+imported only when its plugin is used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sweeper.api import Classifier, Featurizer
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Sentence that suggests the nearest known name, or lists them all when none is near."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+
+
+@cache
+def _names(package: str) -> tuple[str, ...]:
+    folder = importlib.import_module(package)
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_")))
+
+
+def featurizer_names() -> tuple[str, ...]:
+    """Names of the featurizers, sorted."""
+    return _names("featurizers")
+
+
+def classifier_names() -> tuple[str, ...]:
+    """Names of the classifiers, sorted."""
+    return _names("classifiers")
+
+
+def space_names() -> tuple[str, ...]:
+    """Names of the search spaces, sorted."""
+    return tuple(sorted(p.stem for p in _spaces_folder().glob("*.yaml")))
+
+
+def _spaces_folder() -> Path:
+    return Path(importlib.import_module("search_spaces").__path__[0])
+
+
+def space_path(name: str) -> Path:
+    """File of the search space called `name`, or `name` itself when it is the path of a file.
+
+    Raises
+    ------
+    ValueError
+        When there is no such space; the nearest name is suggested.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.parent != Path():
+        if not path.is_file():
+            raise ValueError(f"--space {name}: no such file")
+        return path
+    if name not in space_names():
+        raise ValueError(f"unknown search space {name!r}; {nearest(name, space_names())}")
+    return _spaces_folder() / f"{name}.yaml"
+
+
+def _load(package: str, constant: str, name: str, kind: type) -> Any:
+    known = _names(package)
+    singular = package.removesuffix("s")
+    if name not in known:
+        raise ValueError(f"unknown {singular} {name!r}; {nearest(name, known)}")
+    module = importlib.import_module(f"{package}.{name}")
+    plugin = getattr(module, constant, None)
+    if not isinstance(plugin, kind):
+        raise ValueError(f"{module.__file__}: a {singular} file has a constant {constant}")
+    if plugin.name != name:  # type: ignore[attr-defined]
+        raise ValueError(f"{module.__file__}: {constant}.name must be {name!r}, the file's name")
+    return plugin
+
+
+@cache
+def featurizer(name: str) -> Featurizer:
+    """The featurizer called `name`; ValueError with the nearest name when there is none."""
+    plugin: Featurizer = _load("featurizers", "FEATURIZER", name, Featurizer)
+    return plugin
+
+
+@cache
+def classifier(name: str) -> Classifier:
+    """The classifier called `name`; ValueError with the nearest name when there is none."""
+    plugin: Classifier = _load("classifiers", "CLASSIFIER", name, Classifier)
+    return plugin

@@ -1,0 +1,114 @@
+"""The run folder: where everything a sweep leaves behind is, and which sweep it belongs to."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeper.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths in a run folder."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "sweep.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def features(self) -> Path:
+        return self.path / "features"
+
+    @property
+    def frames(self) -> Path:
+        return self.path / "frames.parquet"
+
+    @property
+    def leaderboard(self) -> Path:
+        return self.path / "leaderboard.csv"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.path / "quarantine.csv"
+
+    def claim(self, spec: SweepSpec) -> None:
+        """Make the folder this sweep's, or go on with it.
+
+        Raises
+        ------
+        ValueError
+            The folder is not writable, is something else's, or belongs to another sweep; the
+            message names the setting that differs.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".writable.{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ValueError(f"--out {self.path}: not writable ({error.strerror})") from None
+        if self.spec.exists():
+            setting = spec.difference(self.load_spec())
+            if setting is not None:
+                raise ValueError(
+                    f"--out {self.path}: holds another sweep (its {setting} differs); choose another "
+                    "folder, or pass --features to share its blocks"
+                )
+        elif any(not p.name.startswith(".") for p in self.path.iterdir()):
+            raise ValueError(f"--out {self.path}: is not empty and holds no sweep; choose another folder")
+        write_text(self.spec, _dump(spec.resolved()))
+
+    def load_spec(self) -> SweepSpec:
+        """The spec of the sweep in this folder; ValueError when there is none."""
+        from sweeper.spec import load_spec
+
+        if not self.spec.exists():
+            raise ValueError(f"{self.path}: no sweep here (sweep.yaml is missing)")
+        return load_spec(self.spec)
+
+    def check_dataset(self, digest: str) -> None:
+        """ValueError when the frames, labels, groups or splits are not those of the sweep so far."""
+        try:
+            known = json.loads(self.environment.read_text()).get("dataset_digest", digest)
+        except (OSError, ValueError):
+            return
+        if known != digest:
+            raise ValueError(
+                f"--out {self.path}: the data set changed since this sweep began (frames, labels, groups "
+                "or splits); choose another folder, or pass --features to share its blocks"
+            )
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Keep versions, hardware and the data set's digest."""
+        write_text(self.environment, json.dumps(environment, indent=2) + "\n")
+
+
+def _dump(data: dict[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it is whole or unchanged."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, f"{path}: {error.strerror}") from error

@@ -1,0 +1,209 @@
+"""Compiled loops of the simulator; imported only when a frame is drawn (numba is slow to import)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_REACH = 4.5  # a reflection farther than this many σ from the Ewald sphere is left out
+_SPOT_REACH = 3.5  # a spot is drawn to this many σ
+_PIXEL_VARIANCE = 1.0 / 12.0  # of a uniform pixel of width 1
+
+
+@njit(cache=True)
+def radial_image(
+    size: int,
+    column: float,
+    row: float,
+    pixel_mm: float,
+    distance_mm: float,
+    wavelength: float,
+    polarisation: float,
+    profile: Floats,
+    step: float,
+) -> Floats:
+    """`profile`, tabulated over sinθ/λ in steps of `step`, times P and Ω on each pixel, (size, size)."""
+    image = np.empty((size, size))
+    d2 = distance_mm * distance_mm
+    for i in range(size):
+        y2 = ((i - row) * pixel_mm) ** 2
+        for j in range(size):
+            x2 = ((j - column) * pixel_mm) ** 2
+            r2 = x2 + y2 + d2
+            r = np.sqrt(r2)
+            stol = np.sqrt(0.5 * (1.0 - distance_mm / r)) / wavelength
+            place = min(stol / step, profile.size - 1.000001)
+            low = int(place)
+            value = profile[low] + (place - low) * (profile[low + 1] - profile[low])
+            p = 0.5 * (1.0 + d2 / r2 - polarisation * (x2 - y2) / r2)
+            image[i, j] = value * p * pixel_mm * pixel_mm * distance_mm / (r2 * r)
+    return image
+
+
+@njit(cache=True)
+def _quadratic_form(m: Floats, x: float, y: float, z: float) -> float:
+    """vᵀ m v of a symmetric 3 × 3 matrix."""
+    diagonal = m[0, 0] * x * x + m[1, 1] * y * y + m[2, 2] * z * z
+    return diagonal + 2.0 * (m[0, 1] * x * y + m[0, 2] * x * z + m[1, 2] * y * z)
+
+
+@njit(cache=True)
+def _spot(
+    q: Floats,
+    zeta: float,
+    shape: Floats,
+    wavelength: float,
+    mosaic: float,
+    divergence: float,
+    bandpass: float,
+    distance_mm: float,
+    size_mm2: float,
+    out: Floats,
+) -> float:
+    """Write x, y, (photons), cov_xx, cov_xy, cov_yy of the spot of `q` to `out`; return σ of ζ, or −1.
+
+    −1: the reflection is too far from the sphere, or goes backwards.
+    """
+    q2 = q[0] * q[0] + q[1] * q[1] + q[2] * q[2]
+    k = 1.0 / wavelength
+    kz = k + q[2]
+    length = np.sqrt(q[0] * q[0] + q[1] * q[1] + kz * kz)
+    if kz <= 0.0:
+        return -1.0
+    ux, uy, uz = q[0] / length, q[1] / length, kz / length
+    sin_theta2 = 0.25 * q2 * wavelength * wavelength
+    cos_theta2 = max(1.0 - sin_theta2, 0.0)
+    bandwidth = bandpass * bandpass * q2 * sin_theta2
+    variance = _quadratic_form(shape, ux, uy, uz) + bandwidth
+    variance += q2 * cos_theta2 * (mosaic * mosaic + divergence * divergence)
+    if zeta * zeta > _REACH * _REACH * variance:
+        return -1.0
+    # Of the distance to the sphere, the wavelength's share is that of its variance.
+    g = np.sqrt(q2 * sin_theta2)
+    stretch = 1.0 - zeta * g * bandpass * bandpass / variance
+    sx, sy, sz = stretch * q[0], stretch * q[1], k + stretch * q[2]
+    out[0] = distance_mm * sx / sz
+    out[1] = distance_mm * sy / sz
+    rho = np.sqrt(ux * ux + uy * uy)
+    cx, cy = (ux / rho, uy / rho) if rho > 1e-12 else (1.0, 0.0)
+    along = _quadratic_form(shape, cx * uz, cy * uz, -rho) * wavelength**2
+    across = _quadratic_form(shape, -cy, cx, 0.0) * wavelength**2 + q2 * wavelength**2 * mosaic * mosaic
+    along += q2 * wavelength**2 * cos_theta2 * bandpass * bandpass * (1.0 - bandwidth / variance)
+    along = (along + divergence * divergence) * (distance_mm / (uz * uz)) ** 2 + size_mm2
+    across = (across + divergence * divergence) * (distance_mm / uz) ** 2 + size_mm2
+    out[3] = along * cx * cx + across * cy * cy
+    out[4] = (along - across) * cx * cy
+    out[5] = along * cy * cy + across * cx * cx
+    return np.sqrt(variance)
+
+
+@njit(cache=True)
+def _fill_reflections(
+    reciprocal: Floats,
+    shape: Floats,
+    intensities: NDArray[np.float32],
+    scaled_wilson: Floats,
+    finest: float,
+    wavelength: float,
+    mosaic: float,
+    divergence: float,
+    bandpass: float,
+    polarisation: float,
+    distance_mm: float,
+    size_mm2: float,
+    fewest: float,
+    table: Floats,
+) -> int:
+    """Fill rows of `table` while they last; return how many rows there would be."""
+    h_max, k_max, l_max = intensities.shape[0] - 1, intensities.shape[1] - 1, intensities.shape[2] - 1
+    k0 = 1.0 / wavelength
+    finest2 = finest * finest
+    spread = mosaic * mosaic + divergence * divergence
+    widest = shape[0, 0] + shape[1, 1] + shape[2, 2]
+    step = (scaled_wilson.size - 1) / (0.5 * finest)
+    q, row = np.empty(3), np.empty(6)
+    n = 0
+    for h in range(-h_max, h_max + 1):
+        for k in range(-k_max, k_max + 1):
+            px = h * reciprocal[0, 0] + k * reciprocal[1, 0]
+            py = h * reciprocal[0, 1] + k * reciprocal[1, 1]
+            pz = h * reciprocal[0, 2] + k * reciprocal[1, 2]
+            for l in range(-l_max, l_max + 1):  # noqa: E741
+                q[0] = px + l * reciprocal[2, 0]
+                q[1] = py + l * reciprocal[2, 1]
+                q[2] = pz + l * reciprocal[2, 2]
+                q2 = q[0] * q[0] + q[1] * q[1] + q[2] * q[2]
+                if q2 >= finest2 or q2 == 0.0:
+                    continue
+                # |ŝ₀/λ + q|² − 1/λ², by which most reflections are refused without a square root.
+                excess = q2 + 2.0 * q[2] * k0
+                bound = widest + q2 * spread + q2 * q2 * 0.25 * wavelength**2 * bandpass * bandpass
+                if excess * excess > 1.5 * _REACH * _REACH * bound * 4.0 * k0 * k0:
+                    continue
+                zeta = excess / (np.sqrt(k0 * k0 + excess) + k0)
+                sigma = _spot(
+                    q, zeta, shape, wavelength, mosaic, divergence, bandpass, distance_mm, size_mm2, row
+                )
+                if sigma < 0.0:
+                    continue
+                place = 0.5 * np.sqrt(q2) * step
+                low = min(int(place), scaled_wilson.size - 2)
+                mean = scaled_wilson[low] + (place - low) * (scaled_wilson[low + 1] - scaled_wilson[low])
+                x2, y2, d2 = row[0] * row[0], row[1] * row[1], distance_mm * distance_mm
+                p = 0.5 * (1.0 + (d2 - polarisation * (x2 - y2)) / (x2 + y2 + d2))
+                density = np.exp(-0.5 * (zeta / sigma) ** 2) / (np.sqrt(2.0 * np.pi) * sigma)
+                photons = mean * intensities[abs(h), abs(k), abs(l)] * p * density
+                if photons < fewest or photons == 0.0:
+                    continue
+                if n < table.shape[0]:
+                    row[2] = photons
+                    table[n, :6] = row
+                    table[n, 6], table[n, 7], table[n, 8] = h, k, l
+                n += 1
+    return n
+
+
+def excited_reflections(*arguments: Any) -> Floats:
+    """Rows x_mm, y_mm, photons, cov_xx, cov_xy, cov_yy, h, k, l of the reflections that are excited.
+
+    Arguments are those of the compiled loop, its table left out.
+    """
+    table = np.empty((8192, 9))
+    n = _fill_reflections(*arguments, table)
+    if n > len(table):
+        table = np.empty((n, 9))
+        _fill_reflections(*arguments, table)
+    return table[:n]
+
+
+@njit(cache=True)
+def deposit_spots(
+    size: int, column: Floats, row: Floats, photons: Floats, xx: Floats, xy: Floats, yy: Floats
+) -> Floats:
+    """Sum of Gaussians in pixels, each convolved with a pixel and keeping its total, (size, size)."""
+    image = np.zeros((size, size))
+    for s in range(photons.size):
+        cxx, cyy, cxy = xx[s] + _PIXEL_VARIANCE, yy[s] + _PIXEL_VARIANCE, xy[s]
+        reach_x, reach_y = _SPOT_REACH * np.sqrt(cxx), _SPOT_REACH * np.sqrt(cyy)
+        if not (-reach_x < column[s] < size + reach_x and -reach_y < row[s] < size + reach_y):
+            continue
+        det = cxx * cyy - cxy * cxy
+        left, right = int(np.floor(column[s] - reach_x)), int(np.ceil(column[s] + reach_x))
+        top, bottom = int(np.floor(row[s] - reach_y)), int(np.ceil(row[s] + reach_y))
+        total = 0.0
+        for deposit in range(2):  # first the sum, with what falls off the detector; then the pixels
+            for i in range(top, bottom + 1):
+                dy = i - row[s]
+                for j in range(left, right + 1):
+                    dx = j - column[s]
+                    w = np.exp(-0.5 * (cyy * dx * dx - 2.0 * cxy * dx * dy + cxx * dy * dy) / det)
+                    if deposit == 0:
+                        total += w
+                    elif 0 <= i < size and 0 <= j < size:
+                        image[i, j] += photons[s] * w / total
+    return image

@@ -1,0 +1,123 @@
+"""The five classes of a screening run: what each draws its exposure from.
+
+A label says what was in the beam, so the ranges of neighbouring classes overlap as they do at a
+beamline, and so do their frames (DiffraNet, section 3: weak has small or faint patterns, good
+larger and more discernible ones, strong large and clear ones).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweeper.simulate.crystal import random_quaternion
+
+
+@dataclass(frozen=True)
+class Range:
+    """A positive quantity, uniform or log-uniform from `low` to `high`."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """One value."""
+        if self.log:
+            return float(np.exp(rng.uniform(np.log(self.low), np.log(self.high))))
+        return float(rng.uniform(self.low, self.high))
+
+
+@dataclass(frozen=True)
+class FrameClass:
+    """Where the exposure of one class is drawn from.
+
+    Attributes
+    ----------
+    label : str
+    fluence : Range or None
+        Photons a square metre; None without X-rays.
+    water_path_um : Range
+    crystal_um : Range or None
+        Edge of the crystal; None without one.
+    b_factor_a2 : Range
+    """
+
+    label: str
+    fluence: Range | None
+    water_path_um: Range
+    crystal_um: Range | None
+    b_factor_a2: Range
+
+
+_FLUENCE = Range(3e20, 3e21, log=True)
+_WATER_UM = Range(5, 25, log=True)
+_NO_B = Range(1, 1)
+
+CLASSES = (
+    FrameClass("blank", None, _WATER_UM, None, _NO_B),
+    FrameClass("no-crystal", _FLUENCE, _WATER_UM, None, _NO_B),
+    FrameClass("weak", _FLUENCE, _WATER_UM, Range(1.0, 2.5, log=True), Range(35, 70)),
+    FrameClass("good", _FLUENCE, _WATER_UM, Range(2.4, 4.5, log=True), Range(20, 40)),
+    FrameClass("strong", _FLUENCE, _WATER_UM, Range(4.3, 10.0, log=True), Range(8, 22)),
+)
+"""In order of diffraction, which is also the order of a class's random stream."""
+
+LABELS = tuple(c.label for c in CLASSES)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """All that is drawn for one frame; NaN where a class has no such thing."""
+
+    fluence_photons_per_m2: float
+    flicker: float
+    wavelength_angstrom: float
+    divergence_mrad: float
+    bandpass_percent: float
+    beam_x_mm: float
+    beam_y_mm: float
+    water_path_um: float
+    air_path_mm: float
+    crystal_size_um: float
+    b_factor_a2: float
+    mosaic_mrad: float
+    cell_a_angstrom: float
+    cell_c_angstrom: float
+    orientation_w: float
+    orientation_x: float
+    orientation_y: float
+    orientation_z: float
+    offset_adu: float
+    read_noise_adu: float
+
+
+def draw_exposure(label: str, rng: np.random.Generator) -> Exposure:
+    """Draw the exposure of one frame of class `label`."""
+    kind = CLASSES[LABELS.index(label)]
+    nan = float("nan")
+    lit, crystal = kind.fluence is not None, kind.crystal_um is not None
+    quaternion = random_quaternion(rng)
+    cell_scale = rng.normal(1.0, 0.002, 2)
+    drawn = {
+        "fluence_photons_per_m2": kind.fluence.draw(rng) if kind.fluence else 0.0,
+        "flicker": rng.normal(1.0, 0.02) if lit else nan,
+        "wavelength_angstrom": rng.normal(1.0, 0.001) if lit else nan,
+        "divergence_mrad": Range(0.2, 0.8).draw(rng) if lit else nan,
+        "bandpass_percent": Range(0.02, 0.2, log=True).draw(rng) if lit else nan,
+        "beam_x_mm": rng.normal(0.0, 0.3),
+        "beam_y_mm": rng.normal(0.0, 0.3),
+        "water_path_um": kind.water_path_um.draw(rng) if lit else nan,
+        "air_path_mm": Range(5, 15).draw(rng) if lit else nan,
+        "crystal_size_um": kind.crystal_um.draw(rng) if kind.crystal_um else nan,
+        "b_factor_a2": kind.b_factor_a2.draw(rng) if crystal else nan,
+        "mosaic_mrad": Range(0.5, 6.0, log=True).draw(rng) if crystal else nan,
+        "cell_a_angstrom": 79.0 * cell_scale[0] if crystal else nan,
+        "cell_c_angstrom": 38.0 * cell_scale[1] if crystal else nan,
+        "offset_adu": rng.normal(40.0, 0.5),
+        "read_noise_adu": Range(2.7, 3.3).draw(rng),
+    }
+    for axis, value in zip("wxyz", quaternion, strict=True):
+        drawn[f"orientation_{axis}"] = value if crystal else nan
+    return Exposure(**{name: float(value) for name, value in drawn.items()})

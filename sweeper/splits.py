@@ -1,0 +1,253 @@
+"""Splits of a dataset into training and validation rows: as given, or by cross-validation.
+
+Every training part holds every class, frames of one group stand on one side, and test rows are in none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.pipeline import digest
+
+_ATTEMPTS = 200
+_NAMES = ("train", "val", "test")
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of one fold.
+
+    Attributes
+    ----------
+    train, validation : int64, (n,)
+        Row numbers, ascending, without overlap.
+    warnings : tuple of str
+        What a reader of the scores should know about all the splits together.
+    """
+
+    train: Rows
+    validation: Rows
+    warnings: tuple[str, ...] = ()
+
+
+def make_splits(
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    groups: NDArray[np.int64] | None = None,
+    split: Sequence[str] | NDArray[np.str_] | None = None,
+    folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+) -> list[Split]:
+    """Splits for a sweep; the same arguments give the same splits.
+
+    Where `split` names validation rows there is one split, as given. Otherwise the training rows (all
+    rows, without `split`) are cut into `folds` parts with the classes in equal shares, `repeats`
+    times with different shuffles; groups stay whole.
+
+    Parameters
+    ----------
+    labels : int64, (n,)
+        Positions in `classes`.
+    classes : sequence of str
+    groups : int64, (n,), or None
+        Frames of equal number never stand on both sides.
+    split : sequence of str, (n,), or None
+        ``train``, ``val`` or ``test`` for every frame, or empty for every frame.
+    folds : int
+        2 or more.
+    repeats : int
+        1 to 10.
+    seed : int
+        0 or more.
+
+    Raises
+    ------
+    ValueError
+        A number out of range, a class with too few frames or groups, a group in several splits.
+    """
+    if folds < 2:
+        raise ValueError(f"folds must be 2 or more, got {folds}")
+    if not 1 <= repeats <= 10:
+        raise ValueError(f"repeats must be from 1 to 10, got {repeats}")
+    labels = np.asarray(labels, dtype=np.int64)
+    marks = _marks(split, len(labels))
+    if groups is not None:
+        groups = np.asarray(groups)
+        _check_groups(groups, marks)
+    train, validation = np.flatnonzero(marks == "train"), np.flatnonzero(marks == "val")
+    _check_classes(labels[train], classes)
+    if len(validation):
+        splits = [Split(train, validation)]
+    else:
+        splits = _folds(labels, classes, groups, train, folds, repeats, seed)
+    warnings = split_warnings(splits, labels, classes)
+    return [Split(s.train, s.validation, warnings) for s in splits]
+
+
+def test_rows(split: Sequence[str] | NDArray[np.str_] | None) -> Rows:
+    """Rows marked ``test``, ascending; none without `split`."""
+    return np.flatnonzero(np.asarray([] if split is None else split, dtype=np.str_) == "test")
+
+
+# Its name would make pytest collect it where a test module imports it.
+test_rows.__test__ = False  # type: ignore[attr-defined]
+
+
+def split_warnings(
+    splits: Sequence[Split], labels: NDArray[np.int64], classes: Sequence[str]
+) -> tuple[str, ...]:
+    """One line a class that is absent from the validation part of some splits."""
+    held = np.array([np.bincount(labels[s.validation], minlength=len(classes)) > 0 for s in splits])
+    absent = (~held).sum(axis=0)  # (n_classes,)
+    return tuple(
+        f"class {classes[c]} is absent from the validation part of {absent[c]} of {len(splits)} "
+        f"fold{'s' if len(splits) > 1 else ''}"
+        for c in np.flatnonzero(absent).tolist()
+    )
+
+
+def fold_digest(frame_digests: Sequence[str], rows: Rows) -> str:
+    """Digest of the frames at `rows`, in their order: the key of what was fitted on them."""
+    return digest([frame_digests[row] for row in rows])
+
+
+def _marks(split: Sequence[str] | NDArray[np.str_] | None, n: int) -> NDArray[np.str_]:
+    """``train``, ``val`` or ``test`` for every row, (n,)."""
+    marks = np.full(n, "", dtype="U5") if split is None else np.asarray(split, dtype=np.str_)
+    if len(marks) != n:
+        raise ValueError(f"split must have one value a frame, {n}, got {len(marks)}")
+    given = marks != ""
+    if not given.any():
+        return np.full(n, "train")
+    unknown = sorted(set(marks[given].tolist()) - set(_NAMES))
+    if unknown:
+        raise ValueError(f"split must be one of {', '.join(_NAMES)}, got {unknown[0]!r}")
+    if not given.all():
+        raise ValueError(f"split must be given for every frame or for none, {int((~given).sum())} have none")
+    return marks
+
+
+def _check_groups(groups: NDArray[np.int64], marks: NDArray[np.str_]) -> None:
+    """Refuse a group in several splits: its frames are near-duplicates."""
+    order = np.argsort(groups, kind="stable")
+    torn = (np.diff(groups[order]) == 0) & (marks[order][1:] != marks[order][:-1])
+    if torn.any():
+        row = int(order[1:][torn][0])
+        first, second = sorted(set(marks[groups == groups[row]].tolist()))[:2]
+        raise ValueError(f"a group must stand in one split, group {groups[row]} is in {first} and {second}")
+
+
+def _check_classes(train_labels: NDArray[np.int64], classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise ValueError(f"a dataset must have at least two classes, got {len(classes)}")
+    counts = np.bincount(train_labels, minlength=len(classes))
+    for c in np.flatnonzero(counts == 0).tolist():
+        raise ValueError(f"every class must have training frames, class {classes[c]} has none")
+
+
+# --------------------------------------------------------------------------- cross-validation
+
+
+def _folds(
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    groups: NDArray[np.int64] | None,
+    rows: Rows,
+    folds: int,
+    repeats: int,
+    seed: int,
+) -> list[Split]:
+    """Stratified k-fold of `rows`, `repeats` times."""
+    counts = np.bincount(labels[rows], minlength=len(classes))
+    few = int(np.argmin(counts))
+    if counts[few] < folds:
+        raise ValueError(
+            f"every class must have a frame for each fold: class {classes[few]} has {counts[few]}, "
+            f"folds is {folds}"
+        )
+    splits = []
+    for repeat in range(repeats):
+        rng = np.random.default_rng([seed, repeat])
+        if groups is None:
+            fold_of = _stratified(labels[rows], folds, rng)
+        else:
+            fold_of = _grouped(labels[rows], classes, groups[rows], folds, rng)
+        splits += [Split(rows[fold_of != fold], rows[fold_of == fold]) for fold in range(folds)]
+    return splits
+
+
+def _stratified(labels: NDArray[np.int64], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Fold of each row, (n,): rows shuffled, sorted by class and dealt out in turn."""
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    fold_of = np.empty(len(labels), dtype=np.int64)
+    fold_of[order] = np.arange(len(labels)) % folds
+    return fold_of
+
+
+def _grouped(
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    groups: NDArray[np.int64],
+    folds: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Fold of each row, (n,), groups whole.
+
+    Of up to 200 assignments the first that loses no class from any training part and as few as can be
+    from validation parts, else the one that loses fewest.
+    """
+    names, group_of = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (group_of, labels), 1)
+    n_groups = (counts > 0).sum(axis=0)  # groups that hold each class, (n_classes,)
+    for c in np.flatnonzero(n_groups < 2).tolist():
+        raise ValueError(f"every class must have frames in two groups or more, class {classes[c]} has one")
+    if len(names) < folds:
+        raise ValueError(f"folds must be at most the number of groups, {len(names)}, got {folds}")
+    least = int(np.maximum(folds - n_groups, 0).sum())
+    best, best_losses = np.zeros(len(names), dtype=np.int64), (len(classes) * folds + 1, 0)
+    for _ in range(_ATTEMPTS):
+        fold_of = _assign(counts, folds, rng)
+        losses = _losses(counts, fold_of, folds)
+        if losses < best_losses:
+            best, best_losses = fold_of, losses
+        if losses == (0, least):
+            break
+    if best_losses[0]:
+        raise ValueError(
+            f"every training part must hold every class: no way to cut {len(names)} groups into "
+            f"{folds} folds was found in {_ATTEMPTS}; fewer folds or more groups are needed"
+        )
+    return best[group_of]
+
+
+def _assign(counts: NDArray[np.float64], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Fold of each group, (n_groups,): large groups first, each where its classes are rarest so far."""
+    shares = counts / counts.sum(axis=0)  # of each class, (n_groups, n_classes)
+    size = shares.sum(axis=1)
+    order = np.argsort(-size * np.exp(0.3 * rng.standard_normal(len(size))), kind="stable")
+    held = np.zeros((folds, counts.shape[1]))
+    fold_of = np.empty(len(counts), dtype=np.int64)
+    for group in order:
+        # The growth of the sum of squares, which is least when every fold has its share of each class.
+        growth = held @ shares[group]
+        fold = int(np.lexsort((rng.random(folds), held.sum(axis=1), growth.round(12)))[0])
+        held[fold] += shares[group]
+        fold_of[group] = fold
+    return fold_of
+
+
+def _losses(counts: NDArray[np.float64], fold_of: NDArray[np.int64], folds: int) -> tuple[int, int]:
+    """Number of (fold, class) pairs absent from training parts, and from validation parts."""
+    held = np.zeros((folds, counts.shape[1]))
+    np.add.at(held, fold_of, counts)
+    return int((held == counts.sum(axis=0)).sum()), int((held == 0).sum())

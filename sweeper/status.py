@@ -1,0 +1,49 @@
+"""How far a sweep is, read from its folder while it runs or after."""
+
+from __future__ import annotations
+
+import fcntl
+from collections import Counter
+from pathlib import Path
+
+from sweeper.journal import read_journal
+from sweeper.leaderboard import build_leaderboard
+from sweeper.runfolder import RunFolder
+
+
+def is_running(journal: Path) -> bool:
+    """Whether a process has the journal open for writing."""
+    try:
+        with journal.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def status(path: Path) -> str:
+    """Lines that say what a sweep is, what it did and what is best so far."""
+    folder = RunFolder(path)
+    spec = folder.load_spec()
+    records = list(read_journal(folder.journal))
+    evaluations = [r for r in records if r["kind"] == "evaluation"]
+    outcomes = Counter(r["status"] for r in evaluations)
+    space = spec.space["name"] if isinstance(spec.space, dict) else spec.space
+    lines = [
+        f"{path}: {'running' if is_running(folder.journal) else 'not running'}",
+        f"data: {spec.data}",
+        f"search: {spec.search} over {space}, seed {spec.seed}, {spec.folds} folds"
+        + (f", {spec.repeats} repeats" if spec.repeats > 1 else ""),
+        f"trials: {sum(r['kind'] == 'trial' for r in records)}" + (f" of {spec.trials}" if spec.trials else ""),
+        f"evaluations: {outcomes['done']} done, {outcomes['failed']} failed",
+        f"blocks: {len(list(folder.features.glob('*.parquet')))} files in {folder.features}",
+    ]
+    board = build_leaderboard(records, metric=spec.metric)
+    if len(board) and board.status.iloc[0] == "done":
+        best = board.iloc[0]
+        lines.append(
+            f"best: {spec.metric} {best[spec.metric]:.4f}, {best.featurizer}+{best.classifier}, trial {best.trial}"
+        )
+    return "\n".join(lines)
