@@ -37,6 +37,7 @@ def run(data: str | Path, *, space: str | dict[str, Any], out: str | Path, **set
     spec = SweepSpec(data=str(data), space=space, **settings)
     progress = Progress()
     try:
-        return run_sweep(spec, Path(out), progress)
+        board: pd.DataFrame = run_sweep(spec, Path(out), progress)
+        return board
     finally:
         progress.close()

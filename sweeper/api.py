@@ -231,9 +231,7 @@ class Featurizer:
 class Estimator(Protocol):
     """What a classifier builds: scikit-learn's fit, and scores for each class."""
 
-    def fit(
-        self, x: NDArray[np.float64], y: NDArray[np.int64], sample_weight: NDArray[np.float64]
-    ) -> Any:
+    def fit(self, x: NDArray[np.float64], y: NDArray[np.int64], sample_weight: NDArray[np.float64]) -> Any:
         """Fit on features (n, d), classes 0 to n_classes − 1 (n,), and weights (n,)."""
         ...
 
@@ -300,9 +298,7 @@ class ProbabilityScores:
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(
-        self, x: NDArray[np.float64], y: NDArray[np.int64], sample_weight: NDArray[np.float64]
-    ) -> None:
+    def fit(self, x: NDArray[np.float64], y: NDArray[np.int64], sample_weight: NDArray[np.float64]) -> None:
         self.estimator.fit(x, y, sample_weight=sample_weight)
 
     def scores(self, x: NDArray[np.float64]) -> NDArray[np.float64]:

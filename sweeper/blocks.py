@@ -84,7 +84,9 @@ class BlockInfo:
     compute_ms: float
 
 
-def dense_table(featurizer: Featurizer, blocks: Sequence[Params], rows: Sequence[Sequence[NDArray[Any]]]) -> Any:
+def dense_table(
+    featurizer: Featurizer, blocks: Sequence[Params], rows: Sequence[Sequence[NDArray[Any]]]
+) -> Any:
     """Arrow table from what ``compute`` gave: ``rows[frame][block]`` is one row of that block."""
     import pyarrow as pa
 

@@ -99,7 +99,9 @@ def _add_simulate(commands: Any) -> None:
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder to make")
     parser.add_argument("--per-class", type=int, default=60, metavar="N", help="frames a class (60)")
-    parser.add_argument("--size", type=int, default=256, metavar="PX", help="width and height in pixels (256)")
+    parser.add_argument(
+        "--size", type=int, default=256, metavar="PX", help="width and height in pixels (256)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same frames (0)")
 
 
@@ -107,7 +109,8 @@ def _simulate_diffraction(args: argparse.Namespace) -> int:
     from sweeper.simulate.diffraction import write_diffraction
 
     manifest = write_diffraction(args.directory, args.per_class, args.size, args.seed, on_frame=_counter())
-    print(f"{5 * args.per_class} frames of {args.size} x {args.size} in {args.directory}; drawn parameters in {manifest}")
+    print(f"{5 * args.per_class} frames of {args.size} x {args.size} in {args.directory}")
+    print(f"drawn parameters: {manifest}")
     return EXIT_DONE
 
 
@@ -154,7 +157,9 @@ def _add_run(commands: Any) -> None:
     _add_sweep_options(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
     parser.add_argument("--top", type=int, default=10, help="rows of the leaderboard to show (10)")
-    parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard and print its address")
+    parser.add_argument(
+        "--dashboard", action="store_true", help="start Ray's dashboard and print its address"
+    )
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -194,13 +199,22 @@ _SPEC_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", help="folder of classes, CSV or Parquet manifest, or SPEC.yaml")
-    parser.add_argument("--space", metavar="SPACE", help="search space: a name (sweeper list spaces) or a path")
+    parser.add_argument(
+        "data", metavar="DATA", help="folder of classes, CSV or Parquet manifest, or SPEC.yaml"
+    )
+    parser.add_argument(
+        "--space", metavar="SPACE", help="search space: a name (sweeper list spaces) or a path"
+    )
     for flag, options in _SPEC_OPTIONS:
         parser.add_argument(flag, default=None, **options)
-    parser.add_argument("--time-budget", default=None, metavar="T", help="end after this long: 90s, 10m, 1.5h")
     parser.add_argument(
-        "--trial-time-limit", default=None, metavar="T", help="most time of one fit (10m); it fails after that"
+        "--time-budget", default=None, metavar="T", help="end after this long: 90s, 10m, 1.5h"
+    )
+    parser.add_argument(
+        "--trial-time-limit",
+        default=None,
+        metavar="T",
+        help="most time of one fit (10m)",
     )
     for flag, text in (
         ("--skip-bad", "leave unreadable frames out instead of refusing to start"),

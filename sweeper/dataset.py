@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sweeper import dataset_checks as checks
 from sweeper import folders, manifest
 from sweeper.frames import frame_counts
-from sweeper.listing import Listing, some_of
+from sweeper.listing import Listing
 
 Counter = Callable[[Sequence[str]], Sequence[int | str]]
 """Paths to numbers of frames, or what is wrong with a file: :func:`sweeper.frames.frame_counts`."""
@@ -38,8 +38,11 @@ class BadFrames(ValueError):  # noqa: N818  a list of findings more than an erro
         self.problems = list(problems)
 
     def __str__(self) -> str:
-        bad = some_of([f"{name} ({reason})" for name, reason in self.problems])
-        return f"{self.source}: every frame must be readable, {len(self.problems)} are not: {bad}"
+        bad = "; ".join(f"{name} ({reason})" for name, reason in self.problems)
+        return (
+            f"{self.source}: every frame must be readable, {len(self.problems)} are not (--skip-bad leaves "
+            f"them out): {bad}"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,11 +56,24 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class FittedPipeline:
-    """A reducer and a classifier after their fit: features of a representation to scores."""
+    """A reducer and a classifier after their fit: features of a representation to scores.
+
+    Attributes
+    ----------
+    reducer : FittedReducer
+    estimator : Estimator
+    n_classes : int
+    n_train : int
+        Rows fitted on.
+    fit_s : float
+        Wall time of both fits.
+    """
 
     reducer: FittedReducer
     estimator: Estimator
     n_classes: int
+    n_train: int
+    fit_s: float
 
     def scores(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Score of each class, float64, (n, n_classes), for features (n, d).
@@ -123,8 +136,7 @@ def fit_and_score(
         raise ValueError("validation must have rows, got none")
     _check_finite(pipeline, x, validation)
     with _caught_warnings() as caught, _native_threads(threads):
-        started = time.perf_counter()
-        fitted, n_train = fit_pipeline(
+        fitted = fit_pipeline(
             pipeline,
             x,
             y,
@@ -135,17 +147,17 @@ def fit_and_score(
             threads=threads,
             classifier=classifier,
         )
-        between = time.perf_counter()
+        started = time.perf_counter()
         scores = fitted.scores(x[validation])
-        ended = time.perf_counter()
+        predict_s = time.perf_counter() - started
     y_true = y[validation]
     return FoldResult(
         metrics=metrics.score(y_true, scores, n_classes),
         confusion=metrics.confusion(y_true, scores.argmax(axis=1), n_classes),
-        n_train=n_train,
+        n_train=fitted.n_train,
         n_validation=len(validation),
-        fit_s=between - started,
-        predict_ms_per_frame=1e3 * (ended - between) / len(validation),
+        fit_s=fitted.fit_s,
+        predict_ms_per_frame=1e3 * predict_s / len(validation),
         warnings=tuple(dict.fromkeys(_short(w) for w in caught)),
     )
 
@@ -161,15 +173,8 @@ def fit_pipeline(
     seed: int,
     threads: int,
     classifier: Classifier,
-) -> tuple[FittedPipeline, int]:
-    """Fit reducer and classifier on training rows; parameters and errors as :func:`fit_and_score`.
-
-    Returns
-    -------
-    fitted : FittedPipeline
-    n_train : int
-        Rows fitted on.
-    """
+) -> FittedPipeline:
+    """Fit reducer and classifier on training rows; parameters and errors as :func:`fit_and_score`."""
     if not 0 < budget <= 1:
         raise ValueError(f"budget must be above 0 and at most 1, got {budget}")
     counts = np.bincount(y[train], minlength=n_classes)
@@ -184,9 +189,11 @@ def fit_pipeline(
     estimator = classifier.build(
         Build(params, 1.0 if classifier.budget == "rows" else budget, n_classes, classifier_seed, threads)
     )
-    reducer = fit_reducer(pipeline.reducer, pipeline.reducer_params, x[rows], reducer_seed)
-    estimator.fit(reducer.transform(x[rows]), y[rows], weights)
-    return FittedPipeline(reducer, estimator, n_classes), len(rows)
+    x_train, y_train = x[rows], y[rows]
+    started = time.perf_counter()
+    reducer = fit_reducer(pipeline.reducer, pipeline.reducer_params, x_train, reducer_seed)
+    estimator.fit(reducer.transform(x_train), y_train, weights)
+    return FittedPipeline(reducer, estimator, n_classes, len(rows), time.perf_counter() - started)
 
 
 def stratified_share(
@@ -268,6 +275,7 @@ def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
 @contextmanager
 def _native_threads(threads: int) -> Iterator[None]:
     """Limit BLAS and OpenMP; what a classifier's own library starts is told by `Build.threads`."""
+    import sklearn.decomposition  # noqa: F401  a library loaded later would escape the limit
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=threads):

@@ -85,7 +85,9 @@ class Journal:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     raise
                 if time.monotonic() > deadline:
-                    raise ValueError(f"{self._path.parent}: another sweep is running in this folder") from None
+                    raise ValueError(
+                        f"{self._path.parent}: another sweep is running in this folder"
+                    ) from None
                 time.sleep(0.1)
 
     def _load(self) -> int:

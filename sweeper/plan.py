@@ -13,7 +13,7 @@ from sweeper import plugins
 from sweeper.api import Featurizer
 from sweeper.blocks import representation_columns
 from sweeper.pipeline import Pipeline
-from sweeper.space import Part, Space
+from sweeper.space import SLOTS, Part, Space
 from sweeper.spec import SweepSpec
 
 _FRAMES = 5
@@ -51,7 +51,9 @@ def plan(spec: SweepSpec) -> str:
     intensities = space.slot_size("intensity")
     lines.append(f"blocks, computed once each ({n} frames, {_count(intensities)} setting of intensities):")
     for name, blocks in wanted.items():
-        lines.append(f"  {name}: {_blocks(plugins.featurizer(name), blocks, space)}; {compute_ms[name]:.1f} ms a frame")
+        lines.append(
+            f"  {name}: {_blocks(plugins.featurizer(name), blocks, space)}; {compute_ms[name]:.1f} ms a frame"
+        )
     features_s = n * per_intensity / 1e3
     lines.append(f"  reading and intensities: {prepare_ms:.1f} ms a frame")
     lines.append(
@@ -75,14 +77,16 @@ def _time(seconds: float) -> str:
 def _arithmetic(space: Space) -> list[str]:
     """How the size of the grid comes about, slot by slot."""
     lines = []
-    for slot in ("intensity", "featurizer", "reducer", "classifier"):
-        parts = space.parts[slot]  # type: ignore[index]
+    for slot in SLOTS:
+        parts = space.parts[slot]
         for part in parts:
-            lines.append(f"  {slot} {part.name}: {_part_arithmetic(part)}" if slot != "intensity" else f"  intensity: {_part_arithmetic(part)}")
+            owner = slot if slot == "intensity" else f"{slot} {part.name}"
+            lines.append(f"  {owner}: {_part_arithmetic(part)}")
         if len(parts) > 1:
-            lines.append(f"  {slot}s: {' + '.join(_count(p.size) for p in parts)} = {_count(space.slot_size(slot))}")  # type: ignore[arg-type]
-    factors = [_count(space.slot_size(s)) for s in ("intensity", "featurizer", "reducer", "classifier")]
-    lines.append(f"  {' x '.join(factors)} = {_count(space.size)}")
+            terms = " + ".join(_count(part.size) for part in parts)
+            lines.append(f"  {slot}s: {terms} = {_count(space.slot_size(slot))}")
+    factors = " x ".join(_count(space.slot_size(slot)) for slot in SLOTS)
+    lines.append(f"  {factors} = {_count(space.size)}")
     return lines
 
 
@@ -148,7 +152,7 @@ def _search_lines(spec: SweepSpec, space: Space, folds: list[Any], cpus: int) ->
 def _bracket_budget(ladder: Any, trial: int) -> float:
     """Budget that a trial spends on average: one in η goes on to each next rung."""
     steps = ladder.bracket_of(trial).steps
-    return sum(ladder.fraction(s) / ladder.reduction_factor**i for i, s in enumerate(steps))
+    return float(sum(ladder.fraction(s) / ladder.reduction_factor**i for i, s in enumerate(steps)))
 
 
 def space_classes(space: Space) -> int:

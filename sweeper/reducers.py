@@ -90,8 +90,11 @@ def _fit_pca(params: Params, x_train: NDArray[np.float64], seed: int) -> FittedR
 
     shift, scale = _moments(x_train)
     components = min(params["components"], *x_train.shape)
+    z = (x_train - shift) / scale
+    if not z.any():
+        return FittedReducer(shift, scale, np.eye(z.shape[1], 1))
     # The solver for wide tables draws random numbers, hence the seed.
-    pca = PCA(components, random_state=seed).fit((x_train - shift) / scale)
+    pca = PCA(components, random_state=seed).fit(z)
     return FittedReducer(shift, scale, np.ascontiguousarray(pca.components_.T))
 
 

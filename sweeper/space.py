@@ -244,9 +244,7 @@ def parse_space(data: Any, *, default_name: str) -> Space:
         raise ValueError(f"space {default_name}: must be a mapping with {', '.join(_KEYS)}")
     for key in data:
         if key not in _KEYS:
-            raise ValueError(
-                f"space {default_name}: unknown key {key!r}; {plugins.nearest(str(key), _KEYS)}"
-            )
+            raise ValueError(f"space {default_name}: unknown key {key!r}; {plugins.nearest(str(key), _KEYS)}")
     for key in ("featurizers", "classifiers"):
         if not data.get(key):
             raise ValueError(f"space {default_name}: {key} must name at least one")
@@ -274,7 +272,7 @@ def _reducer_axes(name: str) -> tuple[Axis, ...]:
 
 def _alternatives(data: Any, axes_of: Callable[[str], tuple[Axis, ...]]) -> tuple[Part, ...]:
     if isinstance(data, list):
-        data = {name: None for name in data}
+        data = dict.fromkeys(data)
     if not isinstance(data, dict):
         raise ValueError(f"plugins are written as a mapping of names to parameters, got {data!r}")
     return tuple(_part(str(name), axes_of(str(name)), params) for name, params in data.items())

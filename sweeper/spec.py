@@ -116,7 +116,9 @@ class SweepSpec:
     @property
     def ladder(self) -> Ladder:
         """Rungs and brackets; searches that do not stop early have one rung, the full budget."""
-        return Ladder(self.reduction_factor, self.rungs if self.search in ("bohb", "hyperband", "asha") else 1)
+        return Ladder(
+            self.reduction_factor, self.rungs if self.search in ("bohb", "hyperband", "asha") else 1
+        )
 
     def resolved(self) -> dict[str, Any]:
         """The spec as ``sweep.yaml`` keeps it: absolute paths, the space written out."""

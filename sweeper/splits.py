@@ -234,7 +234,7 @@ def _assign(counts: NDArray[np.float64], folds: int, rng: np.random.Generator) -
     """Fold of each group, (n_groups,): large groups first, each where its classes are rarest so far."""
     shares = counts / counts.sum(axis=0)  # of each class, (n_groups, n_classes)
     size = shares.sum(axis=1)
-    order = np.argsort(-size * np.exp(0.3 * rng.standard_normal(len(size))), kind="stable")
+    order = np.argsort(-size * np.exp(0.2 * rng.standard_normal(len(size))), kind="stable")
     held = np.zeros((folds, counts.shape[1]))
     fold_of = np.empty(len(counts), dtype=np.int64)
     for group in order:

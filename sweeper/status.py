@@ -36,7 +36,8 @@ def status(path: Path) -> str:
         f"data: {spec.data}",
         f"search: {spec.search} over {space}, seed {spec.seed}, {spec.folds} folds"
         + (f", {spec.repeats} repeats" if spec.repeats > 1 else ""),
-        f"trials: {sum(r['kind'] == 'trial' for r in records)}" + (f" of {spec.trials}" if spec.trials else ""),
+        f"trials: {sum(r['kind'] == 'trial' for r in records)}"
+        + (f" of {spec.trials}" if spec.trials else ""),
         f"evaluations: {outcomes['done']} done, {outcomes['failed']} failed",
         f"blocks: {len(list(folder.features.glob('*.parquet')))} files in {folder.features}",
     ]
@@ -44,6 +45,7 @@ def status(path: Path) -> str:
     if len(board) and board.status.iloc[0] == "done":
         best = board.iloc[0]
         lines.append(
-            f"best: {spec.metric} {best[spec.metric]:.4f}, {best.featurizer}+{best.classifier}, trial {best.trial}"
+            f"best: {spec.metric} {best[spec.metric]:.4f}, {best.featurizer}+{best.classifier}, "
+            f"trial {best.trial}"
         )
     return "\n".join(lines)

@@ -25,10 +25,11 @@ def _render(table: Any) -> str:
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
 
 
-def _short(params_json: str) -> str:
-    """Parameters for people: ``distance=1,2 angle_deg=0,90``."""
+def _short(params_json: str, axes: tuple[Axis, ...]) -> str:
+    """Parameters that are not the default, for people: ``distance=1,2 angle_deg=0,90``."""
+    default = {a.name: list(a.default) if isinstance(a.default, tuple) else a.default for a in axes}
     params = json.loads(params_json)
-    return " ".join(f"{k}={_value(v)}" for k, v in params.items())
+    return " ".join(f"{k}={_value(v)}" for k, v in params.items() if v != default.get(k, object()))
 
 
 def _value(value: Any) -> str:
@@ -70,9 +71,9 @@ def leaderboard_table(board: Any) -> str:
         table.add_row(
             str(row.rank),
             str(row.trial),
-            f"{row.featurizer} {_short(row.featurizer_params)}",
+            f"{row.featurizer} {_short(row.featurizer_params, plugins.featurizer(row.featurizer).all_axes)}",
             row.reducer,
-            f"{row.classifier} {_short(row.classifier_params)}",
+            f"{row.classifier} {_short(row.classifier_params, plugins.classifier(row.classifier).axes)}",
             f"{_number(row.accuracy, 4)}{spread}",
             interval,
             _number(row.kappa),

@@ -35,7 +35,9 @@ def test_class_weights_go_by_class_order_and_leave_with_another_number_of_classe
     weights = list(space.for_classes(classes).parts["classifier"][0].domains["class_weight"].grid())
     assert weights[2] == (0.35, 0.1, 0.35, 0.1, 0.1)  # no-crystal keeps its weight, wherever it stands
     others = ("a", "b", "c", "d", "e")
-    assert (0.35, 0.35, 0.1, 0.1, 0.1) in space.for_classes(others).parts["classifier"][0].domains["class_weight"].grid()
+    assert (0.35, 0.35, 0.1, 0.1, 0.1) in space.for_classes(others).parts["classifier"][0].domains[
+        "class_weight"
+    ].grid()
     three = space.for_classes(("a", "b", "c"))
     assert list(three.parts["classifier"][1].domains["class_weight"].grid()) == [None, "balanced"]
     assert three.size == 485 * (3 * 4 * 7 * 2 + 12 * 11 * 2)
@@ -104,7 +106,7 @@ def test_a_range_makes_the_space_infinite() -> None:
     ],
 )
 def test_a_bad_space_is_refused_with_parameter_rule_and_value(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match="^[^\n]*$") as raised:
+    with pytest.raises(ValueError, match=r"\A[^\n]*\Z") as raised:
         parse_space(tiny(**changes), default_name="tiny")
     assert said in str(raised.value)
 

@@ -8,6 +8,7 @@ import resource
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -21,7 +22,7 @@ GRACE_S = 5.0
 
 def _data_bytes() -> int:
     """Private memory that the process has mapped: what RLIMIT_DATA counts."""
-    with open("/proc/self/status") as status:
+    with Path("/proc/self/status").open() as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData"))
 
 

@@ -106,7 +106,8 @@ class Progress:
         s = self.state
         return (
             f"{s.trials_ended} trials in {clock(self.elapsed_s)}; {s.evaluations} evaluations computed, "
-            f"{s.evaluations_known} from the journal; {s.blocks_computed} blocks computed, {s.blocks_reused} reused"
+            f"{s.evaluations_known} from the journal; {s.blocks_computed} blocks computed, "
+            f"{s.blocks_reused} reused"
         )
 
     def _left(self) -> str:
@@ -125,7 +126,9 @@ class Progress:
         fields.append(("blocks", f"{s.blocks_computed} computed, {s.blocks_reused} reused"))
         if s.trials:
             fields.append(("trials", f"{s.trials_ended}{of} ended{failed}"))
-            fields.append(("evaluations", f"{s.evaluations} computed, {s.evaluations_known} from the journal"))
+            fields.append(
+                ("evaluations", f"{s.evaluations} computed, {s.evaluations_known} from the journal")
+            )
             fields.append(("budget", f"{s.budget_spent:.1f} full fits"))
         if s.best is not None:
             fields.append(("best", f"{s.metric} {s.best:.4f}  {s.best_name}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -77,7 +76,7 @@ def _files(frames: Sequence[FrameRef]) -> list[tuple[str, str | None, list[int]]
 
 def _stamp(path: str) -> str:
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except OSError:
         return "missing"
     return f"{status.st_size}-{status.st_mtime_ns}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandForBOHB
 
 from sweeper.engine.searcher import SweepSearcher
@@ -29,7 +28,6 @@ class SynchronousHyperBand(HyperBandForBOHB):  # type: ignore[misc]
             action: str = self.PAUSE
             return action
         return str(super()._process_bracket(tune_controller, bracket))
-
 
 
 def make_scheduler(search: str, ladder: Ladder, searcher: SweepSearcher) -> Any:

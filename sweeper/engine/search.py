@@ -24,7 +24,7 @@ from sweeper.engine.searcher import SweepSearcher
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
 from sweeper.engine.sweep import Inputs, SweepStopped, shards_of, wanted_blocks, write_leaderboard
 from sweeper.engine.tasks import SweepData
-from sweeper.engine.trial import SweepTrial
+from sweeper.engine.trial import FAULT, SweepTrial
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard
 from sweeper.pipeline import Pipeline, digest
@@ -88,6 +88,8 @@ def run_search(
             _score_test(spec, inputs, folder, context, watch)
     finally:
         ray.get(actors.ledger.close.remote())
+    if watch.fatal.startswith(FAULT):
+        raise RuntimeError(watch.fatal)
     if watch.fatal:
         raise SweepStopped(watch.fatal)
 
@@ -137,7 +139,9 @@ class _Watch(tune.Callback):  # type: ignore[misc]
         self._dirty = False
         self._next_write = time.monotonic() + _LEADERBOARD_S
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any
+    ) -> None:
         """A rung ended."""
         state = self.progress.state
         if result["ended"]:
@@ -285,9 +289,7 @@ def _record_trial(actors: Actors, watch: _Watch, number: int, pipeline: Pipeline
         watch.fatal = str(error)
 
 
-def _score_test(
-    spec: SweepSpec, inputs: Inputs, folder: RunFolder, context: Context, watch: _Watch
-) -> None:
+def _score_test(spec: SweepSpec, inputs: Inputs, folder: RunFolder, context: Context, watch: _Watch) -> None:
     """Refit the best pipelines on everything but the test rows, and score them on those, once."""
     if inputs.test is None or spec.test_top == 0 or watch.fatal:
         return
@@ -304,4 +306,3 @@ def _score_test(
             watch.progress.note("the time budget ended before every test score was there")
             return
         watch.poll()
-

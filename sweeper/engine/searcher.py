@@ -42,7 +42,7 @@ class SweepSearcher(Searcher):  # type: ignore[misc]
         self._taken: set[str] = set()
         self._scores: dict[tuple[int, int], float] = {}
         self._ended: set[int] = set()
-        self.finished = False
+        self._exhausted = False
 
     def suggest(self, trial_id: str) -> Any:
         """Next trial; None while a bracket that the model needs is not complete."""
@@ -70,8 +70,13 @@ class SweepSearcher(Searcher):  # type: ignore[misc]
             "sweep": self._sweep,
         }
 
+    @property
+    def finished(self) -> bool:
+        """Whether no further trial will be proposed."""
+        return self._exhausted or (self._limit is not None and len(self._pipelines) >= self._limit)
+
     def _finish(self) -> Any:
-        self.finished = True
+        self._exhausted = True
         return Searcher.FINISHED
 
     def _observations(self, trials: int) -> list[Observation]:

@@ -17,8 +17,9 @@ import ray
 
 from sweeper import plugins
 from sweeper.api import Params
-from sweeper.blocks import BlockInfo, block_name, read_info, representation_blocks
+from sweeper.blocks import BlockInfo, read_info, representation_blocks
 from sweeper.engine.tasks import FrameRef, codebook_task, featurize_task, load_task
+from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
 
 
@@ -222,7 +223,9 @@ class FeatureStore:
         """A bag of visual words: one block fitted on the training rows of a fold."""
         name, params = pipeline.featurizer, pipeline.featurizer_params
         family_key = self._family_key(pipeline.intensity, name)
-        key = digest([family_key, list(self._settings.shard_digests), dict(sorted(params.items())), train_key])
+        key = digest(
+            [family_key, list(self._settings.shard_digests), dict(sorted(params.items())), train_key]
+        )
         async with self._codebook_locks[key]:
             if key not in self._codebooks:
                 self._codebooks[key] = await self._fit_codebook(key, family, name, params, train, train_key)

@@ -25,7 +25,7 @@ from sweeper.pipeline import digest
 from sweeper.runfolder import RunFolder
 from sweeper.space import Options, Space
 from sweeper.spec import SweepSpec
-from sweeper.splits import Split, make_splits
+from sweeper.splits import Split, fold_digest, make_splits, split_warnings, test_rows
 
 _PACKAGES = (
     "ray", "hpbandster", "ConfigSpace", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "catboost",
@@ -60,7 +60,7 @@ class Inputs:
 
     def train_keys(self, seed: int) -> tuple[str, ...]:
         """Digest of each fold's training frames and the seed: what a fit inside it depends on."""
-        return tuple(digest([[self.frame_digests[i] for i in s.train], seed]) for s in self.folds())
+        return tuple(digest([fold_digest(self.frame_digests, s.train), seed]) for s in self.folds())
 
     def fold_digests(self) -> tuple[str, ...]:
         """Digest of each fold's rows."""
@@ -128,9 +128,7 @@ def split(spec: SweepSpec, dataset: Dataset) -> list[Split]:
     )
 
 
-def examine(
-    spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, progress: Progress
-) -> Inputs:
+def examine(spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, progress: Progress) -> Inputs:
     """Read every frame once: refuse bad ones, or leave them out with ``skip_bad``; split the rest."""
     from sweeper.engine.scan import scan
 
@@ -150,15 +148,15 @@ def examine(
     if bad:
         dataset = dataset.subset(good, bad)
     splits = split(spec, dataset)
-    for warning in splits[0].warnings if hasattr(splits[0], "warnings") else ():
+    for warning in split_warnings(splits, dataset.labels, dataset.classes):
         progress.note(f"note: {warning}")
-    test_rows = np.flatnonzero(np.asarray(dataset.split) == "test")
-    rest = np.flatnonzero(np.asarray(dataset.split) != "test")
+    test = test_rows(dataset.split)
+    rest = np.setdiff1d(np.arange(len(dataset)), test)
     return Inputs(
         dataset,
         tuple(report.digest for report in reports if report.error is None),
         splits,
-        Split(rest, test_rows) if len(test_rows) else None,
+        Split(rest, test) if len(test) else None,
     )
 
 
@@ -208,4 +206,3 @@ def write_leaderboard(spec: SweepSpec, folder: RunFolder) -> Any:
     board = build_leaderboard(read_journal(folder.journal), metric=spec.metric)
     write_csv(board, folder.leaderboard)
     return board
-

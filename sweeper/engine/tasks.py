@@ -23,6 +23,7 @@ from sweeper import plugins
 from sweeper.api import Params, PreparedFrame
 from sweeper.engine.limits import GRACE_S, TimeLimitError, limits
 from sweeper.frames import FrameReport
+from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
 from sweeper.splits import Split
 
@@ -139,7 +140,7 @@ def featurize(
     for i, featurizer in enumerate(featurizers):
         path, wanted = jobs[names[i]]
         info = block_files.BlockInfo(
-            tuple(block_files.block_name(featurizer.name, b) for b in wanted),
+            tuple(block_name(featurizer.name, b) for b in wanted),
             len(frames),
             1e3 * prepare_s / len(frames),
             1e3 * compute_s[i] / len(frames),
@@ -176,14 +177,14 @@ def fit_codebook(
     started = time.perf_counter()
     descriptors = block_files.read_descriptors(
         by_shard(layout, files),
-        block_files.block_name(featurizer_name, block),
+        block_name(featurizer_name, block),
         featurizer.descriptor_width,
     )
     sample = codebook.sample_descriptors([descriptors[i] for i in train], clusters, seed)
     words = codebook.encode(descriptors, codebook.fit_codebook(sample, clusters, seed), clusters)
     columns = block_files.codebook_columns(featurizer, params)
     info = block_files.BlockInfo(
-        (block_files.block_name(featurizer_name, params),),
+        (block_name(featurizer_name, params),),
         len(descriptors),
         0.0,
         1e3 * (time.perf_counter() - started) / len(descriptors),
@@ -295,10 +296,10 @@ def died(attempt_s: float, time_limit_s: float) -> dict[str, Any]:
     return failure("the process that ran it died (a crash in native code, or out of memory)")
 
 
-inspect_task = ray.remote(num_cpus=1, max_retries=3)(inspect)
-featurize_task = ray.remote(num_cpus=1, max_retries=3)(featurize)
-load_task = ray.remote(num_cpus=1, max_retries=3, num_returns=2)(load)
-codebook_task = ray.remote(num_cpus=1, max_retries=3, num_returns=2)(fit_codebook)
-evaluate_task = ray.remote(num_cpus=1, max_retries=0)(evaluate)
-
-
+# DEFAULT: outside the placement group of the trial that submits, which holds a slot and no core.
+_ONE_CORE: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
+inspect_task = ray.remote(max_retries=3, **_ONE_CORE)(inspect)
+featurize_task = ray.remote(max_retries=3, **_ONE_CORE)(featurize)
+load_task = ray.remote(max_retries=3, num_returns=2, **_ONE_CORE)(load)
+codebook_task = ray.remote(max_retries=3, num_returns=2, **_ONE_CORE)(fit_codebook)
+evaluate_task = ray.remote(max_retries=0, **_ONE_CORE)(evaluate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from sweeper.pipeline import Pipeline
 
 FAILED_SCORE = -1.0
 """Finite and below every metric, so that schedulers drop a failed trial and never see NaN."""
+
+FAULT = "fault: "
+"""Marks a reason to end that is a mistake of ours, with its traceback."""
 
 
 def mean_score(records: list[Record], metric: str) -> float:
@@ -77,6 +81,8 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
             return {**result, "score": FAILED_SCORE, "ended": "deadline"}
         except JournalError as error:
             return {**result, "score": FAILED_SCORE, "ended": str(error)}
+        except Exception:
+            return {**result, "score": FAILED_SCORE, "ended": FAULT + traceback.format_exc()}
         return {**result, "score": mean_score(records, self._sweep["metric"])}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

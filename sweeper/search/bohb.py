@@ -51,7 +51,8 @@ class Density:
         self._levels = encoding.levels
         n, d = encoded.shape
         active = ~np.isnan(encoded)
-        prior = np.where(self._levels > 0, np.floor(rng.random((n, d)) * np.maximum(self._levels, 1)), rng.random((n, d)))
+        uniform = rng.random((n, d))
+        prior = np.where(self._levels > 0, np.floor(uniform * np.maximum(self._levels, 1)), uniform)
         self.data = np.where(active, encoded, prior)
         spread = np.array([np.std(encoded[active[:, j], j]) if active[:, j].any() else 0.0 for j in range(d)])
         ordered = np.maximum(1.06 * spread * n ** (-1.0 / (4 + d)), min_bandwidth)

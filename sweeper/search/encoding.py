@@ -170,24 +170,28 @@ def _configspace(variables: list[Variable], space: Space) -> tuple[Any, dict[str
     """The variables as a ConfigSpace, conditions between plugin and parameter, and its order."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import ConfigSpace as cs
+        import ConfigSpace
 
-        configspace = cs.ConfigurationSpace(seed=0)
-        made = {v.name: _hyperparameter(cs, v) for v in variables}
+        configspace = ConfigSpace.ConfigurationSpace(seed=0)
+        made = {v.name: _hyperparameter(v) for v in variables}
         for hyperparameter in made.values():
             configspace.add(hyperparameter)
         for variable in variables:
             parts = [p.name for p in space.parts[variable.slot]]
             if variable.part is not None and len(parts) > 1:
                 parent = made[variable.slot]
-                configspace.add(cs.EqualsCondition(made[variable.name], parent, parts.index(variable.part)))
+                configspace.add(
+                    ConfigSpace.EqualsCondition(made[variable.name], parent, parts.index(variable.part))
+                )
         return configspace, {name: i for i, name in enumerate(list(configspace))}
 
 
-def _hyperparameter(cs: Any, variable: Variable) -> Any:
+def _hyperparameter(variable: Variable) -> Any:
+    import ConfigSpace
+
     if variable.levels:
-        return cs.CategoricalHyperparameter(variable.name, list(range(variable.levels)))
-    return cs.UniformFloatHyperparameter(variable.name, 0.0, 1.0)
+        return ConfigSpace.CategoricalHyperparameter(variable.name, list(range(variable.levels)))
+    return ConfigSpace.UniformFloatHyperparameter(variable.name, 0.0, 1.0)
 
 
 def _chosen(pipeline: Pipeline) -> dict[Slot, tuple[str, dict[str, Any]]]:

@@ -64,9 +64,7 @@ def spread_points(photons: NDArray[np.float64], fwhm_px: float) -> NDArray[np.fl
     return blurred
 
 
-def add_zingers(
-    signal: NDArray[np.float64], camera: Camera, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def add_zingers(signal: NDArray[np.float64], camera: Camera, rng: np.random.Generator) -> NDArray[np.float64]:
     """`signal` with hits of single pixels: the isolated dots of a frame without X-rays."""
     hits = rng.poisson(camera.zingers_per_frame)
     places = rng.integers(0, signal.size, hits)
