@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 
 from sweeper.api import Featurizer, Params
 from sweeper.names import block_name, column_name
+from sweeper.pipeline import digest
 
 _METADATA = b"sweeper"
+_CHECK = b"sweeper.check"
+"""Parquet's checksums are of pages; the footer, with the names of the columns, needs its own."""
 
 
 def block_grid(axes_values: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
@@ -122,7 +125,8 @@ def to_parquet(table: Any, info: BlockInfo) -> NDArray[np.uint8]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    metadata = {_METADATA: json.dumps(info.__dict__).encode()}
+    text = json.dumps(info.__dict__).encode()
+    metadata = {_METADATA: text, _CHECK: _footer_digest(table.schema, text)}
     sink = pa.BufferOutputStream()
     # Descriptors shrink by a quarter; columns of doubles do not, and are read far more often.
     ragged = any(pa.types.is_large_list(field.type) for field in table.schema)
@@ -135,6 +139,12 @@ def to_parquet(table: Any, info: BlockInfo) -> NDArray[np.uint8]:
         write_page_checksum=True,
     )
     return np.frombuffer(sink.getvalue(), dtype=np.uint8)
+
+
+def _footer_digest(schema: Any, info: bytes) -> bytes:
+    """Digest of names and types of the columns and of what the file says about itself."""
+    columns = [f"{field.name}:{field.type}" for field in schema]
+    return digest([columns, info.decode()]).encode()
 
 
 def write_atomically(path: Path, data: NDArray[np.uint8]) -> None:
@@ -164,7 +174,15 @@ def _open(data: NDArray[np.uint8], *, verify: bool = False) -> Any:
 
 def block_info(data: NDArray[np.uint8]) -> BlockInfo:
     """What the file in these bytes says about itself."""
-    info = json.loads(_open(data).schema_arrow.metadata[_METADATA])
+    return _info(_open(data).schema_arrow)
+
+
+def _info(schema: Any) -> BlockInfo:
+    """What the footer says; ValueError or KeyError when it is damaged."""
+    text = schema.metadata[_METADATA]
+    if schema.metadata[_CHECK] != _footer_digest(schema, text):
+        raise ValueError("the footer of a block file is damaged")
+    info = json.loads(text)
     return BlockInfo(tuple(info["blocks"]), info["rows"], info["prepare_ms"], info["compute_ms"])
 
 
@@ -174,9 +192,7 @@ def read_info(path: Path) -> BlockInfo | None:
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_schema(path).metadata
-        info = json.loads(metadata[_METADATA])
-        return BlockInfo(tuple(info["blocks"]), info["rows"], info["prepare_ms"], info["compute_ms"])
+        return _info(pq.read_schema(path))
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         return None
 
@@ -187,8 +203,9 @@ def load_verified(path: Path) -> NDArray[np.uint8] | None:
 
     try:
         data = np.fromfile(path, dtype=np.uint8)
-        _open(data, verify=True).read()
-        block_info(data)
+        table = _open(data, verify=True).read(use_threads=False)
+        if table.num_rows != block_info(data).rows:
+            return None
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         return None
     return data

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from sweeper.arguments import Parser, command, count, path, unknown_argument
+
+if TYPE_CHECKING:
+    from sweeper.dataset import BadFrames
+
+_BAD_SHOWN = 50
 EXIT_DONE, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors in one line, like every other error of the input."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without our table's lines still gets the rest
+            stream.reconfigure(errors="backslashreplace")
     try:
-        args = build_parser().parse_args(argv)
+        args, unknown = build_parser().parse_known_args(argv)
+        if unknown:
+            raise ValueError(unknown_argument(unknown[0], args.parser))
         status: int = args.run(args)
+        sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         print("sweeper: interrupted; the same command goes on", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # `sweeper leaderboard RUN | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
     except ValueError as error:
         if _from_ray(error):
@@ -58,7 +66,7 @@ def _fault(error: Exception) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    parser = _Parser(
+    parser = Parser(
         prog="sweeper",
         description="Finds the best way to classify X-ray detector frames.",
         epilog="Start with: sweeper simulate diffraction frames --per-class 40 && "
@@ -74,30 +82,26 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], help_: str, example: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help_, description=help_[0].upper() + help_[1:] + ".", epilog=f"Example: {example}"
-    )
-    parser.set_defaults(run=run)
-    return parser
-
-
 # --------------------------------------------------------------------------- simulate
 
 
 def _add_simulate(commands: Any) -> None:
-    simulate = commands.add_parser("simulate", help="make labelled frames from physics")
+    example = "sweeper simulate diffraction frames --per-class 60 --size 256 --seed 1"
+    simulate = commands.add_parser(
+        "simulate",
+        help="make labelled frames from physics",
+        description="Make labelled frames from physics.",
+        epilog=f"Example: {example}",
+    )
     kinds = simulate.add_subparsers(metavar="KIND", required=True)
-    parser = _command(
+    parser = command(
         kinds,
         "diffraction",
         _simulate_diffraction,
         "serial-crystallography stills in five classes, as 16-bit TIFF",
-        "sweeper simulate diffraction frames --per-class 60 --size 256 --seed 1",
+        example,
     )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder to make")
+    parser.add_argument("directory", type=path, metavar="DIR", help="folder to make")
     parser.add_argument("--per-class", type=int, default=60, metavar="N", help="frames a class (60)")
     parser.add_argument(
         "--size", type=int, default=256, metavar="PX", help="width and height in pixels (256)"
@@ -108,7 +112,14 @@ def _add_simulate(commands: Any) -> None:
 def _simulate_diffraction(args: argparse.Namespace) -> int:
     from sweeper.simulate.diffraction import write_diffraction
 
-    manifest = write_diffraction(args.directory, args.per_class, args.size, args.seed, on_frame=_counter())
+    try:
+        manifest = write_diffraction(
+            args.directory, args.per_class, args.size, args.seed, on_frame=_counter()
+        )
+    except OSError as error:
+        if args.directory.is_dir():  # a full disk: the same command goes on
+            raise
+        raise ValueError(f"{args.directory}: not writable ({error.strerror})") from None
     print(f"{5 * args.per_class} frames of {args.size} x {args.size} in {args.directory}")
     print(f"drawn parameters: {manifest}")
     return EXIT_DONE
@@ -129,7 +140,7 @@ def _counter() -> Callable[[int, int], None] | None:
 
 
 def _add_plan(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "plan",
         _plan,
@@ -147,7 +158,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _add_run(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "run",
         _run,
@@ -155,14 +166,17 @@ def _add_run(commands: Any) -> None:
         "sweeper run frames --space quick --trials 60 --out first-run",
     )
     _add_sweep_options(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
-    parser.add_argument("--top", type=int, default=10, help="rows of the leaderboard to show (10)")
+    parser.add_argument("--out", type=path, required=True, metavar="RUN", help="run folder")
+    parser.add_argument(
+        "--top", type=count, default=10, metavar="N", help="rows of the leaderboard to show (10)"
+    )
     parser.add_argument(
         "--dashboard", action="store_true", help="start Ray's dashboard and print its address"
     )
 
 
 def _run(args: argparse.Namespace) -> int:
+    from sweeper.dataset import BadFrames
     from sweeper.engine.progress import Progress
     from sweeper.engine.sweep import run_sweep
     from sweeper.tables import leaderboard_table
@@ -171,6 +185,8 @@ def _run(args: argparse.Namespace) -> int:
     progress = Progress()
     try:
         board = run_sweep(spec, args.out, progress, dashboard=args.dashboard)
+    except BadFrames as error:
+        raise ValueError(_bad_frames(error, args.out)) from None
     finally:
         progress.close()
     print(leaderboard_table(board.head(args.top)))
@@ -178,6 +194,25 @@ def _run(args: argparse.Namespace) -> int:
     print(f"leaderboard: {args.out / 'leaderboard.csv'}")
     print(f"next: sweeper leaderboard {args.out} --best-per featurizer")
     return EXIT_DONE
+
+
+def _bad_frames(error: BadFrames, out: Path) -> str:
+    """All of a few bad frames; of many the first, and a file in the run folder that lists them all."""
+    from sweeper.runfolder import RunFolder, write_frame_list
+
+    listing = RunFolder(out).bad_frames
+    if len(error.problems) <= _BAD_SHOWN:
+        return str(error)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_frame_list(listing, error.problems)
+    except OSError:
+        return str(error)
+    shown = "; ".join(f"{name} ({reason})" for name, reason in error.problems[:_BAD_SHOWN])
+    return (
+        f"{error.source}: every frame must be readable, {len(error.problems)} are not (--skip-bad leaves "
+        f"them out), all listed in {listing}: {shown}; ..."
+    )
 
 
 _SPEC_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -245,10 +280,10 @@ def _spec(args: argparse.Namespace) -> Any:
 
 
 def _add_status(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands, "status", _status, "how far a sweep is, and whether it runs", "sweeper status first-run"
     )
-    parser.add_argument("run_folder", type=Path, metavar="RUN")
+    parser.add_argument("run_folder", type=path, metavar="RUN")
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -259,16 +294,16 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _add_leaderboard(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "leaderboard",
         _leaderboard,
         "the pipelines of a sweep, best first",
         "sweeper leaderboard first-run --best-per featurizer --csv best.csv",
     )
-    parser.add_argument("run_folder", type=Path, metavar="RUN")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows, all columns, to a CSV file")
-    parser.add_argument("--top", type=int, metavar="N", help="only the N best")
+    parser.add_argument("run_folder", type=path, metavar="RUN")
+    parser.add_argument("--csv", type=path, metavar="FILE", help="write the rows, all columns, to a CSV file")
+    parser.add_argument("--top", type=count, metavar="N", help="only the N best")
     parser.add_argument(
         "--best-per", metavar="WHAT", help="only the best of each featurizer, classifier or representation"
     )
@@ -301,7 +336,7 @@ def _leaderboard(args: argparse.Namespace) -> int:
 
 
 def _add_list(commands: Any) -> None:
-    parser = _command(
+    parser = command(
         commands,
         "list",
         _list,

@@ -122,6 +122,8 @@ def _time_frames(
             frame = prepare(read_frame(dataset.paths[row], int(dataset.index[row])), intensity, mask)
         except FrameError as error:
             raise ValueError(str(error)) from None
+        except ValueError as error:
+            raise ValueError(f"{dataset.names[row]}: {error}") from None
         prepare_ms.append(1e3 * (time.perf_counter() - start))
         for name, blocks in wanted.items():
             start = time.perf_counter()

@@ -49,6 +49,11 @@ def _spaces_folder() -> Path:
     return Path(importlib.import_module("search_spaces").__path__[0])
 
 
+def is_space_file(name: str) -> bool:
+    """Whether a space is given as the path of a file; else it is a name."""
+    return Path(name).suffix in {".yaml", ".yml"} or Path(name).parent != Path()
+
+
 def space_path(name: str) -> Path:
     """File of the search space called `name`, or `name` itself when it is the path of a file.
 
@@ -57,11 +62,10 @@ def space_path(name: str) -> Path:
     ValueError
         When there is no such space; the nearest name is suggested.
     """
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml"} or path.parent != Path():
-        if not path.is_file():
-            raise ValueError(f"--space {name}: no such file")
-        return path
+    if is_space_file(name):
+        if not Path(name).is_file():
+            raise ValueError(f"space {name}: no such file")
+        return Path(name)
     if name not in space_names():
         raise ValueError(f"unknown search space {name!r}; {nearest(name, space_names())}")
     return _spaces_folder() / f"{name}.yaml"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.spec import SweepSpec
+from sweeper.spec import SweepSpec, load_spec
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class RunFolder:
     def quarantine(self) -> Path:
         return self.path / "quarantine.csv"
 
+    @property
+    def bad_frames(self) -> Path:
+        return self.path / "bad_frames.csv"
+
     def claim(self, spec: SweepSpec) -> None:
         """Make the folder this sweep's, or go on with it.
 
@@ -54,28 +60,23 @@ class RunFolder:
             The folder is not writable, is something else's, or belongs to another sweep; the
             message names the setting that differs.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable.{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise ValueError(f"--out {self.path}: not writable ({error.strerror})") from None
+        _check_writable("--out", self.path, spec.data)
         if self.spec.exists():
-            setting = spec.difference(self.load_spec())
-            if setting is not None:
+            difference = spec.difference(self.load_spec())
+            if difference is not None:
                 raise ValueError(
-                    f"--out {self.path}: holds another sweep (its {setting} differs); choose another "
+                    f"--out {self.path}: holds another sweep ({difference}); choose another "
                     "folder, or pass --features to share its blocks"
                 )
-        elif any(not p.name.startswith(".") for p in self.path.iterdir()):
+        elif any(not p.name.startswith(".") and p != self.bad_frames for p in self.path.iterdir()):
             raise ValueError(f"--out {self.path}: is not empty and holds no sweep; choose another folder")
+        if spec.features is not None:
+            _check_writable("--features", Path(spec.features), spec.data)
+        self.bad_frames.unlink(missing_ok=True)
         write_text(self.spec, _dump(spec.resolved()))
 
     def load_spec(self) -> SweepSpec:
         """The spec of the sweep in this folder; ValueError when there is none."""
-        from sweeper.spec import load_spec
-
         if not self.spec.exists():
             raise ValueError(f"{self.path}: no sweep here (sweep.yaml is missing)")
         return load_spec(self.spec)
@@ -97,17 +98,36 @@ class RunFolder:
         write_text(self.environment, json.dumps(environment, indent=2) + "\n")
 
 
+def _check_writable(option: str, path: Path, data: str) -> None:
+    """Make a folder; ValueError where files cannot be written in it, or would be taken for frames."""
+    if Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve()):
+        raise ValueError(f"{option} {path}: must not be inside the data folder {data}")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"{option} {path}: not writable ({error.strerror})") from None
+
+
 def _dump(data: dict[str, Any]) -> str:
     import yaml
 
     return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
+def write_frame_list(path: Path, problems: Iterable[tuple[str, str]]) -> None:
+    """Write names of frames, and what is wrong with them, as CSV."""
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows([("frame", "reason"), *problems])
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that it is whole or unchanged."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -11,16 +11,16 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from sweeper import plugins
-from sweeper.api import Axis, WeightPerClass
+from sweeper.api import Axis, Either, Interval, Legal, WeightPerClass
 from sweeper.intensity import AXES as INTENSITY_AXES
 from sweeper.pipeline import Pipeline
 from sweeper.reducers import REDUCERS
+from sweeper.yamlfile import read_yaml
 
 Slot = Literal["intensity", "featurizer", "reducer", "classifier"]
 SLOTS: tuple[Slot, ...] = ("intensity", "featurizer", "reducer", "classifier")
@@ -223,16 +223,12 @@ def load_space(name_or_path: str) -> Space:
         Unknown space, plugin or parameter (the nearest name is suggested), or a value outside
         its axis; the message names parameter, rule and value.
     """
-    import yaml
-
     path = plugins.space_path(name_or_path)
+    data = read_yaml(path)
     try:
-        data = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not a text file") from None
-    return parse_space(data, default_name=Path(path).stem)
+        return parse_space(data, default_name=path.stem)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 _KEYS = ("name", "source", "intensity", "featurizers", "reducers", "classifiers", "class_order")
@@ -251,14 +247,16 @@ def parse_space(data: Any, *, default_name: str) -> Space:
     order = data.get("class_order") or ()
     if not isinstance(order, list | tuple) or any(not isinstance(c, str) for c in order):
         raise ValueError(f"space {default_name}: class_order must be a list of names, got {order!r}")
+    if len(set(order)) != len(order):
+        raise ValueError(f"space {default_name}: class_order must name each class once, got {order!r}")
     return Space(
         name=str(data.get("name", default_name)),
         source=str(data.get("source", "")),
         parts={
             "intensity": (_part("intensity", INTENSITY_AXES, data.get("intensity")),),
-            "featurizer": _alternatives(data["featurizers"], lambda n: plugins.featurizer(n).all_axes),
-            "reducer": _alternatives(data.get("reducers") or ["standard"], _reducer_axes),
-            "classifier": _alternatives(data["classifiers"], lambda n: plugins.classifier(n).axes),
+            "featurizer": _alternatives(data, "featurizers", lambda n: plugins.featurizer(n).all_axes),
+            "reducer": _alternatives({"reducers": ["standard"], **data}, "reducers", _reducer_axes),
+            "classifier": _alternatives(data, "classifiers", lambda n: plugins.classifier(n).axes),
         },
         class_order=tuple(order),
     )
@@ -270,12 +268,19 @@ def _reducer_axes(name: str) -> tuple[Axis, ...]:
     return REDUCERS[name].axes
 
 
-def _alternatives(data: Any, axes_of: Callable[[str], tuple[Axis, ...]]) -> tuple[Part, ...]:
-    if isinstance(data, list):
-        data = dict.fromkeys(data)
-    if not isinstance(data, dict):
-        raise ValueError(f"plugins are written as a mapping of names to parameters, got {data!r}")
-    return tuple(_part(str(name), axes_of(str(name)), params) for name, params in data.items())
+def _alternatives(
+    data: dict[str, Any], slot: str, axes_of: Callable[[str], tuple[Axis, ...]]
+) -> tuple[Part, ...]:
+    written = data[slot]
+    names = list(written) if isinstance(written, list | dict) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"{slot} must be a mapping of names to parameters or a list of names, got {written!r}"
+        )
+    if len(set(names)) != len(names):
+        raise ValueError(f"{slot} must name each plugin once, got {written!r}")
+    params = written if isinstance(written, dict) else dict.fromkeys(names)
+    return tuple(_part(name, axes_of(name), params[name]) for name in names)
 
 
 def _part(name: str, axes: tuple[Axis, ...], params: Any) -> Part:
@@ -346,11 +351,22 @@ def _mapping_domain(owner: str, axis: Axis, written: dict[str, Any]) -> Domain:
             f"{owner}: {axis.name} must be a value, a list, {{subsets: [...]}} or "
             f"{{low: ..., high: ..., log: true}}, got {written!r}"
         )
-    low, high, log = written["low"], written["high"], bool(written.get("log", False))
+    low, high, log = written["low"], written["high"], written.get("log", False)
+    if not isinstance(log, bool):
+        raise ValueError(f"{owner}: {axis.name}: log must be true or false, got {log!r}")
     for end in (low, high):
         axis.check(owner, end)
+    interval = _interval(axis.legal, low, high)
+    if interval is None:
+        raise ValueError(f"{owner}: {axis.name} must be {axis.legal}, which has no range, got {written!r}")
     if not low < high or (log and low <= 0):
         raise ValueError(
             f"{owner}: {axis.name} must have low < high{' and low > 0' if log else ''}, got {written!r}"
         )
-    return Between(low, high, log=log, integer=isinstance(low, int) and isinstance(high, int))
+    return Between(low, high, log=log, integer=interval.integer)
+
+
+def _interval(legal: Legal, low: float, high: float) -> Interval | None:
+    """The interval of legal values that holds both ends, if there is one."""
+    options = legal.options if isinstance(legal, Either) else (legal,)
+    return next((o for o in options if isinstance(o, Interval) and low in o and high in o), None)

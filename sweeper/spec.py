@@ -8,23 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.plugins import nearest
+from sweeper.plugins import is_space_file, nearest, space_path
 from sweeper.search import SEARCHES
 from sweeper.search.brackets import Ladder
 from sweeper.space import Space, load_space, parse_space
+from sweeper.yamlfile import read_yaml
 
 _METRICS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc", "auc_ovr")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_FREE = ("trials", "time_budget_s", "cpus", "address", "features", "test_top")
-"""Settings that may change when a sweep goes on: they decide how far it goes, not what it computes."""
+_MOST_S = 1e8
+_FREE = (
+    "trials", "time_budget_s", "cpus", "address", "features", "test_top", "skip_bad", "allow_outside",
+)  # fmt: skip
+"""Settings that may change when a sweep goes on: they decide how far it goes, not what it computes.
+
+The last two decide which frames take part: the digest of the data set tells when that changed.
+"""
 
 
 def parse_duration(text: str | float, name: str = "--time-budget") -> float:
     """Seconds from ``90``, ``90s``, ``10m`` or ``1.5h``; ValueError names the rule and the value."""
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", str(text))
-    if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
-        raise ValueError(f"{name} must be a time above zero such as 90s, 10m or 1.5h, got {text!r}")
-    return float(match[1]) * _UNITS[match[2]]
+    seconds = 0.0 if match is None else float(match[1]) * _UNITS.get(match[2], 0.0)
+    if not 0 < seconds <= _MOST_S:
+        raise ValueError(
+            f"{name} must be a time above zero and below three years, such as 90s, 10m or 1.5h, got {text!r}"
+        )
+    return seconds
 
 
 @dataclass(frozen=True)
@@ -92,20 +102,28 @@ class SweepSpec:
     test_top: int = 10
 
     def __post_init__(self) -> None:
+        _text("data", self.data)
+        if not isinstance(self.space, dict):
+            _text("space", self.space)
+        for name in ("address", "mask", "features"):
+            if getattr(self, name) is not None:
+                _text(name, getattr(self, name))
+        for name in ("skip_bad", "allow_outside"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         _one_of("search", self.search, SEARCHES)
         _one_of("metric", self.metric, _METRICS)
-        _whole("trials", self.trials, 1)
+        _whole("trials", self.trials, 1, optional=True)
         _whole("folds", self.folds, 2)
         _whole("repeats", self.repeats, 1, 10)
         _whole("seed", self.seed, 0)
         _whole("reduction_factor", self.reduction_factor, 2, 10)
         _whole("rungs", self.rungs, 1, 8)
-        _whole("cpus", self.cpus, 1)
+        _whole("cpus", self.cpus, 1, optional=True)
         _whole("test_top", self.test_top, 0)
-        for name in ("time_budget_s", "trial_time_limit_s", "trial_memory_limit_gb"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise ValueError(f"{name} must be above zero, got {value!r}")
+        _above_zero("time_budget_s", self.time_budget_s, optional=True)
+        _above_zero("trial_time_limit_s", self.trial_time_limit_s)
+        _above_zero("trial_memory_limit_gb", self.trial_memory_limit_gb, optional=True)
 
     def load_space(self) -> Space:
         """The search space, checked."""
@@ -122,23 +140,22 @@ class SweepSpec:
 
     def resolved(self) -> dict[str, Any]:
         """The spec as ``sweep.yaml`` keeps it: absolute paths, the space written out."""
-        import yaml
-
-        from sweeper.plugins import space_path
-
         data = dataclasses.asdict(self)
         for name in ("data", "mask", "features"):
             if data[name] is not None:
                 data[name] = str(Path(data[name]).resolve())
         if isinstance(self.space, str):
             path = space_path(self.space)
-            data["space"] = {"name": path.stem, **yaml.safe_load(path.read_text())}
+            data["space"] = {"name": path.stem, **read_yaml(path)}
         return data
 
     def difference(self, other: SweepSpec) -> str | None:
-        """First setting, of those that decide what is computed, in which two resolved specs differ."""
+        """First setting, of those that decide what is computed, in which two specs differ, and how."""
         mine, theirs = self.resolved(), other.resolved()
-        return next((k for k in mine if k not in _FREE and mine[k] != theirs[k]), None)
+        name = next((k for k in mine if k not in _FREE and mine[k] != theirs[k]), None)
+        if name is None or name == "space":
+            return None if name is None else "its space is another, or was edited since"
+        return f"its {name} is {theirs[name]}, not {mine[name]}"
 
 
 def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
@@ -146,8 +163,21 @@ def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
         raise ValueError(f"unknown {name} {value!r}; {nearest(str(value), known)}")
 
 
-def _whole(name: str, value: object, low: int, high: int | None = None) -> None:
-    if value is None:
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name} must be text that is not empty, got {value!r}")
+
+
+def _above_zero(name: str, value: object, *, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value <= _MOST_S:  # type: ignore[operator]
+        raise ValueError(f"{name} must be a number above zero and at most {_MOST_S:g}, got {value!r}")
+
+
+def _whole(name: str, value: object, low: int, high: int | None = None, *, optional: bool = False) -> None:
+    if value is None and optional:
         return
     good = isinstance(value, int) and not isinstance(value, bool) and value >= low
     if not good or (high is not None and value > high):  # type: ignore[operator]
@@ -156,26 +186,38 @@ def _whole(name: str, value: object, low: int, high: int | None = None) -> None:
 
 
 def load_spec(path: Path) -> SweepSpec:
-    """Read a spec from YAML; ValueError names an unknown key and suggests the nearest."""
-    import yaml
+    """Read a spec from YAML; paths in it are relative to its folder.
 
-    try:
-        data = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
+    Raises
+    ------
+    ValueError
+        The file cannot be read, an unknown key (the nearest is suggested), a bad value.
+    """
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise ValueError(f"{path}: a spec is a mapping with at least data and space")
     known = [f.name for f in dataclasses.fields(SweepSpec)]
-    if "time_budget" in data:
-        data["time_budget_s"] = parse_duration(data.pop("time_budget"), "time_budget")
+    for written in ("time_budget", "trial_time_limit"):
+        if written in data and f"{written}_s" in data:
+            raise ValueError(f"{path}: {written} and {written}_s are the same setting, give one of them")
+        if (value := data.pop(written, None)) is not None:
+            data[f"{written}_s"] = parse_duration(value, f"{path}: {written}")
     for key in data:
         if key not in known:
             raise ValueError(f"{path}: unknown key {key!r}; {nearest(str(key), known)}")
     for key in ("data", "space"):
         if key not in data:
             raise ValueError(f"{path}: {key} is missing")
-    if not Path(data["data"]).is_absolute():
-        data["data"] = str(path.parent / data["data"])
-    return SweepSpec(**data)
+    try:
+        spec = SweepSpec(**data)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return dataclasses.replace(spec, **_beside(path.parent, spec))
+
+
+def _beside(folder: Path, spec: SweepSpec) -> dict[str, Any]:
+    """Paths of a spec, those that are relative taken from its own folder."""
+    paths = {name: getattr(spec, name) for name in ("data", "mask", "features")}
+    if isinstance(spec.space, str) and is_space_file(spec.space):
+        paths["space"] = spec.space
+    return {name: str(folder / path) for name, path in paths.items() if path is not None}

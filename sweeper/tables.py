@@ -19,7 +19,14 @@ def _render(table: Any) -> str:
 
     terminal = sys.stdout.isatty()
     width = max(100, shutil.get_terminal_size().columns) if terminal else _PIPED_WIDTH
-    console = Console(width=width, force_terminal=terminal, color_system="auto" if terminal else None)
+    # Without markup: the reducer pca[components=5] is text, not a style.
+    console = Console(
+        width=width,
+        force_terminal=terminal,
+        color_system="auto" if terminal else None,
+        markup=False,
+        emoji=False,
+    )
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())

@@ -185,3 +185,11 @@ def test_a_whole_one_of_max_features_is_all_of_them(name: str) -> None:
     whole = fitted_scores(build(name, 3, max_features=1, max_depth=2), data)
     np.testing.assert_array_equal(whole, fitted_scores(build(name, 3, max_features=1.0, max_depth=2), data))
     assert not np.array_equal(whole, fitted_scores(build(name, 3, max_features=0.2, max_depth=2), data))
+
+
+@pytest.mark.parametrize("name", ["rf", "et"])
+def test_a_forest_scores_alike_at_every_call(name: str) -> None:
+    x, y = blobs(3, 300, 6, 0.5)
+    estimator = build(name, 3, n_trees=60, max_depth=4, threads=4)
+    first = fitted_scores(estimator, (x, y))
+    assert all(np.array_equal(first, estimator.scores(x)) for _ in range(20))

@@ -183,8 +183,10 @@ def test_the_largest_budget_with_all_folds_counts() -> None:
         *[evaluation(A, f, 0.8, 1.0) for f in range(2)],
     ]
     board = build_leaderboard(records)
+    assert len(board) == 1
     assert (board.status[0], board.budget[0], board.accuracy[0]) == ("stopped", 1 / 3, pytest.approx(0.7))
     board = build_leaderboard([*records, evaluation(A, 2, 0.8)])
+    assert len(board) == 1
     assert (board.status[0], board.budget[0], board.accuracy[0]) == ("done", 1.0, pytest.approx(0.8))
 
 

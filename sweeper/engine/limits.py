@@ -33,19 +33,30 @@ def limits(time_s: float, memory_bytes: int) -> Iterator[None]:
     The kernel enforces both: an alarm signal raises in Python; a watchdog thread, which needs no
     interpreter lock, ends a process whose native code ignores it; and RLIMIT_DATA refuses memory.
     """
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
     old_handler = signal.signal(signal.SIGALRM, _raise)
-    with tempfile.TemporaryFile() as trace:
-        faulthandler.dump_traceback_later(time_s * 1.05 + GRACE_S, exit=True, file=trace)
-        resource.setrlimit(resource.RLIMIT_DATA, (_data_bytes() + memory_bytes, hard))
-        signal.setitimer(signal.ITIMER_REAL, time_s)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, old_handler)
-            resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-            faulthandler.cancel_dump_traceback_later()
+    try:
+        with tempfile.TemporaryFile() as trace:
+            try:
+                faulthandler.dump_traceback_later(time_s * 1.05 + GRACE_S, exit=True, file=trace)
+                resource.setrlimit(resource.RLIMIT_DATA, (_allowed(memory_bytes, before), before[1]))
+                signal.setitimer(signal.ITIMER_REAL, time_s)
+                try:
+                    yield
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            finally:
+                # Of its own: an alarm that comes just before the timer is off must not leave these on.
+                resource.setrlimit(resource.RLIMIT_DATA, before)
+                faulthandler.cancel_dump_traceback_later()
+    finally:
+        signal.signal(signal.SIGALRM, old_handler)
+
+
+def _allowed(memory_bytes: int, before: tuple[int, int]) -> int:
+    """Bytes that RLIMIT_DATA may be: what is in use and `memory_bytes`, or less where less is allowed."""
+    wanted = _data_bytes() + memory_bytes
+    return min([wanted, *(limit for limit in before if limit != resource.RLIM_INFINITY)])
 
 
 def _raise(signum: int, frame: Any) -> None:

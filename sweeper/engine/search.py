@@ -81,7 +81,7 @@ def run_search(
         deadline,
     )
     ray.get(actors.ledger.set_context.remote(context))
-    watch = _Watch(spec, folder, progress, actors, deadline)
+    watch = _Watch(spec, folder, progress, actors, deadline, len(inputs.splits))
     try:
         if _prefetch(space, watch):
             _tune(spec, space, len(inputs.splits), actors, watch)
@@ -129,8 +129,15 @@ class _Watch(tune.Callback):  # type: ignore[misc]
     """Follows a search from the driver: progress, the leaderboard on disk, reasons to stop."""
 
     def __init__(
-        self, spec: SweepSpec, folder: RunFolder, progress: Progress, actors: Actors, deadline: float
+        self,
+        spec: SweepSpec,
+        folder: RunFolder,
+        progress: Progress,
+        actors: Actors,
+        deadline: float,
+        folds: int,
     ) -> None:
+        self._folds = folds
         self.spec, self.folder, self.progress, self.actors = spec, folder, progress, actors
         self.deadline = deadline
         self.fatal = ""
@@ -180,7 +187,7 @@ class _Watch(tune.Callback):  # type: ignore[misc]
                 setattr(self.progress.state, name, value)
             self.progress.state.evaluations, self.progress.state.evaluations_known = counts
         if self._dirty and now > self._next_write:
-            write_leaderboard(self.spec, self.folder)
+            write_leaderboard(self.spec, self.folder, self._folds)
             self._dirty = False
             spent = time.monotonic() - now
             self._next_write = time.monotonic() + max(_LEADERBOARD_S, 20 * spent)
@@ -294,7 +301,7 @@ def _score_test(spec: SweepSpec, inputs: Inputs, folder: RunFolder, context: Con
     if inputs.test is None or spec.test_top == 0 or watch.fatal:
         return
     watch.progress.stage("scoring the best on the test split")
-    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric)
+    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=len(inputs.splits))
     best = set(board[board.status == "done"].head(spec.test_top).trial)
     records = [r for r in read_journal(folder.journal) if r["kind"] == "trial" and r["trial"] in best]
     evaluator = Evaluator(context)

@@ -97,7 +97,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
         folder.check_dataset(data_digest)
         folder.write_environment(environment(inputs.dataset, data_digest, cpus))
         run_search(spec, space, inputs, data_digest, folder, progress, deadline)
-    return write_leaderboard(spec, folder)
+    return write_leaderboard(spec, folder, len(inputs.splits))
 
 
 def check(spec: SweepSpec) -> tuple[Space, Dataset]:
@@ -201,8 +201,8 @@ def shards_of(n_frames: int) -> list[range]:
     return [range(start, min(start + size, n_frames)) for start in range(0, n_frames, size)]
 
 
-def write_leaderboard(spec: SweepSpec, folder: RunFolder) -> Any:
+def write_leaderboard(spec: SweepSpec, folder: RunFolder, folds: int) -> Any:
     """Build the leaderboard from the journal and write it; returns it."""
-    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric)
+    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folds)
     write_csv(board, folder.leaderboard)
     return board

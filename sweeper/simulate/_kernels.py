@@ -15,7 +15,22 @@ _SPOT_REACH = 3.5  # a spot is drawn to this many σ
 _PIXEL_VARIANCE = 1.0 / 12.0  # of a uniform pixel of width 1
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _interpolate(table: Floats, place: float) -> Any:
+    """Linear interpolation of `table` at a fractional index; its last value past its end."""
+    if place >= table.size - 1:
+        return table[-1]
+    low = int(place)
+    return table[low] + (place - low) * (table[low + 1] - table[low])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _polarisation(x2: float, y2: float, d2: float, polarisation: float) -> Any:
+    """As :func:`sweeper.simulate.geometry.polarisation_factor`, of squares."""
+    return 0.5 * (1.0 + (d2 - polarisation * (x2 - y2)) / (x2 + y2 + d2))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def radial_image(
     size: int,
     column: float,
@@ -37,22 +52,20 @@ def radial_image(
             r2 = x2 + y2 + d2
             r = np.sqrt(r2)
             stol = np.sqrt(0.5 * (1.0 - distance_mm / r)) / wavelength
-            place = min(stol / step, profile.size - 1.000001)
-            low = int(place)
-            value = profile[low] + (place - low) * (profile[low + 1] - profile[low])
-            p = 0.5 * (1.0 + d2 / r2 - polarisation * (x2 - y2) / r2)
+            value = _interpolate(profile, stol / step)
+            p = _polarisation(x2, y2, d2, polarisation)
             image[i, j] = value * p * pixel_mm * pixel_mm * distance_mm / (r2 * r)
     return image
 
 
-@njit(cache=True)
-def _quadratic_form(m: Floats, x: float, y: float, z: float) -> float:
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _quadratic_form(m: Floats, x: float, y: float, z: float) -> Any:
     """vᵀ m v of a symmetric 3 × 3 matrix."""
     diagonal = m[0, 0] * x * x + m[1, 1] * y * y + m[2, 2] * z * z
     return diagonal + 2.0 * (m[0, 1] * x * y + m[0, 2] * x * z + m[1, 2] * y * z)
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _spot(
     q: Floats,
     zeta: float,
@@ -64,7 +77,7 @@ def _spot(
     distance_mm: float,
     size_mm2: float,
     out: Floats,
-) -> float:
+) -> Any:
     """Write x, y, (photons), cov_xx, cov_xy, cov_yy of the spot of `q` to `out`; return σ of ζ, or −1.
 
     −1: the reflection is too far from the sphere, or goes backwards.
@@ -102,7 +115,7 @@ def _spot(
     return np.sqrt(variance)
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _fill_reflections(
     reciprocal: Floats,
     shape: Floats,
@@ -151,11 +164,8 @@ def _fill_reflections(
                 )
                 if sigma < 0.0:
                     continue
-                place = 0.5 * np.sqrt(q2) * step
-                low = min(int(place), scaled_wilson.size - 2)
-                mean = scaled_wilson[low] + (place - low) * (scaled_wilson[low + 1] - scaled_wilson[low])
-                x2, y2, d2 = row[0] * row[0], row[1] * row[1], distance_mm * distance_mm
-                p = 0.5 * (1.0 + (d2 - polarisation * (x2 - y2)) / (x2 + y2 + d2))
+                mean = _interpolate(scaled_wilson, 0.5 * np.sqrt(q2) * step)
+                p = _polarisation(row[0] * row[0], row[1] * row[1], distance_mm * distance_mm, polarisation)
                 density = np.exp(-0.5 * (zeta / sigma) ** 2) / (np.sqrt(2.0 * np.pi) * sigma)
                 photons = mean * intensities[abs(h), abs(k), abs(l)] * p * density
                 if photons < fewest or photons == 0.0:
@@ -181,7 +191,7 @@ def excited_reflections(*arguments: Any) -> Floats:
     return table[:n]
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def deposit_spots(
     size: int, column: Floats, row: Floats, photons: Floats, xx: Floats, xy: Floats, yy: Floats
 ) -> Floats:

@@ -102,10 +102,10 @@ class Beamstop:
         Share of photons that pass the arm.
     """
 
-    radius_mm: float = 4.0
-    penumbra_mm: float = 0.6
-    arm_width_mm: float = 1.8
-    arm_transmission: float = 0.7
+    radius_mm: float = 1.8
+    penumbra_mm: float = 1.0
+    arm_width_mm: float = 1.2
+    arm_transmission: float = 0.9
 
 
 def transmission(detector: Detector, stop: Beamstop) -> NDArray[np.float64]:

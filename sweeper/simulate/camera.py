@@ -31,7 +31,7 @@ class Camera:
     """
 
     point_spread_px: float = 1.5
-    calibration: float = 0.03
+    calibration: float = 0.01
     gain_adu_per_photon: float = 1.0
     offset_adu: float = 40.0
     read_noise_adu: float = 3.0

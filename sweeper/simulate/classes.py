@@ -51,16 +51,24 @@ class FrameClass:
     b_factor_a2: Range
 
 
-_FLUENCE = Range(3e20, 3e21, log=True)
-_WATER_UM = Range(5, 25, log=True)
+# 10¹² photons in 10 µm × 10 µm, behind multilayer optics (a bandpass of a percent or two): spots are
+# many and faint against the water of a thick jet, as in screening at a synchrotron.
+_FLUENCE = Range(1e22, 1.3e22, log=True)
+_WATER_UM = Range(14.5, 17, log=True)
+_AIR_MM = Range(2.4, 2.7)
+_BANDPASS_PERCENT = Range(1.3, 1.8)
+_DIVERGENCE_MRAD = Range(0.2, 0.8)
+_MOSAIC_MRAD = Range(5.5, 7.5)
+_READ_NOISE_ADU = Range(2.7, 3.3)
+_CELL_SPREAD = 0.002
 _NO_B = Range(1, 1)
 
 CLASSES = (
     FrameClass("blank", None, _WATER_UM, None, _NO_B),
     FrameClass("no-crystal", _FLUENCE, _WATER_UM, None, _NO_B),
-    FrameClass("weak", _FLUENCE, _WATER_UM, Range(1.0, 2.5, log=True), Range(35, 70)),
-    FrameClass("good", _FLUENCE, _WATER_UM, Range(2.4, 4.5, log=True), Range(20, 40)),
-    FrameClass("strong", _FLUENCE, _WATER_UM, Range(4.3, 10.0, log=True), Range(8, 22)),
+    FrameClass("weak", _FLUENCE, _WATER_UM, Range(1.8, 2.45, log=True), Range(40, 60)),
+    FrameClass("good", _FLUENCE, _WATER_UM, Range(2.42, 3.8, log=True), Range(23, 41)),
+    FrameClass("strong", _FLUENCE, _WATER_UM, Range(3.75, 6.8, log=True), Range(10, 24)),
 )
 """In order of diffraction, which is also the order of a class's random stream."""
 
@@ -99,24 +107,24 @@ def draw_exposure(label: str, rng: np.random.Generator) -> Exposure:
     nan = float("nan")
     lit, crystal = kind.fluence is not None, kind.crystal_um is not None
     quaternion = random_quaternion(rng)
-    cell_scale = rng.normal(1.0, 0.002, 2)
+    cell_scale = rng.normal(1.0, _CELL_SPREAD, 2)
     drawn = {
         "fluence_photons_per_m2": kind.fluence.draw(rng) if kind.fluence else 0.0,
         "flicker": rng.normal(1.0, 0.02) if lit else nan,
         "wavelength_angstrom": rng.normal(1.0, 0.001) if lit else nan,
-        "divergence_mrad": Range(0.2, 0.8).draw(rng) if lit else nan,
-        "bandpass_percent": Range(0.02, 0.2, log=True).draw(rng) if lit else nan,
-        "beam_x_mm": rng.normal(0.0, 0.3),
-        "beam_y_mm": rng.normal(0.0, 0.3),
+        "divergence_mrad": _DIVERGENCE_MRAD.draw(rng) if lit else nan,
+        "bandpass_percent": _BANDPASS_PERCENT.draw(rng) if lit else nan,
+        "beam_x_mm": rng.normal(0.0, 0.03),
+        "beam_y_mm": rng.normal(0.0, 0.03),
         "water_path_um": kind.water_path_um.draw(rng) if lit else nan,
-        "air_path_mm": Range(5, 15).draw(rng) if lit else nan,
+        "air_path_mm": _AIR_MM.draw(rng) if lit else nan,
         "crystal_size_um": kind.crystal_um.draw(rng) if kind.crystal_um else nan,
         "b_factor_a2": kind.b_factor_a2.draw(rng) if crystal else nan,
-        "mosaic_mrad": Range(0.5, 6.0, log=True).draw(rng) if crystal else nan,
+        "mosaic_mrad": _MOSAIC_MRAD.draw(rng) if crystal else nan,
         "cell_a_angstrom": 79.0 * cell_scale[0] if crystal else nan,
         "cell_c_angstrom": 38.0 * cell_scale[1] if crystal else nan,
         "offset_adu": rng.normal(40.0, 0.5),
-        "read_noise_adu": Range(2.7, 3.3).draw(rng),
+        "read_noise_adu": _READ_NOISE_ADU.draw(rng),
     }
     for axis, value in zip("wxyz", quaternion, strict=True):
         drawn[f"orientation_{axis}"] = value if crystal else nan

@@ -160,7 +160,8 @@ def find_spots(
         min(size_mm, beam.width_um * 1e-3) ** 2 / 12,
         fewest_photons,
     )
-    return Spots(*table[:, :6].T, hkl=table[:, 6:].astype(np.int64))
+    x, y, photons, xx, xy, yy = table[:, :6].T
+    return Spots(x, y, photons, xx, xy, yy, table[:, 6:].astype(np.int64))
 
 
 def bragg_image(spots: Spots, detector: Detector) -> NDArray[np.float64]:

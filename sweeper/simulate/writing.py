@@ -37,10 +37,9 @@ def _check_folder(directory: Path, jobs: Sequence[Job]) -> None:
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"{directory}: must be a folder, but is a file")
     ours = {directory / MANIFEST} | {directory / job.path for job in jobs}
-    ours |= {_partial(path) for path in ours}
+    ours |= {_partial(path) for path in ours} | {path.parent for path in ours}
     for path in sorted(directory.rglob("*")):
-        folder_of_ours = path.is_dir() and any(path == own.parent for own in ours)
-        if path not in ours and not folder_of_ours:
+        if path not in ours:
             raise ValueError(
                 f"{directory}: must be new, empty or of the same simulation, but holds "
                 f"{path.relative_to(directory)}"

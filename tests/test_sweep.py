@@ -1,0 +1,218 @@
+"""Whole sweeps, as people run them: reproducible, resumable, honest, within their limits.
+
+Each sweep is a process of its own with its own Ray.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sweeper.journal import read_journal
+from tests.conftest import REPOSITORY, write_textures
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+TIMINGS = ["featurize_ms_per_frame", "fit_s", "predict_ms_per_frame"]
+SETTINGS = ("--search", "bohb", "--trials", 22, "--folds", 3, "--seed", 5)
+
+
+def scores(run: Path) -> pd.DataFrame:
+    """The leaderboard without its timings."""
+    return pd.read_csv(run / "leaderboard.csv").drop(columns=TIMINGS)
+
+
+def evaluations(run: Path) -> list[dict[str, Any]]:
+    return [record for record in read_journal(run / "journal.jsonl") if record["kind"] == "evaluation"]
+
+
+def sweep(run_cli: Cli, data: Path, space: Path, out: Path, *more: object) -> str:
+    done = run_cli("run", data, "--space", space, "--out", out, *(more or SETTINGS))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    run_cli: Cli, textures: Path, tiny_space: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A sweep on two cores that nothing disturbs."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    sweep(run_cli, textures, tiny_space, out, *SETTINGS, "--cpus", 2)
+    return out
+
+
+def test_the_leaderboard_finds_textures_that_differ(undisturbed: Path) -> None:
+    board = scores(undisturbed)
+    assert board["rank"].tolist() == list(range(1, len(board) + 1))
+    best = board.iloc[0]
+    assert best.status == "done"
+    assert best.accuracy > 0.8
+    assert best.accuracy_ci_low <= best.accuracy <= best.accuracy_ci_high
+    assert set(board.status) == {"done", "stopped"}
+
+
+def test_brackets_are_halved_as_hyperband_says(undisturbed: Path) -> None:
+    """22 trials: brackets of 9, 5, 3 and five more; a third goes on from each rung."""
+    per_budget = Counter(round(record["budget"], 3) for record in evaluations(undisturbed))
+    first_rungs = {0.111: 9 + 5, 0.333: 3 + 5 + 3, 1.0: 1 + 2 + 3 + 1}
+    assert {b: n / 3 for b, n in per_budget.items()} == first_rungs
+
+
+def test_one_worker_gives_the_same_leaderboard(
+    run_cli: Cli, textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    sweep(run_cli, textures, tiny_space, tmp_path / "run", *SETTINGS, "--cpus", 1)
+    pd.testing.assert_frame_equal(scores(tmp_path / "run"), scores(undisturbed))
+
+
+def start(data: Path, space: Path, out: Path, *more: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sweeper", "run", data, "--space", space, "--out", out, *SETTINGS, *more]
+    return subprocess.Popen([str(c) for c in command], cwd=REPOSITORY, stderr=subprocess.PIPE)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_goes_on_where_it_was(
+    run_cli: Cli, textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    for enough in (12, 45):
+        driver = start(textures, tiny_space, out)
+        wait_for(lambda enough=enough: len(evaluations(out)) >= enough)  # type: ignore[misc]
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    recorded = len(evaluations(out))
+    stdout = sweep(run_cli, textures, tiny_space, out)
+    pd.testing.assert_frame_equal(scores(out), scores(undisturbed))
+    keys = Counter(record["key"] for record in evaluations(out))
+    assert max(keys.values()) == 1
+    assert f"{len(keys) - recorded} evaluations computed" in stdout
+    assert "0 blocks computed" in stdout
+
+
+def ray_processes(root: int, title: str) -> list[int]:
+    """Processes below `root` whose title begins so."""
+    import psutil
+
+    found = []
+    for child in psutil.Process(root).children(recursive=True):
+        try:
+            if " ".join(child.cmdline()).startswith(title):
+                found.append(child.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "victim", ["ray::trial", "ray::SweepTrial", "ray::ResourceTrainable", "ray::FeatureStore"]
+)
+def test_a_killed_worker_costs_nothing_but_its_evaluation(
+    textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path, victim: str
+) -> None:
+    out = tmp_path / "run"
+    driver = start(textures, tiny_space, out)
+    wait_for(lambda: len(evaluations(out)) >= 6)
+    killed = 0
+    deadline = time.monotonic() + 10
+    while not killed and driver.poll() is None and time.monotonic() < deadline:
+        for pid in ray_processes(driver.pid, victim)[:1]:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+    _, stderr = driver.communicate(timeout=180)
+    assert driver.returncode == 0, stderr.decode()
+    if victim in ("ray::trial", "ray::FeatureStore"):
+        assert killed
+    pd.testing.assert_frame_equal(scores(out), scores(undisturbed))
+    assert max(Counter(record["key"] for record in evaluations(out)).values()) == 1
+
+
+def test_interrupting_ends_at_once_and_says_how_to_go_on(
+    textures: Path, tiny_space: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    driver = start(textures, tiny_space, out)
+    wait_for(lambda: len(evaluations(out)) >= 3)
+    driver.send_signal(signal.SIGINT)
+    _, stderr = driver.communicate(timeout=30)
+    assert driver.returncode == 130
+    assert stderr.decode().strip().splitlines()[-1] == "sweeper: interrupted; the same command goes on"
+
+
+def permuted(data: Path, path: Path) -> Path:
+    """Manifest of the same frames with labels shuffled."""
+    frames = sorted(data.rglob("*.tif"))
+    labels = np.random.default_rng(0).permutation([frame.parent.name for frame in frames])
+    rows = [f"{frame.relative_to(data)},{label}" for frame, label in zip(frames, labels, strict=True)]
+    path.write_text("\n".join(["path,label", *rows]) + "\n")
+    return path
+
+
+@pytest.mark.slow
+def test_permuted_labels_score_at_chance(run_cli: Cli, tiny_space: Path, tmp_path: Path) -> None:
+    data = write_textures(tmp_path / "data", per_class=30)
+    manifest = permuted(data, data / "permuted.csv")
+    sweep(run_cli, manifest, tiny_space, tmp_path / "run", "--search", "random", "--trials", 30, "--seed", 1)
+    board = scores(tmp_path / "run")
+    mean = board.accuracy.mean()
+    assert abs(mean - 1 / 3) < 0.08  # binomial with 90 frames: standard deviation 0.05 a pipeline
+    assert board.accuracy.max() < 1 / 3 + 0.2
+
+
+def test_the_time_budget_holds(run_cli: Cli, textures: Path, tmp_path: Path) -> None:
+    """The sweep ends though far more trials are left, and writes what it has."""
+    budget_s, more = 20, ("--folds", 2, "--search", "random")
+    started = time.monotonic()
+    sweep(run_cli, textures, "quick", tmp_path / "run", "--time-budget", f"{budget_s}s", *more)
+    assert time.monotonic() - started > 0.85 * budget_s
+    assert 0 < len(scores(tmp_path / "run")) < 1400
+
+
+def test_a_fit_past_its_time_limit_is_a_failed_row(run_cli: Cli, textures: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "featurizers: [histogram]\n"
+        "classifiers: {rf: {n_trees: [9, 5000]}, svm: {}}\n"
+    )  # fmt: skip
+    sweep(
+        run_cli, textures, space, tmp_path / "run", "--search", "grid", "--trial-time-limit", "1.5s",
+        "--folds", 2,
+    )  # fmt: skip
+    board = scores(tmp_path / "run")
+    assert board.status.tolist() == ["done", "done", "failed"]
+    assert board.iloc[-1].error == "time limit of 1.5 s reached"
+    assert pd.isna(board.iloc[-1].accuracy)
+
+
+@pytest.mark.slow
+def test_test_rows_are_scored_once_for_the_best(run_cli: Cli, tiny_space: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for part, n in (("train", 8), ("val", 5), ("test", 6)):
+        write_textures(data / part, per_class=n, seed=n)
+    sweep(run_cli, data, tiny_space, tmp_path / "run", "--search", "random", "--trials", 8, "--test-top", 3)
+    board = scores(tmp_path / "run")
+    assert board.test_accuracy.notna().sum() == 3
+    assert board.test_accuracy.head(3).notna().all()
+    assert (board.folds == 1).all()
+    tested = [record for record in evaluations(tmp_path / "run") if record["fold"] == "test"]
+    assert len(tested) == 3
+    assert {record["n_validation"] for record in tested} == {18}
+    assert {record["n_train"] for record in tested} == {39}
