@@ -274,9 +274,7 @@ def _alternatives(
     written = data[slot]
     names = list(written) if isinstance(written, list | dict) else []
     if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(
-            f"{slot} must be a mapping of names to parameters or a list of names, got {written!r}"
-        )
+        raise ValueError(f"{slot} must be names, or a mapping of names to parameters, got {written!r}")
     if len(set(names)) != len(names):
         raise ValueError(f"{slot} must name each plugin once, got {written!r}")
     params = written if isinstance(written, dict) else dict.fromkeys(names)

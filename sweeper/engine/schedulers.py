@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandForBOHB
 
 from sweeper.engine.searcher import SweepSearcher
@@ -11,20 +12,29 @@ from sweeper.search.brackets import Ladder
 
 
 class SynchronousHyperBand(HyperBandForBOHB):  # type: ignore[misc]
-    """HyperBandForBOHB that halves a bracket only when all its trials are there.
+    """HyperBandForBOHB whose brackets do not depend on timing.
 
-    Tune's own halves whatever is there as soon as nothing runs, which depends on timing: a bracket
-    whose trials are still being proposed would lose some of them. Here that is left to the last
-    bracket of a search, which may have fewer trials than places.
+    Tune's own counts the trials that are alive: it halves an unfilled bracket as soon as nothing
+    runs, and puts a new trial into an old bracket whose trials have ended. Here a trial's number
+    says which bracket it belongs to, and a bracket is halved once all its trials were proposed; only
+    the last one of a search may have fewer than its places.
     """
 
-    def __init__(self, searcher: SweepSearcher, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, searcher: SweepSearcher, ladder: Ladder, **options: Any) -> None:
+        super().__init__(max_t=ladder.max_steps, reduction_factor=ladder.reduction_factor, **options)
         self._searcher = searcher
+        self._ladder = ladder
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Start a new bracket with its first trial, and only then."""
+        number = trial.config["trial"]
+        if number == self._ladder.bracket_of(number).first:
+            self._state["bracket"] = None
+        super().on_trial_add(tune_controller, trial)
 
     def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
-        waiting = not bracket.filled() and not self._searcher.finished
-        if waiting and bracket is self._state["bracket"]:
+        proposed = len(bracket._all_trials) == bracket._n0 or self._searcher.finished
+        if not proposed:
             action: str = self.PAUSE
             return action
         return str(super()._process_bracket(tune_controller, bracket))
@@ -34,9 +44,7 @@ def make_scheduler(search: str, ladder: Ladder, searcher: SweepSearcher) -> Any:
     """Scheduler of a search; budgets are counted in steps."""
     common = {"time_attr": "steps", "metric": "score", "mode": "max"}
     if search in ("bohb", "hyperband") and ladder.rungs > 1:
-        return SynchronousHyperBand(
-            searcher, max_t=ladder.max_steps, reduction_factor=ladder.reduction_factor, **common
-        )
+        return SynchronousHyperBand(searcher, ladder, **common)
     if search == "asha" and ladder.rungs > 1:
         return AsyncHyperBandScheduler(
             max_t=ladder.max_steps,

@@ -107,6 +107,10 @@ class SweepSearcher(Searcher):  # type: ignore[misc]
     def on_unpause(self, trial_id: str) -> None:
         """HyperBandForBOHB tells; nothing depends on it here."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher on the way; it never reads it back here."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the search is replayed from the journal."""
 

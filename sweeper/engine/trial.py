@@ -83,7 +83,12 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
             return {**result, "score": FAILED_SCORE, "ended": str(error)}
         except Exception:
             return {**result, "score": FAILED_SCORE, "ended": FAULT + traceback.format_exc()}
-        return {**result, "score": mean_score(records, self._sweep["metric"])}
+        # With several rungs the scheduler says when a trial ends; a single one is all there is.
+        return {
+            **result,
+            "score": mean_score(records, self._sweep["metric"]),
+            "done": self._sweep["max_steps"] == 1,
+        }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Keep the number of rungs done."""

@@ -1,0 +1,195 @@
+"""Arrows point down only: who may import whom, and what stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweeper import plugins
+from sweeper.intensity import AXES as INTENSITY_AXES
+from sweeper.reducers import REDUCERS
+from tests.conftest import REPOSITORY
+
+PROJECT = ("sweeper", "featurizers", "classifiers", "search_spaces")
+HEAVY = (
+    "ray", "torch", "torchvision", "sklearn", "pandas", "numba", "scipy", "cv2", "lightgbm", "xgboost",
+    "catboost", "pyarrow", "h5py", "fabio", "tifffile", "rich", "hpbandster", "ConfigSpace",
+)  # fmt: skip
+
+FILES = sorted(path for package in PROJECT for path in (REPOSITORY / package).rglob("*.py"))
+ENTRY = {"sweeper.cli", "sweeper.plan", "sweeper"}
+"""What stands above the engine; they reach it inside functions."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(REPOSITORY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+def _imported(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[str]:
+    """Modules that a statement in a package names; for `from package import module`, the module."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+    origin = ".".join([*above, *([node.module] if node.module else [])])
+    for alias in node.names:
+        inner = f"{origin}.{alias.name}"
+        yield inner if inner in MODULES else origin
+
+
+def _statements(body: list[ast.stmt], *, lazy: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        elif lazy or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for name in ("body", "orelse", "finalbody"):
+                yield from _statements(getattr(node, name, []), lazy=lazy)
+            for handler in getattr(node, "handlers", []):
+                yield from _statements(handler.body, lazy=lazy)
+            for case in getattr(node, "cases", []):
+                yield from _statements(case.body, lazy=lazy)
+
+
+def imports(path: Path, *, lazy: bool) -> set[str]:
+    """Modules that a file imports; with `lazy`, inside functions too."""
+    tree = ast.parse(path.read_text())
+    inside = path.is_relative_to(REPOSITORY)
+    package = ".".join(path.relative_to(REPOSITORY).parent.parts) if inside else "package"
+    return {name for node in _statements(tree.body, lazy=lazy) for name in _imported(node, package)}
+
+
+def within(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def test_the_reader_of_imports_sees_them_wherever_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text(
+        "import a.b\nfrom c import d\nfrom sweeper import api\nfrom . import y\nfrom .z import w\n"
+        "try:\n    import e\nexcept ImportError:\n    import f\n"
+        "if TYPE_CHECKING:\n    import never\n"
+        "class K:\n    import g\n    def m(self):\n        with x:\n            import h\n"
+    )
+    top = {"a.b", "c", "sweeper.api", "package", "package.z", "e", "f", "g"}
+    assert imports(path, lazy=False) == top
+    assert imports(path, lazy=True) == {*top, "h"}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_only_the_engine_imports_ray(name: str) -> None:
+    if not within(name, "sweeper.engine"):
+        assert not {m for m in imports(MODULES[name], lazy=True) if within(m, "ray")}
+
+
+def test_the_engine_does_import_ray() -> None:
+    """Else the test above holds for the wrong reason."""
+    engine = [path for name, path in MODULES.items() if within(name, "sweeper.engine")]
+    assert any(within(m, "ray") for path in engine for m in imports(path, lazy=False))
+
+
+@pytest.mark.parametrize("name", sorted(n for n in MODULES if within(n, "featurizers", "classifiers")))
+def test_plugins_import_the_api_alone(name: str) -> None:
+    package = name.partition(".")[0]
+    ours = {m for m in imports(MODULES[name], lazy=True) if within(m, *PROJECT)}
+    private = {m for m in ours if m.startswith(f"{package}._")}
+    assert ours - private <= {"sweeper.api"}
+
+
+@pytest.mark.parametrize("name", sorted(n for n in MODULES if within(n, "sweeper")))
+def test_nothing_below_imports_the_engine_or_the_command_line(name: str) -> None:
+    if within(name, "sweeper.engine"):
+        upward = {m for m in imports(MODULES[name], lazy=True) if m in ENTRY}
+    elif name in ENTRY:
+        upward = {m for m in imports(MODULES[name], lazy=False) if within(m, "sweeper.engine")}
+    elif name == "sweeper.__main__":
+        upward = set()
+    else:
+        above = ("sweeper.engine", "sweeper.cli", "sweeper.plan")
+        upward = {m for m in imports(MODULES[name], lazy=True) if within(m, *above)}
+    assert not upward
+
+
+def test_api_stands_on_nothing() -> None:
+    assert not {m for m in imports(MODULES["sweeper.api"], lazy=True) if within(m, *PROJECT)}
+    assert {m for m in imports(MODULES["sweeper.plugins"], lazy=True) if within(m, *PROJECT)} == {
+        "sweeper.api"
+    }
+
+
+def test_modules_import_each_other_in_one_direction() -> None:
+    below = {name: imports(path, lazy=False) & set(MODULES) for name, path in MODULES.items()}
+    settled: set[str] = set()
+    while ready := {n for n in below if n not in settled and below[n] <= settled}:
+        settled |= ready
+    assert not {n: below[n] - settled for n in below if n not in settled}
+
+
+def loaded_after(code: str) -> set[str]:
+    """Heavy libraries that are loaded once some code ran in a process of its own."""
+    names = "print('heavy:', *sorted({m.partition('.')[0] for m in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\n{names}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=REPOSITORY,
+        check=True,
+    )
+    loaded = next(line for line in done.stdout.splitlines() if line.startswith("heavy:"))
+    return set(loaded.split()) & set(HEAVY)
+
+
+def test_what_starts_often_starts_light() -> None:
+    code = "import sweeper, sweeper.cli\ntry:\n    sweeper.cli.main(['--help'])\nexcept SystemExit:\n    pass"
+    assert loaded_after(code) == set()
+
+
+def test_plugins_are_found_without_their_libraries() -> None:
+    code = (
+        "from sweeper import plugins\n"
+        "for n in plugins.featurizer_names(): plugins.featurizer(n)\n"
+        "for n in plugins.classifier_names(): plugins.classifier(n)"
+    )
+    assert loaded_after(code) == set()
+
+
+@pytest.mark.parametrize("name", sorted(n for n in MODULES if "/_" not in MODULES[n].as_posix()))
+def test_modules_say_what_they_are(name: str) -> None:
+    assert ast.get_docstring(ast.parse(MODULES[name].read_text()))
+
+
+def test_every_plugin_file_is_found_and_documented() -> None:
+    for package, names, load in (
+        ("featurizers", plugins.featurizer_names(), plugins.featurizer),
+        ("classifiers", plugins.classifier_names(), plugins.classifier),
+    ):
+        files = {p.stem for p in (REPOSITORY / package).glob("*.py") if not p.stem.startswith("_")}
+        assert set(names) == files
+        assert len(files) >= 4
+        for name in names:
+            plugin = load(name)
+            assert plugin.source, f"{package}/{name}.py: source"
+            assert plugin.version >= 1
+            axes = getattr(plugin, "all_axes", plugin.axes)
+            assert all(axis.doc for axis in axes), f"{package}/{name}.py: every axis has a doc"
+
+
+def test_every_default_is_legal() -> None:
+    owners = [(n, plugins.featurizer(n).all_axes) for n in plugins.featurizer_names()]
+    owners += [(n, plugins.classifier(n).axes) for n in plugins.classifier_names()]
+    owners += [(n, reducer.axes) for n, reducer in REDUCERS.items()] + [("intensity", INTENSITY_AXES)]
+    for owner, axes in owners:
+        for axis in axes:
+            for value in axis.default if axis.many and isinstance(axis.default, tuple) else (axis.default,):
+                axis.check(owner, value)
