@@ -152,7 +152,10 @@ def run_trial(job: dict[str, Any], pipeline: dict[str, Any], clock: Clock) -> fl
     else:
         x = np.array(rows)
     scaler = StandardScaler().fit(x[train])
-    model = classifier(pipeline, job["classifier_seed"]).fit(scaler.transform(x[train]), y[train])
+    model = classifier(pipeline, job["classifier_seed"])
+    # With weights, equal ones too, the library's forests draw other bootstrap samples than without; the
+    # sweep always gives them.
+    model.fit(scaler.transform(x[train]), y[train], sample_weight=np.ones(len(train)))
     accuracy = float((model.predict(scaler.transform(x[validation])) == y[validation]).mean())
     clock.lap("fit and score")
     return accuracy

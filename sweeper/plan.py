@@ -148,7 +148,11 @@ def _search_lines(spec: SweepSpec, space: Space, folds: list[Any], cpus: int) ->
         f"search {spec.search}: {trials} trials, {len(folds)} folds, about {budget:.0f} full budgets",
         f"  one fit at full budget: about {fit_s:.2f} s; all of them: about {_time(total)} of one core, "
         f"{_time(total / cpus)} on {cpus}",
-        *(["  codebooks come on top: minutes each for thousands of clusters"] if _has_codebooks(space) else []),
+        *(
+            ["  codebooks come on top: minutes each for thousands of clusters"]
+            if _has_codebooks(space)
+            else []
+        ),
     ]
 
 

@@ -48,8 +48,8 @@ def connected(address: str | None, cpus: int | None, *, dashboard: bool = False)
     warnings.filterwarnings("ignore", category=FutureWarning, module="(ray|statsmodels).*")
     import ray
 
-    for name in ("ray", "ray.tune", "ray.data", "ray._private.worker"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"sweeper-{os.getpid()}"}
     if address is None:
         n = local_cpus(cpus)

@@ -26,11 +26,16 @@ class SynchronousHyperBand(HyperBandForBOHB):  # type: ignore[misc]
         self._ladder = ladder
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Start a new bracket with its first trial, and only then."""
+        """Start a new bracket with its first trial, and only then; a trial put back keeps its place."""
+        if trial in self._trial_info:
+            return
         number = trial.config["trial"]
         if number == self._ladder.bracket_of(number).first:
             self._state["bracket"] = None
         super().on_trial_add(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Keep the place of a trial whose process died: it starts again, or the search does."""
 
     def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
         proposed = len(bracket._all_trials) == bracket._n0 or self._searcher.finished

@@ -35,6 +35,7 @@ from sweeper.spec import SweepSpec
 
 DEFAULT_TRIALS = 60
 _POLL_S = 1.0
+_SEARCH_ATTEMPTS = 10
 _LEADERBOARD_S = 3.0
 
 
@@ -141,6 +142,7 @@ class _Watch(tune.Callback):  # type: ignore[misc]
         self.spec, self.folder, self.progress, self.actors = spec, folder, progress, actors
         self.deadline = deadline
         self.fatal = ""
+        self.crashed = False
         self._polled = 0.0
         self._pending: list[Any] = []
         self._dirty = False
@@ -170,9 +172,20 @@ class _Watch(tune.Callback):  # type: ignore[misc]
         """A trial ended, at the full budget or at a lower rung."""
         self.progress.state.trials_ended += 1
 
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process died, and Tune gave it up."""
+        self.crashed = True
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """After every event of Tune's loop."""
         self.poll()
+
+    def start_over(self) -> None:
+        """Count from zero: a search is about to be replayed."""
+        self.crashed = False
+        state = self.progress.state
+        state.trials = state.trials_ended = state.trials_failed = 0
+        state.budget_spent = 0.0
 
     def poll(self) -> None:
         """Take counts from the actors without waiting for them; show; keep the leaderboard current."""
@@ -213,7 +226,8 @@ class _StopAll(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """True once the time is up or the journal cannot be written."""
-        return bool(self._watch.fatal) or time.time() >= self._watch.deadline
+        watch = self._watch
+        return bool(watch.fatal) or watch.crashed or time.time() >= watch.deadline
 
 
 def _prefetch(space: Space, watch: _Watch) -> bool:
@@ -240,7 +254,18 @@ def _prefetch(space: Space, watch: _Watch) -> bool:
 
 
 def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: _Watch) -> None:
-    """Run the search on Ray Tune."""
+    """Run the search on Ray Tune; again from the journal when a trial's process died beyond repair."""
+    for _ in range(_SEARCH_ATTEMPTS):
+        watch.start_over()
+        _tune_once(spec, space, folds, actors, watch)
+        watch.refresh()
+        if not watch.crashed:
+            return
+        watch.progress.note("the process of a trial died; the search goes on from the journal")
+    raise RuntimeError(f"the processes of trials died in {_SEARCH_ATTEMPTS} attempts at the search")
+
+
+def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: _Watch) -> None:
     ladder = spec.ladder
     limit = trial_limit(spec, space)
     watch.progress.state.trials_total = limit
@@ -280,10 +305,7 @@ def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: _Wat
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             ),
         )
-        results = tuner.fit()
-    watch.refresh()
-    if results.errors and not watch.fatal and time.time() < watch.deadline:
-        raise RuntimeError(f"a trial failed for a reason of ours: {results.errors[0]}")
+        tuner.fit()
 
 
 def _record_trial(actors: Actors, watch: _Watch, number: int, pipeline: Pipeline) -> None:
