@@ -84,9 +84,10 @@ def _properties(
     pairs = by_difference.sum(axis=1, dtype=np.float64)  # (n,)
     n = np.maximum(pairs, 1.0)
     k = np.arange(by_level.shape[1], dtype=np.float64)  # (levels,)
-    contrast = by_difference @ k**2 / n
+    # Summed row by row: a matrix product's last bits would depend on which blocks are asked for at once.
+    contrast = (by_difference * k**2).sum(axis=1) / n
     asm = (squares + diagonal_squares) / (2.0 * n**2)
-    mean = by_level @ k / (2.0 * n)
+    mean = (by_level * k).sum(axis=1) / (2.0 * n)
     variance = (by_level * (k - mean[:, None]) ** 2).sum(axis=1) / (2.0 * n)
     constant = variance == 0.0
     correlation = 1.0 - contrast / np.where(constant, 1.0, 2.0 * variance)
@@ -95,8 +96,8 @@ def _properties(
     return np.stack(
         [
             contrast,
-            by_difference @ k / n,
-            by_difference @ (1.0 / (1.0 + k**2)) / n,
+            (by_difference * k).sum(axis=1) / n,
+            (by_difference * (1.0 / (1.0 + k**2))).sum(axis=1) / n,
             asm,
             np.sqrt(asm),
             np.where(constant, 1.0, correlation),

@@ -29,12 +29,17 @@ def list_folder(root: Path) -> Listing:
     files: list[str] = []
     labels: list[str] = []
     splits: list[str] = []
+    problems: list[tuple[str, str]] = []
     ignored = sum(1 for entry in root.iterdir() if entry.is_file())
     for split, folder in _class_folders(root):
         found = 0
         for path, is_frame in _walk(folder):
-            if is_frame:
-                files.append(path.relative_to(root).as_posix())
+            name = path.relative_to(root).as_posix()
+            if is_frame and not name.isprintable():
+                problems.append((ascii(name)[1:-1], "the file name must be printable UTF-8"))
+                found += 1
+            elif is_frame:
+                files.append(name)
                 labels.append(folder.name)
                 splits.append(split)
                 found += 1
@@ -54,6 +59,7 @@ def list_folder(root: Path) -> Listing:
         label=np.array([code[label] for label in labels], dtype=np.int64),
         split=np.array(splits, dtype="U5"),
         ignored=ignored,
+        problems=tuple(problems),
     )
 
 

@@ -119,7 +119,7 @@ class SweepSpec:
         _whole("seed", self.seed, 0)
         _whole("reduction_factor", self.reduction_factor, 2, 10)
         _whole("rungs", self.rungs, 1, 8)
-        _whole("cpus", self.cpus, 1, optional=True)
+        _whole("cpus", self.cpus, 1, 4096, optional=True)
         _whole("test_top", self.test_top, 0)
         _above_zero("time_budget_s", self.time_budget_s, optional=True)
         _above_zero("trial_time_limit_s", self.trial_time_limit_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
 import os
 import platform
@@ -22,7 +21,7 @@ from sweeper.engine.progress import Progress
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
 from sweeper.pipeline import digest
-from sweeper.runfolder import RunFolder
+from sweeper.runfolder import RunFolder, write_frame_list
 from sweeper.space import Options, Space
 from sweeper.spec import SweepSpec
 from sweeper.splits import Split, fold_digest, make_splits, split_warnings, test_rows
@@ -31,6 +30,7 @@ _PACKAGES = (
     "ray", "hpbandster", "ConfigSpace", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "catboost",
     "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py",
 )  # fmt: skip
+_MISSING = "no such file"
 _CLOSING_S = 3.0
 """Time that ending takes: trials wound up, the leaderboard written, Ray shut down."""
 
@@ -105,18 +105,30 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
 
 
 def check(spec: SweepSpec) -> tuple[Space, Dataset]:
-    """Everything that can be checked without reading pixels."""
+    """Everything that can be checked without reading pixels.
+
+    Files that cannot be opened are in the data set's `quarantined`: :func:`examine` reports them
+    together with frames whose pixels are bad.
+    """
     space = spec.load_space()
     if spec.search == "grid" and space.size == float("inf"):
         raise ValueError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
-    dataset = load_dataset(
-        spec.data,
-        mask=spec.mask,
-        allow_outside=spec.allow_outside,
-        skip_bad=spec.skip_bad,
-    )
+    dataset = _load(spec)
     split(spec, dataset)
     return space.for_classes(dataset.classes), dataset
+
+
+def _load(spec: SweepSpec) -> Dataset:
+    options: dict[str, Any] = {"mask": spec.mask, "allow_outside": spec.allow_outside}
+    try:
+        return load_dataset(spec.data, **options)
+    except BadFrames as bad:
+        if not spec.skip_bad and any(reason == _MISSING for _, reason in bad.problems):
+            raise  # a wrong manifest, not bad frames: no need to read what is there
+        try:
+            return load_dataset(spec.data, skip_bad=True, **options)
+        except ValueError:
+            raise bad from None
 
 
 def split(spec: SweepSpec, dataset: Dataset) -> list[Split]:
@@ -142,12 +154,11 @@ def examine(spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, 
     reports = scan(dataset, folder.frames, "masked" if masked else "valid", lambda done, n: progress.show())
     good = np.array([report.error is None for report in reports])
     bad = [(dataset.names[i], str(reports[i].error)) for i in np.flatnonzero(~good)]
-    if bad and not spec.skip_bad:
-        raise BadFrames(spec.data, bad)
     quarantined = [*dataset.quarantined, *bad]
+    if quarantined and not spec.skip_bad:
+        raise BadFrames(spec.data, sorted(quarantined))
     if quarantined:
-        with folder.quarantine.open("w", newline="") as file:
-            csv.writer(file).writerows([("frame", "reason"), *quarantined])
+        write_frame_list(folder.quarantine, quarantined)
         progress.note(f"{len(quarantined)} bad frames left out, listed in {folder.quarantine}")
     if bad:
         dataset = dataset.subset(good, bad)

@@ -6,6 +6,7 @@ Each function is plain and pure but for the block file it writes; ``engine.store
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,22 +129,25 @@ def featurize(
     names = list(jobs)
     featurizers = [plugins.featurizer(name) for name in names]
     rows: list[list[list[NDArray[Any]]]] = [[] for _ in names]
-    compute_s = [0.0] * len(names)
-    started = time.perf_counter()
+    prepare_s: list[float] = []
+    compute_s: list[list[float]] = [[] for _ in names]
+    now = time.perf_counter()
     for frame in prepared_frames(frames, intensity):
+        before, now = now, time.perf_counter()
+        prepare_s.append(now - before)
         for i, featurizer in enumerate(featurizers):
-            before = time.perf_counter()
             rows[i].append(featurizer.compute(frame, jobs[names[i]][1]))
-            compute_s[i] += time.perf_counter() - before
-    prepare_s = time.perf_counter() - started - sum(compute_s)
+            before, now = now, time.perf_counter()
+            compute_s[i].append(now - before)
     infos, files = [], []
     for i, featurizer in enumerate(featurizers):
         path, wanted = jobs[names[i]]
         info = block_files.BlockInfo(
             tuple(block_name(featurizer.name, b) for b in wanted),
             len(frames),
-            1e3 * prepare_s / len(frames),
-            1e3 * compute_s[i] / len(frames),
+            # Medians: a worker's first frame waits for libraries and kernels to load.
+            1e3 * statistics.median(prepare_s),
+            1e3 * statistics.median(compute_s[i]),
         )
         data = block_files.to_parquet(block_files.dense_table(featurizer, wanted, rows[i]), info)
         block_files.write_atomically(path, data)
