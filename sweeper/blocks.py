@@ -235,7 +235,8 @@ def _read_shard(files: Sequence[NDArray[np.uint8]], columns: Sequence[str]) -> N
     found: dict[str, Any] = {}
     for data in files:
         file = _open(data)
-        here = [c for c in columns if c not in found and c in set(file.schema_arrow.names)]
+        names = set(file.schema_arrow.names)  # pyarrow builds the schema anew each time it is asked
+        here = [c for c in columns if c not in found and c in names]
         if here:
             table = file.read(columns=here, use_threads=False)
             found.update({name: table.column(name).to_numpy() for name in here})

@@ -24,6 +24,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_THRESHOLD_S": "30",
+    # Task workers idle for a second stay: actors count as workers, so there are always more than cores.
+    "RAY_num_workers_soft_limit": "64",
     # Nothing is restored from Tune's own snapshots.
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
 }
@@ -76,10 +78,15 @@ def connected(address: str | None, cpus: int | None, *, dashboard: bool = False)
         ray.shutdown()
 
 
-def trial_resources() -> dict[str, float]:
-    """What one trial holds: a slot where the cluster declares them, else a sliver of a core."""
+def trial_resources() -> tuple[dict[str, float], int]:
+    """What one trial holds, and how many may run at once.
+
+    A slot where the cluster declares them, else a sliver of a core.
+    """
     import ray
 
-    if ray.cluster_resources().get(TRIAL_SLOT, 0) >= 1:
-        return {"CPU": 0, TRIAL_SLOT: 1}
-    return {"CPU": 0.05}
+    resources = ray.cluster_resources()
+    slots = int(resources.get(TRIAL_SLOT, 0))
+    if slots >= 1:
+        return {"CPU": 0, TRIAL_SLOT: 1}, slots
+    return {"CPU": 0.05}, int(resources.get("CPU", 1)) + 1

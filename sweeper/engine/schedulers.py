@@ -20,15 +20,18 @@ class SynchronousHyperBand(HyperBandForBOHB):  # type: ignore[misc]
     the last one of a search may have fewer than its places.
     """
 
-    def __init__(self, searcher: SweepSearcher, ladder: Ladder, **options: Any) -> None:
+    def __init__(self, searcher: SweepSearcher, ladder: Ladder, slots: int, **options: Any) -> None:
         super().__init__(max_t=ladder.max_steps, reduction_factor=ladder.reduction_factor, **options)
         self._searcher = searcher
         self._ladder = ladder
+        self._slots = slots
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Start a new bracket with its first trial, and only then; a trial put back keeps its place."""
         if trial in self._trial_info:
             return
+        if not self._trial_info:
+            keep_actors(tune_controller, trial, self._slots)
         number = trial.config["trial"]
         if number == self._ladder.bracket_of(number).first:
             self._state["bracket"] = None
@@ -45,11 +48,21 @@ class SynchronousHyperBand(HyperBandForBOHB):  # type: ignore[misc]
         return str(super()._process_bracket(tune_controller, bracket))
 
 
-def make_scheduler(search: str, ladder: Ladder, searcher: SweepSearcher) -> Any:
-    """Scheduler of a search; budgets are counted in steps."""
+def keep_actors(tune_controller: Any, trial: Trial, slots: int) -> None:
+    """Let Tune keep an actor for each slot while trials pause.
+
+    It keeps no more than there are pending trials, so that synchronous halving ends almost all
+    actors at each rung, and 60 trials start 28 instead of 3. It has no public setting for that.
+    """
+    controller = tune_controller.stop_trial.__self__
+    controller._actor_cache.increase_max(trial.placement_group_factory, slots)
+
+
+def make_scheduler(search: str, ladder: Ladder, searcher: SweepSearcher, slots: int) -> Any:
+    """Scheduler of a search; budgets are counted in steps, `slots` is how many trials run at once."""
     common = {"time_attr": "steps", "metric": "score", "mode": "max"}
     if search in ("bohb", "hyperband") and ladder.rungs > 1:
-        return SynchronousHyperBand(searcher, ladder, **common)
+        return SynchronousHyperBand(searcher, ladder, slots, **common)
     if search == "asha" and ladder.rungs > 1:
         return AsyncHyperBandScheduler(
             max_t=ladder.max_steps,

@@ -284,13 +284,13 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
         on_trial=lambda number, pipeline: _record_trial(actors, watch, number, pipeline),
     )
     watch.progress.stage(f"search {spec.search} over {space.name}")
-    resources = trial_resources()
+    resources, slots = trial_resources()
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(SweepTrial, tune.PlacementGroupFactory([resources])),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=make_scheduler(spec.search, ladder, searcher),
+                scheduler=make_scheduler(spec.search, ladder, searcher, slots),
                 num_samples=-1 if limit is None else limit,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
