@@ -26,6 +26,8 @@ _ENVIRONMENT = {
     "TUNE_WARN_THRESHOLD_S": "30",
     # Task workers idle for a second stay: actors count as workers, so there are always more than cores.
     "RAY_num_workers_soft_limit": "64",
+    # Ray warns on stdout when more processes than this run; waiting actors are processes too.
+    "RAY_worker_maximum_startup_concurrency": "64",
     # Nothing is restored from Tune's own snapshots.
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
 }
