@@ -223,6 +223,7 @@ _SPEC_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--repeats", {"type": int, "metavar": "R", "help": "repeats of cross-validation, 1 to 10 (1)"}),
     ("--seed", {"type": int, "help": "same seed, same leaderboard (0)"}),
     ("--cpus", {"type": int, "metavar": "N", "help": "cores to use (all)"}),
+    ("--object-store-gb", {"type": float, "metavar": "GB", "help": "memory for blocks; the rest is spilled"}),
     ("--address", {"metavar": "ADDR", "help": "Ray cluster to join; default: start Ray here"}),
     ("--mask", {"metavar": "FILE", "help": "mask file: nonzero pixels are invalid"}),
     ("--features", {"metavar": "DIR", "help": "folder of blocks to share between sweeps (RUN/features)"}),

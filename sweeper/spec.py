@@ -18,7 +18,8 @@ _METRICS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _MOST_S = 1e8
 _FREE = (
-    "trials", "time_budget_s", "cpus", "address", "features", "test_top", "skip_bad", "allow_outside",
+    "trials", "time_budget_s", "cpus", "object_store_gb", "address", "features", "test_top", "skip_bad",
+    "allow_outside",
 )  # fmt: skip
 """Settings that may change when a sweep goes on: they decide how far it goes, not what it computes.
 
@@ -62,6 +63,9 @@ class SweepSpec:
         HyperBand's η and number of budgets.
     cpus : int or None
         Cores to use; None: all.
+    object_store_gb : float or None
+        Memory for blocks in Ray's object store, when Ray is started here; what does not fit is spilled
+        to disk. None: Ray's default, 30 % of the memory.
     address : str or None
         A Ray cluster to join; None starts Ray here.
     mask : str or None
@@ -92,6 +96,7 @@ class SweepSpec:
     reduction_factor: int = 3
     rungs: int = 3
     cpus: int | None = None
+    object_store_gb: float | None = None
     address: str | None = None
     mask: str | None = None
     skip_bad: bool = False
@@ -123,6 +128,7 @@ class SweepSpec:
         _whole("test_top", self.test_top, 0)
         _above_zero("time_budget_s", self.time_budget_s, optional=True)
         _above_zero("trial_time_limit_s", self.trial_time_limit_s)
+        _above_zero("object_store_gb", self.object_store_gb, optional=True)
         _above_zero("trial_memory_limit_gb", self.trial_memory_limit_gb, optional=True)
 
     def load_space(self) -> Space:

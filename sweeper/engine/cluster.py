@@ -39,7 +39,13 @@ def local_cpus(cpus: int | None) -> int:
 
 
 @contextmanager
-def connected(address: str | None, cpus: int | None, *, dashboard: bool = False) -> Iterator[int]:
+def connected(
+    address: str | None,
+    cpus: int | None,
+    *,
+    object_store_gb: float | None = None,
+    dashboard: bool = False,
+) -> Iterator[int]:
     """Ray, started here or joined at `address`; gives the number of cores.
 
     Raises
@@ -63,6 +69,7 @@ def connected(address: str | None, cpus: int | None, *, dashboard: bool = False)
             num_cpus=n,
             num_gpus=0,
             resources={TRIAL_SLOT: n + 1},
+            object_store_memory=_store_bytes(object_store_gb),
             include_dashboard=dashboard,
             configure_logging=False,
             **quiet,
@@ -78,6 +85,14 @@ def connected(address: str | None, cpus: int | None, *, dashboard: bool = False)
         yield n
     finally:
         ray.shutdown()
+
+
+_SMALLEST_STORE_BYTES = 80 * 2**20
+"""Ray refuses less than 75 MiB."""
+
+
+def _store_bytes(gb: float | None) -> int | None:
+    return None if gb is None else max(_SMALLEST_STORE_BYTES, int(gb * 2**30))
 
 
 def trial_resources() -> tuple[dict[str, float], int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 _PLAIN_INTERVAL_S = 5.0
-_LIVE_INTERVAL_S = 0.25
+_LIVE_HZ = 4.0
 
 
 @dataclass
@@ -63,8 +63,17 @@ class Progress:
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(file=self._stream), auto_refresh=False, transient=True)
+            self._live = Live(
+                console=Console(file=self._stream),
+                get_renderable=self._table,  # by a thread: the clock goes on while Ray starts
+                refresh_per_second=_LIVE_HZ,
+                transient=True,
+            )
             self._live.start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks on the way and never reads them back; a terminal cannot be pickled."""
+        return {}
 
     @property
     def elapsed_s(self) -> float:
@@ -87,13 +96,13 @@ class Progress:
 
     def show(self, *, force: bool = False) -> None:
         """Show the state, unless it was shown a moment ago."""
-        now = time.monotonic()
-        if not force and now - self._shown < (_LIVE_INTERVAL_S if self._live else _PLAIN_INTERVAL_S):
-            return
-        self._shown = now
         if self._live is not None:
-            self._live.update(self._table(), refresh=True)
-        else:
+            if force:
+                self._live.refresh()
+            return
+        now = time.monotonic()
+        if force or now - self._shown >= _PLAIN_INTERVAL_S:
+            self._shown = now
             print(self._line(), file=self._stream, flush=True)
 
     def close(self) -> None:

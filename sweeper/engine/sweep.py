@@ -93,7 +93,9 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     folder.claim(spec)
     progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s
     progress.stage("starting Ray")
-    with connected(spec.address, spec.cpus, dashboard=dashboard) as cpus:
+    with connected(
+        spec.address, spec.cpus, object_store_gb=spec.object_store_gb, dashboard=dashboard
+    ) as cpus:
         from sweeper.engine.search import run_search
 
         inputs = examine(spec, dataset, folder, space, progress)
