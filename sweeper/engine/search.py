@@ -5,13 +5,10 @@ from __future__ import annotations
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.stopper import Stopper
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper.engine.cluster import trial_resources
@@ -22,9 +19,10 @@ from sweeper.engine.scan import frame_refs
 from sweeper.engine.schedulers import make_scheduler
 from sweeper.engine.searcher import SweepSearcher
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
-from sweeper.engine.sweep import Inputs, SweepStopped, shards_of, wanted_blocks, write_leaderboard
+from sweeper.engine.sweep import Inputs, SweepStopped, shards_of, wanted_blocks
 from sweeper.engine.tasks import SweepData
 from sweeper.engine.trial import FAULT, SweepTrial
+from sweeper.engine.watch import Actors, StopAll, Watch
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard
 from sweeper.pipeline import Pipeline, digest
@@ -34,9 +32,7 @@ from sweeper.space import Space
 from sweeper.spec import SweepSpec
 
 DEFAULT_TRIALS = 60
-_POLL_S = 1.0
 _SEARCH_ATTEMPTS = 10
-_LEADERBOARD_S = 3.0
 
 
 def trial_limit(spec: SweepSpec, space: Space) -> int | None:
@@ -46,15 +42,6 @@ def trial_limit(spec: SweepSpec, space: Space) -> int | None:
     if spec.search == "grid":
         return int(space.size)
     return None if spec.time_budget_s else int(min(DEFAULT_TRIALS, space.size))
-
-
-@dataclass(frozen=True)
-class Actors:
-    """The two actors of a sweep."""
-
-    store: Any
-    ledger: Any
-    ledger_name: str
 
 
 def run_search(
@@ -82,7 +69,7 @@ def run_search(
         deadline,
     )
     ray.get(actors.ledger.set_context.remote(context))
-    watch = _Watch(spec, folder, progress, actors, deadline, len(inputs.splits))
+    watch = Watch(spec, folder, progress, actors, deadline, len(inputs.splits))
     try:
         if _prefetch(space, watch):
             _tune(spec, space, len(inputs.splits), actors, watch)
@@ -126,111 +113,7 @@ def _sweep_data(spec: SweepSpec, inputs: Inputs) -> SweepData:
     )
 
 
-class _Watch(tune.Callback):  # type: ignore[misc]
-    """Follows a search from the driver: progress, the leaderboard on disk, reasons to stop."""
-
-    def __init__(
-        self,
-        spec: SweepSpec,
-        folder: RunFolder,
-        progress: Progress,
-        actors: Actors,
-        deadline: float,
-        folds: int,
-    ) -> None:
-        self._folds = folds
-        self.spec, self.folder, self.progress, self.actors = spec, folder, progress, actors
-        self.deadline = deadline
-        self.fatal = ""
-        self.crashed = False
-        self._polled = 0.0
-        self._pending: list[Any] = []
-        self._dirty = False
-        self._next_write = time.monotonic() + _LEADERBOARD_S
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any
-    ) -> None:
-        """A rung ended."""
-        state = self.progress.state
-        if result["ended"]:
-            self.fatal = self.fatal or ("" if result["ended"] == "deadline" else result["ended"])
-            return
-        self._dirty = True
-        state.budget_spent += result["budget"]
-        if result["score"] < 0 and self.spec.metric not in ("kappa", "mcc"):
-            state.trials_failed += 1
-        if result["budget"] == 1.0 and (state.best is None or result["score"] > state.best):
-            state.best = result["score"]
-            state.best_name = f"{result['name']} #{result['trial']}"
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial started, or went on."""
-        self.progress.state.trials = len(trials)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial ended, at the full budget or at a lower rung."""
-        self.progress.state.trials_ended += 1
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial's process died, and Tune gave it up."""
-        self.crashed = True
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """After every event of Tune's loop."""
-        self.poll()
-
-    def start_over(self) -> None:
-        """Count from zero: a search is about to be replayed."""
-        self.crashed = False
-        state = self.progress.state
-        state.trials = state.trials_ended = state.trials_failed = 0
-        state.budget_spent = 0.0
-
-    def poll(self) -> None:
-        """Take counts from the actors without waiting for them; show; keep the leaderboard current."""
-        now = time.monotonic()
-        if now - self._polled > _POLL_S and not self._pending:
-            self._polled = now
-            self._pending = [self.actors.store.stats.remote(), self.actors.ledger.evaluations.remote()]
-        if self._pending and len(ray.wait(self._pending, num_returns=2, timeout=0)[0]) == 2:
-            stats, counts = ray.get(self._pending)
-            self._pending = []
-            for name, value in stats.items():
-                setattr(self.progress.state, name, value)
-            self.progress.state.evaluations, self.progress.state.evaluations_known = counts
-        if self._dirty and now > self._next_write:
-            write_leaderboard(self.spec, self.folder, self._folds)
-            self._dirty = False
-            spent = time.monotonic() - now
-            self._next_write = time.monotonic() + max(_LEADERBOARD_S, 20 * spent)
-        self.progress.show()
-
-    def refresh(self) -> None:
-        """Take the latest counts, waiting for them."""
-        self._polled, self._pending = 0.0, []
-        self.poll()
-        ray.wait(self._pending, num_returns=len(self._pending), timeout=10) if self._pending else None
-        self.poll()
-
-
-class _StopAll(Stopper):  # type: ignore[misc]
-    """Ends Tune's loop when the watch has a reason."""
-
-    def __init__(self, watch: _Watch) -> None:
-        self._watch = watch
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Trials end by their scheduler."""
-        return False
-
-    def stop_all(self) -> bool:
-        """True once the time is up or the journal cannot be written."""
-        watch = self._watch
-        return bool(watch.fatal) or watch.crashed or time.time() >= watch.deadline
-
-
-def _prefetch(space: Space, watch: _Watch) -> bool:
+def _prefetch(space: Space, watch: Watch) -> bool:
     """Featurize before the search when every representation shares one setting of intensities.
 
     One pass over the frames then computes every block; spaces that search intensities compute
@@ -253,7 +136,7 @@ def _prefetch(space: Space, watch: _Watch) -> bool:
     return True
 
 
-def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: _Watch) -> None:
+def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watch) -> None:
     """Run the search on Ray Tune; again from the journal when a trial's process died beyond repair."""
     for _ in range(_SEARCH_ATTEMPTS):
         watch.start_over()
@@ -265,7 +148,7 @@ def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: _Wat
     raise RuntimeError(f"the processes of trials died in {_SEARCH_ATTEMPTS} attempts at the search")
 
 
-def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: _Watch) -> None:
+def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watch) -> None:
     ladder = spec.ladder
     limit = trial_limit(spec, space)
     watch.progress.state.trials_total = limit
@@ -298,7 +181,7 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
             run_config=tune.RunConfig(
                 name="search",
                 storage_path=scratch,
-                stop=_StopAll(watch),
+                stop=StopAll(watch),
                 verbose=0,
                 callbacks=[watch],
                 failure_config=tune.FailureConfig(max_failures=3),
@@ -308,7 +191,7 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
         tuner.fit()
 
 
-def _record_trial(actors: Actors, watch: _Watch, number: int, pipeline: Pipeline) -> None:
+def _record_trial(actors: Actors, watch: Watch, number: int, pipeline: Pipeline) -> None:
     from sweeper.journal import JournalError
 
     record = {"kind": "trial", "trial": number, "pipeline": pipeline.to_dict()}
@@ -318,7 +201,7 @@ def _record_trial(actors: Actors, watch: _Watch, number: int, pipeline: Pipeline
         watch.fatal = str(error)
 
 
-def _score_test(spec: SweepSpec, inputs: Inputs, folder: RunFolder, context: Context, watch: _Watch) -> None:
+def _score_test(spec: SweepSpec, inputs: Inputs, folder: RunFolder, context: Context, watch: Watch) -> None:
     """Refit the best pipelines on everything but the test rows, and score them on those, once."""
     if inputs.test is None or spec.test_top == 0 or watch.fatal:
         return
