@@ -17,6 +17,7 @@ import numpy as np
 
 from sweeper import plugins
 from sweeper.api import Axis, Either, Interval, Legal, WeightPerClass
+from sweeper.domains import Between, Domain, Options, Subsets
 from sweeper.intensity import AXES as INTENSITY_AXES
 from sweeper.pipeline import Pipeline
 from sweeper.reducers import REDUCERS
@@ -24,81 +25,6 @@ from sweeper.yamlfile import read_yaml
 
 Slot = Literal["intensity", "featurizer", "reducer", "classifier"]
 SLOTS: tuple[Slot, ...] = ("intensity", "featurizer", "reducer", "classifier")
-
-
-@dataclass(frozen=True)
-class Options:
-    """One of several values, in the order they were written."""
-
-    values: tuple[Any, ...]
-
-    @property
-    def size(self) -> int:
-        return len(self.values)
-
-    def sample(self, rng: np.random.Generator) -> Any:
-        return self.values[int(rng.integers(len(self.values)))]
-
-    def grid(self) -> Iterator[Any]:
-        return iter(self.values)
-
-
-@dataclass(frozen=True)
-class Subsets:
-    """Any non-empty subset of several values."""
-
-    values: tuple[Any, ...]
-
-    @property
-    def size(self) -> int:
-        return int(2 ** len(self.values) - 1)
-
-    def sample(self, rng: np.random.Generator) -> tuple[Any, ...]:
-        code = int(rng.integers(1, self.size + 1))
-        return self.pick([bool(code >> i & 1) for i in range(len(self.values))])
-
-    def pick(self, chosen: list[bool]) -> tuple[Any, ...]:
-        return tuple(v for v, c in zip(self.values, chosen, strict=True) if c)
-
-    def grid(self) -> Iterator[tuple[Any, ...]]:
-        for length in range(1, len(self.values) + 1):
-            yield from itertools.combinations(self.values, length)
-
-
-@dataclass(frozen=True)
-class Between:
-    """A number between two others, uniform or log-uniform."""
-
-    low: float
-    high: float
-    log: bool = False
-    integer: bool = False
-
-    size = math.inf
-
-    def sample(self, rng: np.random.Generator) -> float | int:
-        return self.from_unit(float(rng.random()))
-
-    def from_unit(self, u: float) -> float | int:
-        """Map [0, 1] onto the interval."""
-        if self.log:
-            value = math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
-        else:
-            value = self.low + u * (self.high - self.low)
-        value = min(max(value, self.low), self.high)
-        return round(value) if self.integer else value
-
-    def to_unit(self, value: float) -> float:
-        """Inverse of :meth:`from_unit`."""
-        if self.log:
-            return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
-        return (value - self.low) / (self.high - self.low)
-
-    def grid(self) -> Iterator[Any]:
-        raise ValueError("a grid needs lists of values; this space has a parameter with low and high")
-
-
-Domain = Options | Subsets | Between
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from sweeper import plugins
-from sweeper.space import Between, Subsets, load_space, parse_space
+from sweeper.domains import Between, Subsets
+from sweeper.space import load_space, parse_space
 from tests.conftest import TINY_SPACE
 
 

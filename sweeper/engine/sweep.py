@@ -16,13 +16,14 @@ import numpy as np
 from sweeper import plugins
 from sweeper.blocks import block_grid, shard_size
 from sweeper.dataset import BadFrames, Dataset, load_dataset
+from sweeper.domains import Options
 from sweeper.engine.cluster import connected
 from sweeper.engine.progress import Progress
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
 from sweeper.pipeline import digest
 from sweeper.runfolder import RunFolder, write_frame_list
-from sweeper.space import Options, Space
+from sweeper.space import Space
 from sweeper.spec import SweepSpec
 from sweeper.splits import Split, fold_digest, make_splits, split_warnings, test_rows
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.domains import Between, Domain, Options, Subsets
 from sweeper.pipeline import Pipeline
-from sweeper.space import SLOTS, Between, Domain, Options, Part, Slot, Space, Subsets, assemble
+from sweeper.space import SLOTS, Part, Slot, Space, assemble
 
 
 @dataclass(frozen=True)
