@@ -189,7 +189,7 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(_bad_frames(error, args.out)) from None
     finally:
         progress.close()
-    print(leaderboard_table(board.head(args.top)))
+    print(leaderboard_table(board.head(args.top), spec.metric))
     print(f"\n{progress.summary()}")
     print(f"leaderboard: {args.out / 'leaderboard.csv'}")
     print(f"next: sweeper leaderboard {args.out} --best-per featurizer")
@@ -215,10 +215,11 @@ def _bad_frames(error: BadFrames, out: Path) -> str:
     )
 
 
+_METRICS = "accuracy (default), kappa, mcc, f1_macro, recall_macro, precision_weighted or auc_ovr"
 _SPEC_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--search", {"metavar": "SEARCH", "help": "bohb (default), hyperband, asha, random or grid"}),
     ("--trials", {"type": int, "metavar": "N", "help": "most trials (60; with --time-budget: no limit)"}),
-    ("--metric", {"metavar": "M", "help": "what ranks: accuracy (default), kappa, f1_macro, ..."}),
+    ("--metric", {"metavar": "M", "help": f"what ranks: {_METRICS}"}),
     ("--folds", {"type": int, "metavar": "K", "help": "folds of cross-validation (5)"}),
     ("--repeats", {"type": int, "metavar": "R", "help": "repeats of cross-validation, 1 to 10 (1)"}),
     ("--seed", {"type": int, "help": "same seed, same leaderboard (0)"}),
@@ -284,7 +285,7 @@ def _add_status(commands: Any) -> None:
     parser = command(
         commands, "status", _status, "how far a sweep is, and whether it runs", "sweeper status first-run"
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN")
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder")
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -302,11 +303,14 @@ def _add_leaderboard(commands: Any) -> None:
         "the pipelines of a sweep, best first",
         "sweeper leaderboard first-run --best-per featurizer --csv best.csv",
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN")
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder")
     parser.add_argument("--csv", type=path, metavar="FILE", help="write the rows, all columns, to a CSV file")
     parser.add_argument("--top", type=count, metavar="N", help="only the N best")
     parser.add_argument(
-        "--best-per", metavar="WHAT", help="only the best of each featurizer, classifier or representation"
+        "--best-per",
+        choices=("featurizer", "classifier", "representation"),
+        metavar="WHAT",
+        help="only the best of each featurizer, classifier or representation",
     )
     parser.add_argument(
         "--pareto", action="store_true", help="only pipelines that none beats in both score and latency"
@@ -321,9 +325,9 @@ def _leaderboard(args: argparse.Namespace) -> int:
 
     folder = RunFolder(args.run_folder)
     spec = folder.load_spec()
-    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric)
+    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folder.folds())
     board = select(board, top=args.top, best_per=args.best_per, pareto=args.pareto, metric=spec.metric)
-    print(leaderboard_table(board))
+    print(leaderboard_table(board, spec.metric))
     if args.csv:
         try:
             write_csv(board, args.csv)
@@ -341,10 +345,10 @@ def _add_list(commands: Any) -> None:
         commands,
         "list",
         _list,
-        "featurizers, classifiers or search spaces, with their parameters",
+        "what can be searched: names, parameters and legal values",
         "sweeper list featurizers",
     )
-    parser.add_argument("what", choices=("featurizers", "classifiers", "spaces"))
+    parser.add_argument("what", choices=("featurizers", "reducers", "classifiers", "intensity", "spaces"))
 
 
 def _list(args: argparse.Namespace) -> int:

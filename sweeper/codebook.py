@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+CODEBOOK_VERSION = 1
+"""Raise it when the same descriptors give another codebook or other histograms."""
+
 DESCRIPTORS_AT_MOST = 100_000
 DESCRIPTORS_PER_CLUSTER = 20
 

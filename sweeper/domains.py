@@ -59,7 +59,9 @@ class Between:
     log: bool = False
     integer: bool = False
 
-    size = math.inf
+    @property
+    def size(self) -> float:
+        return self.high - self.low + 1 if self.integer else math.inf
 
     def sample(self, rng: np.random.Generator) -> float | int:
         return self.from_unit(float(rng.random()))
@@ -80,6 +82,8 @@ class Between:
         return (value - self.low) / (self.high - self.low)
 
     def grid(self) -> Iterator[Any]:
+        if self.integer:
+            return iter(range(int(self.low), int(self.high) + 1))
         raise ValueError("a grid needs lists of values; this space has a parameter with low and high")
 
 

@@ -19,6 +19,9 @@ from sweeper.api import Axis, Interval, OneOf, Params, PreparedFrame
 from sweeper.frames import FrameError
 from sweeper.validity import valid_pixels
 
+INTENSITY_VERSION = 1
+"""Raise it when the same counts and settings give another prepared frame."""
+
 AXES: tuple[Axis, ...] = (
     Axis(
         "negative",

@@ -46,6 +46,18 @@ def read_journal(path: Path) -> Iterator[Record]:
                 yield record
 
 
+def is_open(path: Path) -> bool:
+    """Whether a process has the journal open for writing."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 class Journal:
     """A journal open for appending; one process at a time.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from sweeper.space import SLOTS, Part, Space
 from sweeper.spec import SweepSpec
 
 _FRAMES = 5
-_FITS = 3
+_FITS = 4
 _ROWS = 2000
 _DEFAULT_TRIALS = 60
 
@@ -40,6 +40,7 @@ def plan(spec: SweepSpec) -> str:
     lines = [
         f"{n} frames, {len(dataset.classes)} classes: "
         + ", ".join(f"{name} {count}" for name, count in dataset.class_counts().items()),
+        *_unreadable(dataset.quarantined),
         "",
         f"grid of space {space.name}: {_count(space.size)} pipelines",
         *_arithmetic(space),
@@ -49,7 +50,8 @@ def plan(spec: SweepSpec) -> str:
     prepare_ms, compute_ms = _time_frames(dataset, space, wanted)
     per_intensity = prepare_ms + sum(compute_ms.values())
     intensities = space.slot_size("intensity")
-    lines.append(f"blocks, computed once each ({n} frames, {_count(intensities)} setting of intensities):")
+    settings = "1 setting" if intensities == 1 else f"{_count(intensities)} settings"
+    lines.append(f"blocks, computed once each ({n} frames, {settings} of intensities):")
     for name, blocks in wanted.items():
         lines.append(
             f"  {name}: {_blocks(plugins.featurizer(name), blocks, space)}; {compute_ms[name]:.1f} ms a frame"
@@ -62,6 +64,16 @@ def plan(spec: SweepSpec) -> str:
     )
     lines += ["", *_search_lines(spec, space, folds, cpus)]
     return "\n".join(lines)
+
+
+def _unreadable(files: Sequence[tuple[str, str]]) -> list[str]:
+    if not files:
+        return []
+    name, reason = files[0]
+    return [
+        f"not counted: {len(files)} file{'' if len(files) == 1 else 's'} that cannot be opened, the first "
+        f"{name} ({reason}); a sweep lists all of them and stops, or leaves them out with --skip-bad"
+    ]
 
 
 def _count(size: float) -> str:
@@ -92,7 +104,9 @@ def _arithmetic(space: Space) -> list[str]:
 
 def _part_arithmetic(part: Part) -> str:
     factors = [f"{_count(d.size)} {name}" for name, d in part.domains.items() if d.size > 1]
-    return f"{' x '.join(factors)} = {_count(part.size)}" if factors else "1"
+    if len(factors) > 1:
+        return f"{' x '.join(factors)} = {_count(part.size)}"
+    return factors[0] if factors else "1"
 
 
 def _blocks(featurizer: Featurizer, blocks: list[dict[str, Any]], space: Space) -> str:
@@ -100,7 +114,7 @@ def _blocks(featurizer: Featurizer, blocks: list[dict[str, Any]], space: Space) 
     text = f"{len(blocks)} block{'s' if len(blocks) > 1 else ''}"
     if featurizer.codebook is not None:
         return f"{text} of descriptors, and {_count(part.size)} codebooks a fold"
-    return f"{text} for {_count(part.size)} representations"
+    return f"{text} for {_count(part.size)} representation{'' if part.size == 1 else 's'}"
 
 
 def _time_frames(
@@ -186,7 +200,7 @@ def _time_fits(space: Space, rows: int, n_classes: int) -> float:
     y = np.arange(n) % n_classes
     means: list[float] = []
     for part in space.parts["classifier"]:
-        for pipeline in _draws(space, part, rng):
+        for draw, pipeline in enumerate(_draws(space, part, rng)):
             width = _width(pipeline)
             x = rng.normal(size=(n, width)) + y[:, None] * 0.5
             started = time.perf_counter()
@@ -194,7 +208,8 @@ def _time_fits(space: Space, rows: int, n_classes: int) -> float:
                 pipeline, x, y, np.arange(n), np.arange(min(n, 200)), n_classes=n_classes, budget=1.0,
                 seed=0, threads=1, classifier=plugins.classifier(part.name),
             )  # fmt: skip
-            means.append((time.perf_counter() - started) * rows / n)
+            if draw:  # the first loads the library
+                means.append((time.perf_counter() - started) * rows / n)
     return float(np.mean(means))
 
 

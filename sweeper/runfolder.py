@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweeper.journal import is_open
 from sweeper.spec import SweepSpec, load_spec
+
+_LOCK_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,22 @@ class RunFolder:
     def bad_frames(self) -> Path:
         return self.path / "bad_frames.csv"
 
+    def _wait_until_free(self) -> None:
+        """A killed driver's workers need a few seconds to let go of the journal."""
+        deadline = time.monotonic() + _LOCK_TIMEOUT_S
+        while is_open(self.journal):
+            if time.monotonic() > deadline:
+                raise ValueError(f"--out {self.path}: another sweep is running in this folder")
+            time.sleep(0.1)
+
+    def folds(self) -> int | None:
+        """Number of cross-validation folds of the sweep in this folder; None before it began."""
+        try:
+            folds = json.loads(self.environment.read_text()).get("folds")
+        except (OSError, ValueError):
+            return None
+        return int(folds) if folds else None
+
     def claim(self, spec: SweepSpec) -> None:
         """Make the folder this sweep's, or go on with it.
 
@@ -61,6 +81,7 @@ class RunFolder:
             message names the setting that differs.
         """
         _check_writable("--out", self.path, spec.data)
+        self._wait_until_free()
         if self.spec.exists():
             difference = spec.difference(self.load_spec())
             if difference is not None:

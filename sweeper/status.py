@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections import Counter
 from pathlib import Path
 
-from sweeper.journal import read_journal
+from sweeper.journal import is_open, read_journal
 from sweeper.leaderboard import build_leaderboard
 from sweeper.runfolder import RunFolder
 
 
-def is_running(journal: Path) -> bool:
-    """Whether a process has the journal open for writing."""
-    try:
-        with journal.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+def _features(folder: Path) -> str:
+    """How much is kept of features; each file holds the blocks of a featurizer for some of the frames."""
+    sizes = [file.stat().st_size for file in folder.glob("*.parquet")]
+    return f"features: {sum(sizes) / 1e6:.1f} MB in {len(sizes)} files, {folder}"
 
 
 def status(path: Path) -> str:
@@ -32,16 +25,16 @@ def status(path: Path) -> str:
     outcomes = Counter(r["status"] for r in evaluations)
     space = spec.space["name"] if isinstance(spec.space, dict) else spec.space
     lines = [
-        f"{path}: {'running' if is_running(folder.journal) else 'not running'}",
+        f"{path}: {'running' if is_open(folder.journal) else 'not running'}",
         f"data: {spec.data}",
         f"search: {spec.search} over {space}, seed {spec.seed}, {spec.folds} folds"
         + (f", {spec.repeats} repeats" if spec.repeats > 1 else ""),
         f"trials: {sum(r['kind'] == 'trial' for r in records)}"
         + (f" of {spec.trials}" if spec.trials else ""),
         f"evaluations: {outcomes['done']} done, {outcomes['failed']} failed",
-        f"blocks: {len(list(folder.features.glob('*.parquet')))} files in {folder.features}",
+        _features(Path(spec.features) if spec.features else folder.features),
     ]
-    board = build_leaderboard(records, metric=spec.metric)
+    board = build_leaderboard(records, metric=spec.metric, folds=folder.folds())
     if len(board) and board.status.iloc[0] == "done":
         best = board.iloc[0]
         lines.append(

@@ -5,20 +5,33 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Axis
 
 _PIPED_WIDTH = 160
+_LEAST_WIDTH = 80
+_NARROWEST_TEXT = 18
+_GAP = 2
+_ERROR_LENGTH = 100
+_DISPENSABLE = ("kappa", "trial", "95% interval", "ms/frame", "p vs best", "reducer", "accuracy", "test")
+"""Columns that a narrow terminal goes without, in this order; the CSV has them all."""
+
+
+def _width() -> int:
+    """Characters in a line of the output."""
+    return max(_LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _PIPED_WIDTH
 
 
 def _render(table: Any) -> str:
     """A rich table as text: as wide as the terminal, plain when piped."""
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
-    width = max(100, shutil.get_terminal_size().columns) if terminal else _PIPED_WIDTH
+    terminal, width = sys.stdout.isatty(), _width()
     # Without markup: the reducer pca[components=5] is text, not a style.
     console = Console(
         width=width,
@@ -32,10 +45,9 @@ def _render(table: Any) -> str:
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
 
 
-def _short(params_json: str, axes: tuple[Axis, ...]) -> str:
+def _short(params: dict[str, Any], axes: tuple[Axis, ...]) -> str:
     """Parameters that are not the default, for people: ``distance=1,2 angle_deg=0,90``."""
     default = {a.name: list(a.default) if isinstance(a.default, tuple) else a.default for a in axes}
-    params = json.loads(params_json)
     return " ".join(f"{k}={_value(v)}" for k, v in params.items() if v != default.get(k, object()))
 
 
@@ -53,47 +65,144 @@ def _number(value: Any, digits: int = 3) -> str:
     return "" if pd.isna(value) else f"{value:.{digits}f}"
 
 
-def leaderboard_table(board: Any) -> str:
-    """Rows of a leaderboard, the columns that people compare."""
+@dataclass(frozen=True)
+class _Column:
+    """One column of a leaderboard on screen; text columns may be broken, numbers may not."""
+
+    name: str
+    cells: tuple[str, ...]
+    numeric: bool = False
+    narrowest: int = _NARROWEST_TEXT
+
+    @property
+    def full_width(self) -> int:
+        """Characters that it takes with every cell on one line."""
+        return max(len(text) for text in (self.name, *self.cells))
+
+    @property
+    def least_width(self) -> int:
+        """Characters that it needs."""
+        return self.full_width if self.numeric else min(self.full_width, self.narrowest)
+
+
+def leaderboard_table(board: Any, metric: str = "accuracy") -> str:
+    """Rows of a leaderboard, the columns that people compare, as many as the terminal has room for.
+
+    Parameters
+    ----------
+    board : pandas.DataFrame
+        From :func:`sweeper.leaderboard.build_leaderboard`.
+    metric : str
+        What the rows are ranked by; it has a column.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     if board.empty:
         return "no pipeline was evaluated on all folds yet"
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    numeric = ("rank", "trial", "accuracy", "95% interval", "kappa", "p vs best", "ms/frame")
-    tested = bool(board.test_accuracy.notna().any())
-    names = ["rank", "trial", "representation", "reducer", "classifier", "accuracy", "95% interval", "kappa"]
-    names += ["p vs best", *(["test"] if tested else []), "ms/frame", "status"]
-    for name in names:
-        table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
-    for row in board.itertuples():
-        interval = ""
-        if _number(row.accuracy_ci_low):
-            interval = f"{_number(row.accuracy_ci_low)} to {_number(row.accuracy_ci_high)}"
-        spread = f" ± {_number(row.accuracy_std)}" if _number(row.accuracy_std) else ""
-        budget = "" if row.status == "done" else f" at {row.budget:.2g}"
-        failed = f": {row.error}" if row.status == "failed" else ""
-        latency = row.featurize_ms_per_frame + row.predict_ms_per_frame
-        table.add_row(
-            str(row.rank),
-            str(row.trial),
-            f"{row.featurizer} {_short(row.featurizer_params, plugins.featurizer(row.featurizer).all_axes)}",
-            row.reducer,
-            f"{row.classifier} {_short(row.classifier_params, plugins.classifier(row.classifier).axes)}",
-            f"{_number(row.accuracy, 4)}{spread}",
-            interval,
-            _number(row.kappa),
-            _number(row.p_vs_best, 3),
-            *([_number(row.test_accuracy, 4)] if tested else []),
-            _number(latency, 1),
-            f"{row.status}{budget}{failed}",
-        )
+    columns = _fitting(_columns(board, metric), metric, _width())
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column, width in zip(columns, _widths(columns, _width()), strict=True):
+        justify: Any = "right" if column.numeric else "left"
+        table.add_column(column.name, justify=justify, width=width, overflow="fold")
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*cells)
     return _render(table)
 
 
+def _columns(board: Any, metric: str) -> list[_Column]:
+    rows = list(board.itertuples())
+
+    def text(name: str, cell: Callable[[Any], str], narrowest: int = _NARROWEST_TEXT) -> _Column:
+        return _Column(name, tuple(map(cell, rows)), narrowest=narrowest)
+
+    def number(name: str, cell: Callable[[Any], str]) -> _Column:
+        return _Column(name, tuple(map(cell, rows)), numeric=True)
+
+    columns = [
+        number("rank", lambda row: str(row.rank)),
+        number("trial", lambda row: str(row.trial)),
+        text("representation", _representation),
+        text("reducer", lambda row: row.reducer.replace("[", " ").rstrip("]")),
+        text("classifier", _classifier),
+        number("accuracy", lambda row: _spread(row.accuracy, row.accuracy_std)),
+        number("95% interval", lambda row: _interval(row.accuracy_ci_low, row.accuracy_ci_high)),
+        number("kappa", lambda row: _number(row.kappa)),
+        number("p vs best", lambda row: _number(row.p_vs_best)),
+        number("ms/frame", lambda row: _number(row.featurize_ms_per_frame + row.predict_ms_per_frame, 1)),
+        text(
+            "status",
+            _status,
+            narrowest=len("MemoryError:" if (board.status == "failed").any() else "stopped"),
+        ),
+    ]
+    if metric != "accuracy":  # what the rows are in order of stands first
+        columns = [c for c in columns if c.name != metric]
+        ranked = number(metric, lambda row: _spread(getattr(row, metric), getattr(row, f"{metric}_std")))
+        columns.insert(5, ranked)
+    if board.test_accuracy.notna().any():
+        columns.insert(-2, number("test", lambda row: _number(row.test_accuracy, 4)))
+    return columns
+
+
+def _fitting(columns: list[_Column], metric: str, width: int) -> list[_Column]:
+    """The columns that fit side by side: those that are missed least go first."""
+    kept = list(columns)
+    for name in _DISPENSABLE:
+        if sum(c.least_width + _GAP for c in kept) <= width:
+            break
+        kept = [c for c in kept if c.name != name or name == metric]
+    return kept
+
+
+def _widths(columns: list[_Column], width: int) -> list[int]:
+    """Characters for each column: what is left goes, one by one, to the text that lacks most."""
+    widths = [c.least_width for c in columns]
+    for _ in range(width - sum(w + _GAP for w in widths)):
+        lacking = [c.full_width - w for c, w in zip(columns, widths, strict=True)]
+        if max(lacking) == 0:
+            break
+        widths[lacking.index(max(lacking))] += 1
+    return widths
+
+
+def _representation(row: Any) -> str:
+    params = json.loads(row.featurizer_params)
+    intensity = params.pop("intensity", {})
+    axes = plugins.featurizer(row.featurizer).all_axes
+    chosen = " ".join(f"{name}={_value(value)}" for name, value in intensity.items())
+    return " ".join(filter(None, (row.featurizer, _short(params, axes), chosen)))
+
+
+def _classifier(row: Any) -> str:
+    params = _short(json.loads(row.classifier_params), plugins.classifier(row.classifier).axes)
+    return f"{row.classifier} {params}".rstrip()
+
+
+def _spread(value: float, std: float) -> str:
+    return _number(value, 4) + (f" ± {_number(std)}" if _number(std) else "")
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{_number(low)} to {_number(high)}" if _number(low) else ""
+
+
+def _status(row: Any) -> str:
+    if row.status == "failed":
+        return f"failed: {textwrap.shorten(row.error, _ERROR_LENGTH, placeholder=' ...')}"
+    return "done" if row.status == "done" else f"{row.status} at {row.budget:.2g}"
+
+
 def listing(what: str) -> str:
-    """Plugins of a kind with their parameters, or search spaces with their sizes."""
+    """Plugins of a kind, reducers or settings of intensity with their parameters; spaces with their sizes."""
+    if what == "reducers":
+        from sweeper.reducers import REDUCERS
+
+        return "\n\n".join(_plugin_lines(r.name, r.source, "", r.axes) for r in REDUCERS.values())
+    if what == "intensity":
+        from sweeper.intensity import AXES
+
+        return _plugin_lines("intensity", "", "", AXES)
     if what == "spaces":
         return "\n".join(_space_lines(name) for name in plugins.space_names())
     if what == "featurizers":
@@ -114,7 +223,7 @@ def _space_lines(name: str) -> str:
 
 
 def _plugin_lines(name: str, source: str, note: str, axes: tuple[Axis, ...]) -> str:
-    lines = [f"{name}{note}", f"  source: {source}"]
+    lines = [f"{name}{note}", *([f"  source: {source}"] if source else [])]
     for axis in axes:
         many = ", any non-empty subset" if axis.many else ""
         default = list(axis.default) if isinstance(axis.default, tuple) else axis.default

@@ -259,7 +259,7 @@ def test_leaderboard_of_the_best(say: Say, sweep: Sweep, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--best-per", "featuriser"], "best_per must be one of featurizer, classifier, representation"),
+        (["--best-per", "featuriser"], "--best-per: invalid choice: 'featuriser'"),
         (["--top", "0"], "--top: must be a whole number of at least 1, got '0'"),
         (["--top", "some"], "got 'some'"),
         (["--csv", "/no/such/folder/board.csv"], "--csv /no/such/folder/board.csv: No such file"),

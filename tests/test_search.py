@@ -39,12 +39,14 @@ def test_every_trial_is_in_exactly_one_bracket(eta: int, rungs: int) -> None:
         assert bracket.first <= trial < bracket.first + bracket.size
 
 
-def test_tune_has_the_same_brackets() -> None:
-    hyperband = pytest.importorskip("ray.tune.schedulers").HyperBandForBOHB
-    ladder = Ladder(3, 4)
-    tune = hyperband(time_attr="steps", metric="m", mode="max", max_t=ladder.max_steps, reduction_factor=3)
+@pytest.mark.parametrize(("eta", "rungs"), [(3, 4), (2, 5), (7, 3), (3, 7), (9, 4)])
+def test_tune_has_the_same_brackets(eta: int, rungs: int) -> None:
+    """Tune's own number of first steps is one short for some of these, by rounding."""
+    schedulers = pytest.importorskip("sweeper.engine.schedulers")
+    ladder = Ladder(eta, rungs)
+    tune = schedulers.SynchronousHyperBand(None, ladder, 1, time_attr="steps", metric="m", mode="max")
     trial = 0
-    for s in (3, 2, 1, 0):
+    for s in reversed(range(rungs)):
         bracket = ladder.bracket_of(trial)
         assert (tune._get_n0(s), tune._get_r0(s)) == (bracket.size, bracket.steps[0])
         trial += bracket.size

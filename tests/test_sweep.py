@@ -24,6 +24,7 @@ from tests.conftest import REPOSITORY, write_textures
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TIMINGS = ["featurize_ms_per_frame", "fit_s", "predict_ms_per_frame"]
+TITLES_OF_TRIALS = ("ray::SweepTrial", "ray::ResourceTrainable")
 SETTINGS = ("--search", "bohb", "--trials", 22, "--folds", 3, "--seed", 5)
 
 
@@ -122,9 +123,7 @@ def ray_processes(root: int, title: str) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "victim", ["ray::trial", "ray::SweepTrial", "ray::ResourceTrainable", "ray::FeatureStore"]
-)
+@pytest.mark.parametrize("victim", ["ray::trial", *TITLES_OF_TRIALS, "ray::FeatureStore"])
 def test_a_killed_worker_costs_nothing_but_its_evaluation(
     textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path, victim: str
 ) -> None:
@@ -139,7 +138,7 @@ def test_a_killed_worker_costs_nothing_but_its_evaluation(
             killed += 1
     _, stderr = driver.communicate(timeout=180)
     assert driver.returncode == 0, stderr.decode()
-    if victim in ("ray::trial", "ray::FeatureStore"):
+    if victim not in TITLES_OF_TRIALS:  # a waiting trial has one title or the other
         assert killed
     pd.testing.assert_frame_equal(scores(out), scores(undisturbed))
     assert max(Counter(record["key"] for record in evaluations(out)).values()) == 1
@@ -216,3 +215,50 @@ def test_test_rows_are_scored_once_for_the_best(run_cli: Cli, tiny_space: Path, 
     assert len(tested) == 3
     assert {record["n_validation"] for record in tested} == {18}
     assert {record["n_train"] for record in tested} == {39}
+
+
+def test_intensities_are_searched_and_a_frame_too_small_for_one_fails_its_pipelines_alone(
+    run_cli: Cli, textures: Path, tmp_path: Path
+) -> None:
+    """Blocks are computed when a trial asks; those that cannot be are outcomes, also after a resume."""
+    data = tmp_path / "data"
+    for frame in textures.rglob("*.tif"):
+        (data / frame.parent.name).mkdir(parents=True, exist_ok=True)
+        (data / frame.parent.name / frame.name).symlink_to(frame)
+    np.save(data / "fine" / "small.npy", np.arange(36).reshape(6, 6))
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "featurizers: [histogram]\nclassifiers: {rf: {n_trees: 9}}\nintensity: {bin: [1, 2, 8]}\n"
+    )
+    command = ("--search", "grid", "--folds", 2)
+    sweep(run_cli, data, space, tmp_path / "run", *command)
+    board = scores(tmp_path / "run")
+    assert board.status.tolist() == ["done", "done", "failed"]
+    assert "bin" in board.featurizer_params.iloc[0]
+    assert "no features" in board.error.iloc[2]
+    again = sweep(run_cli, data, space, tmp_path / "run", *command)
+    assert "0 evaluations computed, 6 from the journal" in again
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_in_one_line_and_the_sweep_goes_on(
+    run_cli: Cli, textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """A file system of its own that has room for the blocks and a few evaluations; needs root."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=140k", "tmpfs", str(small)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        done = run_cli("run", textures, "--space", tiny_space, "--out", small / "run", *SETTINGS)
+        assert done.returncode == 1
+        last = done.stderr.strip().splitlines()[-1]
+        assert "No space left on device" in last
+        assert "mend that and run the same command again" in last
+        assert "Traceback" not in done.stderr
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
+        sweep(run_cli, textures, tiny_space, small / "run")
+        pd.testing.assert_frame_equal(scores(small / "run"), scores(undisturbed))
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)

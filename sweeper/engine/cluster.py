@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 TRIAL_SLOT = "trial_slot"
 """Custom resource that a trial holds: it waits for tasks, and takes no core itself."""
@@ -81,10 +83,16 @@ def connected(
             raise ValueError(f"--address {address}: no Ray cluster answers ({error})") from None
         n = int(ray.cluster_resources().get("CPU", 1))
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
+    previous = signal.signal(signal.SIGTERM, _interrupt)  # batch systems send it; Ray's own handler aborts
     try:
         yield n
     finally:
+        signal.signal(signal.SIGTERM, previous)
         ray.shutdown()
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 _SMALLEST_STORE_BYTES = 80 * 2**20
@@ -98,7 +106,8 @@ def _store_bytes(gb: float | None) -> int | None:
 def trial_resources() -> tuple[dict[str, float], int]:
     """What one trial holds, and how many may run at once.
 
-    A slot where the cluster declares them, else a sliver of a core.
+    A slot where the cluster declares them, else a share of the memory that Ray counts, one for each
+    core and one more; never a core, which the tasks that a trial waits for need.
     """
     import ray
 
@@ -106,4 +115,5 @@ def trial_resources() -> tuple[dict[str, float], int]:
     slots = int(resources.get(TRIAL_SLOT, 0))
     if slots >= 1:
         return {"CPU": 0, TRIAL_SLOT: 1}, slots
-    return {"CPU": 0.05}, int(resources.get("CPU", 1)) + 1
+    slots = int(resources.get("CPU", 1)) + 1
+    return {"CPU": 0, "memory": resources["memory"] // slots}, slots

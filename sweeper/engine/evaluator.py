@@ -9,6 +9,8 @@ from typing import Any
 import ray
 from ray.exceptions import (
     ActorUnavailableError,
+    LocalRayletDiedError,
+    NodeDiedError,
     ObjectLostError,
     OutOfMemoryError,
     RayActorError,
@@ -18,9 +20,12 @@ from ray.exceptions import (
 )
 
 from sweeper import plugins
+from sweeper.codebook import CODEBOOK_VERSION
+from sweeper.engine.limits import GRACE_S
 from sweeper.engine.store import Representation
-from sweeper.engine.tasks import FoldJob, SweepData, died, evaluate_task, failure
-from sweeper.journal import Record
+from sweeper.engine.tasks import FoldJob, SweepData, died, evaluate_task, failure, overran
+from sweeper.intensity import INTENSITY_VERSION
+from sweeper.journal import JournalError, Record
 from sweeper.pipeline import Pipeline, digest
 from sweeper.reducers import REDUCERS
 
@@ -29,10 +34,25 @@ _ATTEMPTS = 2
 _LOST_ATTEMPTS = 5
 """Features lost with their node are fetched again this often."""
 _LOST = (ObjectLostError, RayActorError, ActorUnavailableError, RaySystemError)
+_DIED = (WorkerCrashedError, NodeDiedError, LocalRayletDiedError, OutOfMemoryError)
 
 
 class DeadlineError(Exception):
     """The time budget of the sweep was reached."""
+
+
+class _NoFeatures(Exception):  # noqa: N818
+    """The blocks of a pipeline cannot be computed from these frames."""
+
+
+@dataclass(frozen=True)
+class _Rung:
+    """A pipeline at a budget, and the key of each fold's evaluation."""
+
+    pipeline: Pipeline
+    budget: float
+    label: str
+    keys: dict[int | str, str]
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,8 @@ class Evaluator:
             plugins.featurizer(pipeline.featurizer).version,
             REDUCERS[pipeline.reducer].version,
             plugins.classifier(pipeline.classifier).version,
+            INTENSITY_VERSION,
+            CODEBOOK_VERSION,
         ]
         rows = self._context.fold_digests[self._position(fold)]
         return digest([pipeline.to_dict(), budget, rows, self._data.seed, self._context.dataset, versions])
@@ -86,101 +108,131 @@ class Evaluator:
     def evaluate(self, pipeline: Pipeline, budget: float, folds: list[int | str], label: str) -> list[Record]:
         """Records of the folds asked for, computed where the journal has none.
 
+        Once one of them reached a limit the others are not tried.
+
         Raises
         ------
         DeadlineError
             When the time budget ends first; folds that were done are in the journal.
         JournalError
-            When a result cannot be recorded.
+            When a result or a block cannot be written.
         """
-        keys = {fold: self.key(pipeline, budget, fold) for fold in folds}
-        known = ray.get(self._context.ledger.lookup.remote(list(keys.values())))
-        records = dict(zip(folds, known, strict=True))
-        missing = [fold for fold in folds if records[fold] is None]
+        rung = _Rung(pipeline, budget, label, {fold: self.key(pipeline, budget, fold) for fold in folds})
+        known = ray.get(self._context.ledger.lookup.remote(list(rung.keys.values())))
+        records = {fold: record for fold, record in zip(folds, known, strict=True) if record is not None}
         for attempt in range(_LOST_ATTEMPTS):
-            try:
-                self._compute(pipeline, budget, missing, keys, records, label)
+            missing = [fold for fold in folds if fold not in records]
+            if not missing or any(record.get("limit") for record in records.values()):
                 break
+            try:
+                self._compute(rung, missing, records)
             except _LOST:
                 if attempt + 1 == _LOST_ATTEMPTS:
                     raise
-                missing = [fold for fold in missing if records[fold] is None]
                 time.sleep(attempt)
                 ray.get(self._context.store.forget.remote())
-        return [record for record in records.values() if record is not None]
+        return [records[fold] for fold in folds if fold in records]
 
-    def _compute(
-        self,
-        pipeline: Pipeline,
-        budget: float,
-        folds: list[int | str],
-        keys: dict[int | str, str],
-        records: dict[int | str, Record | None],
-        label: str,
-    ) -> None:
+    def _compute(self, rung: _Rung, folds: list[int | str], records: dict[int | str, Record]) -> None:
         """Submit one task a fold, record each as it ends; a limit that is reached ends the rest."""
-        features = {fold: self._features(pipeline, fold) for fold in folds} if folds else {}
-        running = {self._submit(pipeline, budget, f, features[f], label): (f, 1, time.time()) for f in folds}
-        while running:
-            left = max(0.0, self._context.deadline - time.time())
-            ready, _ = ray.wait(list(running), timeout=min(left, 3600.0))
-            if not ready:
-                if time.time() >= self._context.deadline:
-                    for ref in running:
-                        ray.cancel(ref, force=True)
-                    raise DeadlineError
-                continue
-            fold, attempt, started = running.pop(ready[0])
-            outcome = _outcome(ready[0], started, self._data.time_limit_s, final=attempt == _ATTEMPTS)
-            if outcome is None:
-                again = self._submit(pipeline, budget, fold, features[fold], label)
-                running[again] = (fold, attempt + 1, time.time())
-                continue
-            records[fold] = {
-                "kind": "evaluation",
-                "key": keys[fold],
-                "pipeline": pipeline.to_dict(),
-                "budget": budget,
-                "fold": fold,
-                **outcome,
-                "featurize_ms_per_frame": round(features[fold].featurize_ms_per_frame, 4),
-            }
-            ray.get(self._context.ledger.append.remote(records[fold]))
-            if outcome["status"] == "failed" and "limit" in outcome["error"]:
-                for ref in running:
-                    ray.cancel(ref, force=True)
-                return
+        try:
+            features = self._features(rung.pipeline, folds)
+        except _NoFeatures as error:
+            for fold in folds:
+                records[fold] = self._record(rung, fold, failure(str(error)), 0.0)
+            return
+        running = {self._submit(rung, fold, features[fold]): (fold, 1) for fold in folds}
+        try:
+            while running:
+                fold, attempt = running.pop(ref := self._next(list(running)))
+                outcome = self._outcome(ref, rung.keys[fold], final=attempt == _ATTEMPTS)
+                if outcome is None:
+                    running[self._submit(rung, fold, features[fold])] = (fold, attempt + 1)
+                    continue
+                records[fold] = self._record(rung, fold, outcome, features[fold].featurize_ms_per_frame)
+                if outcome.get("limit"):
+                    return
+        finally:
+            for ref in running:
+                ray.cancel(ref, force=True)
 
-    def _features(self, pipeline: Pipeline, fold: int | str) -> Representation:
-        """Ask the store; the sweep's deadline holds here too."""
-        train_key = self._context.train_keys[self._position(fold)]
-        train = self._data.split(fold).train
-        ref = self._context.store.representation.remote(pipeline, train, train_key)
-        left = max(0.0, self._context.deadline - time.time())
-        ready, _ = ray.wait([ref], timeout=min(left, 1e6))
-        if not ready:
-            raise DeadlineError
-        representation: Representation = ray.get(ref)
-        return representation
+    def _next(self, running: list[Any]) -> Any:
+        """The next of some references to be there; DeadlineError when the time is up before."""
+        while True:
+            left = self._context.deadline - time.time()
+            if left <= 0:
+                raise DeadlineError
+            ready, _ = ray.wait(running, timeout=min(left, 3600.0))
+            if ready:
+                return ready[0]
 
-    def _submit(
-        self, pipeline: Pipeline, budget: float, fold: int | str, features: Representation, label: str
-    ) -> Any:
-        job = FoldJob(pipeline, budget, fold, features.key)
-        task = evaluate_task.options(name=f"{label} fold {fold}")
+    def _features(self, pipeline: Pipeline, folds: list[int | str]) -> dict[int | str, Representation]:
+        """Ask the store for each fold's features, all at once; the sweep's deadline holds here too."""
+        refs = {}
+        for fold in folds:
+            train_key = self._context.train_keys[self._position(fold)]
+            train = self._data.split(fold).train
+            refs[self._context.store.representation.remote(pipeline, train, train_key)] = fold
+        features: dict[int | str, Representation] = {}
+        while refs:
+            fold = refs.pop(ref := self._next(list(refs)))
+            try:
+                features[fold] = ray.get(ref)
+            except RayTaskError as error:
+                raise _why_no_features(cause_of(error)) from error
+        return features
+
+    def _submit(self, rung: _Rung, fold: int | str, features: Representation) -> Any:
+        key, ledger = rung.keys[fold], self._context.ledger
+        job = FoldJob(rung.pipeline, rung.budget, fold, features.key, key, ledger)
+        task = evaluate_task.options(name=f"{rung.label} fold {fold}")
         return task.remote(job, self._context.data[0], features.layout, *features.files)
 
+    def _outcome(self, ref: Any, key: str, *, final: bool) -> dict[str, Any] | None:
+        """What a finished task gave; None when its process died and it deserves another attempt."""
+        try:
+            outcome: dict[str, Any] = ray.get(ref)
+            return outcome
+        except _DIED as error:
+            limit_s = self._data.time_limit_s
+            if ray.get(self._context.ledger.ran_s.remote(key)) > limit_s + GRACE_S:
+                return overran(limit_s)
+            if not final:
+                return None
+            if isinstance(error, OutOfMemoryError):
+                return failure("memory limit of the machine reached; the process was ended", limit=True)
+            return died()
+        except RayTaskError as error:
+            if isinstance(cause_of(error), _LOST):
+                raise cause_of(error) from error
+            raise
 
-def _outcome(ref: Any, started: float, time_limit_s: float, *, final: bool) -> dict[str, Any] | None:
-    """What a finished task gave; None when its process died and it deserves another attempt."""
-    try:
-        outcome: dict[str, Any] = ray.get(ref)
-        return outcome
-    except OutOfMemoryError:
-        return failure("memory limit of the machine reached; the process was ended")
-    except WorkerCrashedError:
-        return died(time.time() - started, time_limit_s) if final else None
-    except RayTaskError as error:
-        if isinstance(error.cause, _LOST):
-            raise error.cause from error
-        raise
+    def _record(self, rung: _Rung, fold: int | str, outcome: dict[str, Any], featurize_ms: float) -> Record:
+        """Put an outcome into the journal."""
+        record = {
+            "kind": "evaluation",
+            "key": rung.keys[fold],
+            "pipeline": rung.pipeline.to_dict(),
+            "budget": rung.budget,
+            "fold": fold,
+            **outcome,
+            "featurize_ms_per_frame": round(featurize_ms, 4),
+        }
+        ray.get(self._context.ledger.append.remote(record))
+        return record
+
+
+def cause_of(error: Exception) -> Exception:
+    """What went wrong in a task or actor, without Ray's traceback around it."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, Exception) else error
+
+
+def _why_no_features(cause: Exception) -> Exception:
+    """What to raise when the store gave no features: lost and full disks are no fault of the pipeline."""
+    if isinstance(cause, _LOST):
+        lost: Exception = cause
+        return lost
+    if isinstance(cause, OSError):
+        return JournalError(f"{cause.strerror or cause}; nothing recorded is lost")
+    return _NoFeatures(f"no features: {type(cause).__name__}: {' '.join(str(cause).split())}"[:500])

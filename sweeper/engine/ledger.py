@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ class Ledger:
         self._journal = Journal(path)
         self._known_at_start = len(self._journal)
         self._context: Any = None
+        self._started: dict[str, float] = {}
 
     def ready(self) -> int:
         """Number of unreadable lines that were left out; returns once the journal is open."""
@@ -34,15 +36,27 @@ class Ledger:
         """Evaluations under some keys, None where there is none."""
         return [self._journal.get(key) for key in keys]
 
+    def start(self, key: str) -> None:
+        """Note that an evaluation starts now."""
+        self._started[key] = time.monotonic()
+
+    def ran_s(self, key: str) -> float:
+        """Seconds since an evaluation started; 0 when it has not."""
+        started = self._started.get(key)
+        return 0.0 if started is None else time.monotonic() - started
+
     def append(self, record: Record) -> None:
         """Record an evaluation."""
+        self._started.pop(record["key"], None)
         if self._journal.get(record["key"]) is None:
             self._journal.append(record)
 
-    def append_trial(self, record: Record) -> None:
-        """Record what a trial is, once."""
-        if self._journal.trial(record["trial"]) is None:
+    def append_trial(self, record: Record) -> bool:
+        """Record what a trial is, once; False when the journal says that it is another pipeline."""
+        known = self._journal.trial(record["trial"])
+        if known is None:
             self._journal.append(record)
+        return known is None or known["pipeline"] == record["pipeline"]
 
     def evaluations(self) -> tuple[int, int]:
         """Evaluations computed since the start, and known before."""

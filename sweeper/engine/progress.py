@@ -32,15 +32,6 @@ class State:
     budget_spent: float = 0.0
     time_budget_s: float | None = None
 
-    def progress(self, elapsed_s: float) -> float | None:
-        """Share of the search that is done, by trials or by time, whichever is further."""
-        shares = []
-        if self.trials_total:
-            shares.append(self.trials_ended / self.trials_total)
-        if self.time_budget_s:
-            shares.append(elapsed_s / self.time_budget_s)
-        return min(1.0, max(shares)) if shares else None
-
 
 def clock(seconds: float) -> str:
     """Seconds as ``1:05`` or ``2:03:00``."""
@@ -120,10 +111,15 @@ class Progress:
         )
 
     def _left(self) -> str:
-        done = self.state.progress(self.elapsed_s)
-        if self._search_started is None or not done or done < 0.02:
-            return ""
-        return clock((time.monotonic() - self._search_started) * (1 - done) / done)
+        """Time until the trials or the time budget end, whichever is sooner; empty while nobody can say."""
+        s = self.state
+        left = []
+        if s.time_budget_s:
+            left.append(max(0.0, s.time_budget_s - self.elapsed_s))
+        if self._search_started is not None and s.trials_total and s.trials_ended:
+            left_of_done = s.trials_total / s.trials_ended - 1
+            left.append((time.monotonic() - self._search_started) * left_of_done)
+        return clock(min(left)) if left else ""
 
     def _fields(self) -> list[tuple[str, str]]:
         s = self.state

@@ -22,6 +22,8 @@ class SynchronousHyperBand(HyperBandForBOHB):  # type: ignore[misc]
 
     def __init__(self, searcher: SweepSearcher, ladder: Ladder, slots: int, **options: Any) -> None:
         super().__init__(max_t=ladder.max_steps, reduction_factor=ladder.reduction_factor, **options)
+        # Tune's own cuts max_t * η**-s down to a whole number, and loses a step to rounding for some η.
+        self._get_r0 = lambda s: ladder.max_steps // ladder.reduction_factor**s
         self._searcher = searcher
         self._ladder = ladder
         self._slots = slots

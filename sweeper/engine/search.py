@@ -5,14 +5,16 @@ from __future__ import annotations
 import tempfile
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import ray
 from ray import tune
+from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper.engine.cluster import trial_resources
-from sweeper.engine.evaluator import Context, DeadlineError, Evaluator
+from sweeper.engine.evaluator import Context, DeadlineError, Evaluator, cause_of
 from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.progress import Progress
 from sweeper.engine.scan import frame_refs
@@ -32,6 +34,7 @@ from sweeper.space import Space
 from sweeper.spec import SweepSpec
 
 DEFAULT_TRIALS = 60
+_TEST_SHARE = 0.1
 _SEARCH_ATTEMPTS = 10
 
 
@@ -66,20 +69,27 @@ def run_search(
         dataset_digest,
         inputs.fold_digests(),
         inputs.train_keys(spec.seed),
-        deadline,
+        deadline - _test_share(spec, inputs),
     )
     ray.get(actors.ledger.set_context.remote(context))
-    watch = Watch(spec, folder, progress, actors, deadline, len(inputs.splits))
+    watch = Watch(spec, folder, progress, actors, context.deadline, len(inputs.splits))
     try:
         if _prefetch(space, watch):
             _tune(spec, space, len(inputs.splits), actors, watch)
-            _score_test(spec, inputs, folder, context, watch)
+            _score_test(spec, inputs, folder, replace(context, deadline=deadline), watch)
     finally:
         ray.get(actors.ledger.close.remote())
     if watch.fatal.startswith(FAULT):
         raise RuntimeError(watch.fatal)
     if watch.fatal:
         raise SweepStopped(watch.fatal)
+
+
+def _test_share(spec: SweepSpec, inputs: Inputs) -> float:
+    """Seconds of the time budget that are kept for the test split."""
+    if inputs.test is None or spec.test_top == 0 or spec.time_budget_s is None:
+        return 0.0
+    return _TEST_SHARE * spec.time_budget_s
 
 
 def _start_actors(spec: SweepSpec, space: Space, inputs: Inputs, folder: RunFolder) -> Actors:
@@ -131,7 +141,14 @@ def _prefetch(space: Space, watch: Watch) -> bool:
             watch.progress.note("the time budget ended before the features were there")
             return False
         watch.poll()
-    ray.get(ref)
+    try:
+        ray.get(ref)
+    except RayTaskError as error:
+        if isinstance(cause_of(error), OSError):
+            raise SweepStopped(f"{cause_of(error)}; nothing recorded is lost") from None
+        watch.progress.note(
+            f"note: {' '.join(str(cause_of(error)).split())}; pipelines that need it will fail"
+        )
     watch.refresh()
     return True
 
@@ -196,9 +213,15 @@ def _record_trial(actors: Actors, watch: Watch, number: int, pipeline: Pipeline)
 
     record = {"kind": "trial", "trial": number, "pipeline": pipeline.to_dict()}
     try:
-        ray.get(actors.ledger.append_trial.remote(record))
+        same = ray.get(actors.ledger.append_trial.remote(record))
     except JournalError as error:
-        watch.fatal = str(error)
+        watch.fatal = str(cause_of(error))
+        return
+    if not same and not watch.warned:
+        watch.warned = True
+        watch.progress.note(
+            f"note: trial {number} was another pipeline when this sweep began; the code has changed since"
+        )
 
 
 def _score_test(spec: SweepSpec, inputs: Inputs, folder: RunFolder, context: Context, watch: Watch) -> None:

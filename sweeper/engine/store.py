@@ -18,7 +18,9 @@ import ray
 from sweeper import plugins
 from sweeper.api import Params
 from sweeper.blocks import BlockInfo, read_info, representation_blocks
+from sweeper.codebook import CODEBOOK_VERSION
 from sweeper.engine.tasks import FrameRef, codebook_task, featurize_task, load_task
+from sweeper.intensity import INTENSITY_VERSION
 from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
 
@@ -116,9 +118,9 @@ class FeatureStore:
         train_key : str
             Digest of those rows' frames and of the seed.
         """
-        await self.ensure(pipeline.intensity, [pipeline.featurizer])
+        families = await self._ensure(pipeline.intensity, [pipeline.featurizer])
         featurizer = plugins.featurizer(pipeline.featurizer)
-        family = self._family(pipeline.intensity, pipeline.featurizer)
+        family = families[pipeline.featurizer]
         if featurizer.codebook is not None:
             return await self._codebook(family, pipeline, train, train_key)
         names = self._block_names(pipeline)
@@ -142,6 +144,10 @@ class FeatureStore:
 
         Missing blocks of all of them are computed in one pass over the frames.
         """
+        await self._ensure(intensity, featurizers)
+
+    async def _ensure(self, intensity: Params, featurizers: list[str]) -> dict[str, _Family]:
+        """The families, complete; whoever forgets them meanwhile does not change what is returned."""
         families = {name: self._family(intensity, name) for name in sorted(featurizers)}
         async with _all(family.lock for family in families.values()):
             missing = await self._missing(intensity, families)
@@ -149,10 +155,11 @@ class FeatureStore:
             await asyncio.gather(
                 *(self._featurize(intensity, families, shard, jobs) for shard, jobs in missing.items())
             )
+        return families
 
     def _family_key(self, intensity: Params, featurizer: str) -> str:
         version = plugins.featurizer(featurizer).version
-        return digest([featurizer, version, dict(sorted(intensity.items()))])
+        return digest([featurizer, version, INTENSITY_VERSION, dict(sorted(intensity.items()))])
 
     def _family(self, intensity: Params, featurizer: str) -> _Family:
         key = self._family_key(intensity, featurizer)
@@ -224,7 +231,13 @@ class FeatureStore:
         name, params = pipeline.featurizer, pipeline.featurizer_params
         family_key = self._family_key(pipeline.intensity, name)
         key = digest(
-            [family_key, list(self._settings.shard_digests), dict(sorted(params.items())), train_key]
+            [
+                family_key,
+                CODEBOOK_VERSION,
+                list(self._settings.shard_digests),
+                dict(sorted(params.items())),
+                train_key,
+            ]
         )
         async with self._codebook_locks[key]:
             if key not in self._codebooks:

@@ -102,7 +102,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
         inputs = examine(spec, dataset, folder, space, progress)
         data_digest = inputs.dataset.digest(inputs.frame_digests)
         folder.check_dataset(data_digest)
-        folder.write_environment(environment(inputs.dataset, data_digest, cpus))
+        folder.write_environment(environment(inputs, data_digest, cpus))
         run_search(spec, space, inputs, data_digest, folder, progress, deadline)
     return write_leaderboard(spec, folder, len(inputs.splits))
 
@@ -178,7 +178,7 @@ def examine(spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, 
     )
 
 
-def environment(dataset: Dataset, data_digest: str, cpus: int) -> dict[str, Any]:
+def environment(inputs: Inputs, data_digest: str, cpus: int) -> dict[str, Any]:
     """Versions, hardware, and what the data set was."""
     versions = {}
     for package in _PACKAGES:
@@ -193,8 +193,9 @@ def environment(dataset: Dataset, data_digest: str, cpus: int) -> dict[str, Any]
         "cpus": cpus,
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "dataset_digest": data_digest,
-        "frames": len(dataset),
-        "classes": list(dataset.classes),
+        "frames": len(inputs.dataset),
+        "classes": list(inputs.dataset.classes),
+        "folds": len(inputs.splits),
         "packages": versions,
     }
 

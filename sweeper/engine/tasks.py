@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sweeper import blocks as block_files
 from sweeper import plugins
 from sweeper.api import Build, Params, PreparedFrame
-from sweeper.engine.limits import GRACE_S, TimeLimitError, limits
+from sweeper.engine.limits import TimeLimitError, limits
 from sweeper.frames import FrameReport
 from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
@@ -86,22 +86,32 @@ def inspect(files: Sequence[tuple[str, str | None, Sequence[int]]], negative: st
         What negative counts are.
     """
     from sweeper.frames import inspect_frames
+
+    reports: list[FrameReport] = []
+    for path, mask, indices in files:
+        try:
+            loaded = None if mask is None else _mask(mask)
+        except ValueError as error:
+            reports += [FrameReport(path, index, 0, 0, "", "", str(error)) for index in indices]
+        else:
+            reports += inspect_frames(path, indices, negative, loaded)
+    return reports
+
+
+@lru_cache(maxsize=8)
+def _mask(path: str) -> NDArray[np.bool_]:
     from sweeper.intensity import load_mask
 
-    return [
-        report
-        for path, mask, indices in files
-        for report in inspect_frames(path, indices, negative, None if mask is None else load_mask(mask))
-    ]
+    return load_mask(path)
 
 
 def prepared_frames(frames: Sequence[FrameRef], intensity: Params) -> Iterator[PreparedFrame]:
     """Read frames in order, each file opened once, and apply the intensity settings."""
     from sweeper.frames import read_frames
-    from sweeper.intensity import load_mask, prepare
+    from sweeper.intensity import prepare
 
     for (path, mask_path), refs in groupby(frames, key=lambda f: (f.path, f.mask)):
-        mask = None if mask_path is None else load_mask(mask_path)
+        mask = None if mask_path is None else _mask(mask_path)
         for counts in read_frames(path, [ref.index for ref in refs]):
             yield prepare(counts, intensity, mask)
 
@@ -220,6 +230,9 @@ class FoldJob:
     fold: int | str
     columns_key: str
     """Names what `files` hold, for the worker's cache of matrices."""
+    key: str
+    ledger: Any
+    """Actor that is told when the evaluation starts: a task may wait long for a core."""
 
 
 _CACHE_BYTES = 256 * 2**20
@@ -244,10 +257,11 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
     from sweeper.evaluation import fit_and_score
 
     pipeline = job.pipeline
+    job.ledger.start.remote(job.key)
+    x = _matrix(job, layout, files)
+    _load_library(pipeline.classifier)
+    split = data.split(job.fold)
     try:
-        x = _matrix(job, layout, files)
-        _load_library(pipeline.classifier)
-        split = data.split(job.fold)
         with limits(data.time_limit_s, data.memory_limit_bytes):
             result = fit_and_score(
                 pipeline,
@@ -262,9 +276,9 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
                 classifier=plugins.classifier(pipeline.classifier),
             )
     except TimeLimitError:
-        return failure(f"time limit of {data.time_limit_s:g} s reached")
+        return failure(f"time limit of {data.time_limit_s:g} s reached", limit=True)
     except MemoryError:
-        return failure(f"memory limit of {data.memory_limit_bytes / 2**30:.2g} GiB reached")
+        return failure(f"memory limit of {data.memory_limit_bytes / 2**30:.2g} GiB reached", limit=True)
     except Exception as error:
         return failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
     return {
@@ -287,11 +301,12 @@ def _load_library(classifier: str) -> None:
     plugin.build(Build({axis.name: axis.default for axis in plugin.axes}, 1.0, 2, 0, 1))
 
 
-def failure(error: str) -> dict[str, Any]:
-    """Outcome of an evaluation that gave no score."""
+def failure(error: str, *, limit: bool = False) -> dict[str, Any]:
+    """Outcome of an evaluation that gave no score; `limit` when its other folds need not be tried."""
     return {
         "status": "failed",
         "error": error,
+        "limit": limit,
         "metrics": None,
         "confusion": None,
         "n_train": 0,
@@ -302,10 +317,13 @@ def failure(error: str) -> dict[str, Any]:
     }
 
 
-def died(attempt_s: float, time_limit_s: float) -> dict[str, Any]:
-    """Outcome of an evaluation whose process ended: past its time limit, or by a crash."""
-    if attempt_s > time_limit_s + GRACE_S:
-        return failure(f"time limit of {time_limit_s:g} s reached; its process was ended")
+def overran(time_limit_s: float) -> dict[str, Any]:
+    """Outcome of an evaluation whose native code ignored the time limit, so that its process was ended."""
+    return failure(f"time limit of {time_limit_s:g} s reached; its process was ended", limit=True)
+
+
+def died() -> dict[str, Any]:
+    """Outcome of an evaluation whose process ended otherwise."""
     return failure("the process that ran it died (a crash in native code, or out of memory)")
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import ray
 from ray import tune
 
-from sweeper.engine.evaluator import DeadlineError, Evaluator
+from sweeper.engine.evaluator import DeadlineError, Evaluator, cause_of
 from sweeper.journal import JournalError, Record
 from sweeper.pipeline import Pipeline
 
-FAILED_SCORE = -1.0
+FAILED_SCORE = -2.0
 """Finite and below every metric, so that schedulers drop a failed trial and never see NaN."""
 
 FAULT = "fault: "
@@ -80,7 +80,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         except DeadlineError:
             return {**result, "score": FAILED_SCORE, "ended": "deadline"}
         except JournalError as error:
-            return {**result, "score": FAILED_SCORE, "ended": str(error)}
+            return {**result, "score": FAILED_SCORE, "ended": str(cause_of(error))}
         except Exception:
             return {**result, "score": FAILED_SCORE, "ended": FAULT + traceback.format_exc()}
         # With several rungs the scheduler says when a trial ends; a single one is all there is.

@@ -12,6 +12,7 @@ from ray.tune.stopper import Stopper
 
 from sweeper.engine.progress import Progress
 from sweeper.engine.sweep import write_leaderboard
+from sweeper.engine.trial import FAILED_SCORE
 from sweeper.runfolder import RunFolder
 from sweeper.spec import SweepSpec
 
@@ -45,6 +46,8 @@ class Watch(tune.Callback):  # type: ignore[misc]
         self.deadline = deadline
         self.fatal = ""
         self.crashed = False
+        self.warned = False
+        self._failed: set[int] = set()
         self._polled = 0.0
         self._pending: list[Any] = []
         self._dirty = False
@@ -60,9 +63,10 @@ class Watch(tune.Callback):  # type: ignore[misc]
             return
         self._dirty = True
         state.budget_spent += result["budget"]
-        if result["score"] < 0 and self.spec.metric not in ("kappa", "mcc"):
-            state.trials_failed += 1
-        if result["budget"] == 1.0 and (state.best is None or result["score"] > state.best):
+        if result["score"] == FAILED_SCORE:
+            self._failed.add(result["trial"])
+            state.trials_failed = len(self._failed)
+        elif result["budget"] == 1.0 and (state.best is None or result["score"] > state.best):
             state.best = result["score"]
             state.best_name = f"{result['name']} #{result['trial']}"
 
@@ -85,6 +89,8 @@ class Watch(tune.Callback):  # type: ignore[misc]
     def start_over(self) -> None:
         """Count from zero: a search is about to be replayed."""
         self.crashed = False
+        self.warned = False
+        self._failed.clear()
         state = self.progress.state
         state.trials = state.trials_ended = state.trials_failed = 0
         state.budget_spent = 0.0

@@ -21,7 +21,7 @@ SEARCHES: tuple[SearchName, ...] = get_args(SearchName)
 
 @dataclass(frozen=True)
 class Observation:
-    """Score of a trial at one budget; higher is better, −1 for a failed evaluation."""
+    """Score of a trial at one budget; higher is better, −2 for a failed evaluation."""
 
     trial: int
     pipeline: Pipeline
