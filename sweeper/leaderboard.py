@@ -104,7 +104,7 @@ def _p_vs_best(rows: Rows, order: NDArray[np.int64], done: int, metric: str) -> 
 def build_leaderboard(
     records: Iterable[Mapping[str, Any]], *, metric: str = "accuracy", folds: int | None = None
 ) -> pd.DataFrame:
-    """Rank the pipelines of a found.
+    """Rank the pipelines of a sweep.
 
     Parameters
     ----------

@@ -71,6 +71,10 @@ class RunFolder:
             return None
         return int(folds) if folds else None
 
+    def _before_search(self) -> tuple[Path, ...]:
+        """What a sweep may have left that was refused before its search began."""
+        return self.spec, self.bad_frames, self.environment, self.frames, self.quarantine
+
     def claim(self, spec: SweepSpec) -> None:
         """Make the folder this sweep's, or go on with it.
 
@@ -82,18 +86,20 @@ class RunFolder:
         """
         _check_writable("--out", self.path, spec.data)
         self._wait_until_free()
-        if self.spec.exists():
+        if self.spec.exists() and self.journal.exists():
             difference = spec.difference(self.load_spec())
             if difference is not None:
                 raise ValueError(
                     f"--out {self.path}: holds another sweep ({difference}); choose another "
                     "folder, or pass --features to share its blocks"
                 )
-        elif any(not p.name.startswith(".") and p != self.bad_frames for p in self.path.iterdir()):
+        elif any(not p.name.startswith(".") and p not in self._before_search() for p in self.path.iterdir()):
             raise ValueError(f"--out {self.path}: is not empty and holds no sweep; choose another folder")
         if spec.features is not None:
             _check_writable("--features", Path(spec.features), spec.data)
         self.bad_frames.unlink(missing_ok=True)
+        if not self.journal.exists():
+            self.environment.unlink(missing_ok=True)
         write_text(self.spec, _dump(spec.resolved()))
 
     def load_spec(self) -> SweepSpec:

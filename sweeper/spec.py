@@ -187,7 +187,7 @@ def _whole(name: str, value: object, low: int, high: int | None = None, *, optio
         return
     good = isinstance(value, int) and not isinstance(value, bool) and value >= low
     if not good or (high is not None and value > high):  # type: ignore[operator]
-        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name} must be a whole number {bounds}, got {value!r}")
 
 
@@ -210,6 +210,8 @@ def load_spec(path: Path) -> SweepSpec:
             data[f"{written}_s"] = parse_duration(value, f"{path}: {written}")
     for key in data:
         if key not in known:
+            if {"featurizers", "classifiers"} & set(data):
+                raise ValueError(f"{path}: this is a search space, not a spec; give it with --space")
             raise ValueError(f"{path}: unknown key {key!r}; {nearest(str(key), known)}")
     for key in ("data", "space"):
         if key not in data:

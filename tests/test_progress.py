@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import os
 import pty
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
 import pytest
 from ray import cloudpickle
 
 from sweeper.engine.progress import Progress, clock
+from tests.conftest import REPOSITORY
 
 
 @pytest.fixture
@@ -96,6 +100,43 @@ def test_time_left() -> None:
     assert "left about 0:09" in line_after(50.5, 20, time_budget_s=60.0, trials_total=60, trials_ended=20)
     assert "left about 0:40" in line_after(50.5, 20, time_budget_s=600.0, trials_total=60, trials_ended=20)
     assert "left about 0:00" in line_after(99, 20, time_budget_s=60.0)
+
+
+def read_all(descriptor: int) -> str:
+    """What a process shows until it closes its terminal."""
+    seen = b""
+    while True:
+        try:
+            part = os.read(descriptor, 65536)
+        except OSError:  # Linux: the other end is closed
+            part = b""
+        if not part:
+            return seen.decode()
+        seen += part
+
+
+def test_a_sweep_in_a_terminal(textures: Path, tiny_space: Path, tmp_path: Path) -> None:
+    """From the live table to the leaderboard, as a person sees it; pipes take other ways through the code."""
+    ours, theirs = pty.openpty()
+    options = ["--trials", "4", "--folds", "2", "--search", "random", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sweeper", "run", str(textures), "--space", str(tiny_space), *options],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=REPOSITORY,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
+    )
+    os.close(theirs)
+    text = read_all(ours)
+    os.close(ours)
+    assert process.wait() == 0, text
+    for shown_live in ("starting Ray", "search random over tiny", "│ blocks"):
+        assert shown_live in text
+    result = text.rpartition("rank")[2]  # after the live table is gone
+    assert "4 trials in" in result
+    assert f"leaderboard: {tmp_path / 'run' / 'leaderboard.csv'}" in result.replace("\r\n", "")
+    assert "│" not in result
 
 
 def test_clock() -> None:

@@ -38,7 +38,9 @@ def test_settings_that_may_change_are_kept_as_they_are_now(spec: SweepSpec, tmp_
 
 def test_another_sweep_is_refused_and_left_alone(spec: SweepSpec, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.claim(spec)
+    folder.claim(dataclasses.replace(spec, seed=9))
+    folder.claim(spec)  # refused or interrupted before its search began: the folder is free
+    folder.journal.touch()
     before = folder.spec.read_bytes()
     with pytest.raises(ValueError, match=r"holds another sweep \(its seed is 3, not 4\)"):
         folder.claim(dataclasses.replace(spec, seed=4))

@@ -51,6 +51,7 @@ def spec_of(**changes: object) -> SweepSpec:
         ("reduction_factor", [2, 10], [1, 11, None]),
         ("rungs", [1, 8], [0, 9, None]),
         ("cpus", [1, None], [0, -2, 1.5]),
+        ("object_store_gb", [0.5, None], [0, float("inf"), "1"]),
         ("test_top", [0, 3], [-1, None]),
         ("time_budget_s", [0.5, 10, None], [0, -1, float("nan"), float("inf"), "10m", True]),
         ("trial_time_limit_s", [0.5, 10], [0, None, float("inf")]),

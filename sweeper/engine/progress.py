@@ -78,6 +78,11 @@ class Progress:
             self._search_started = time.monotonic()
         self.show(force=True)
 
+    def restage(self, text: str) -> None:
+        """Say how far the stage is; shown when it is time."""
+        self.state.stage = text
+        self.show()
+
     def note(self, text: str) -> None:
         """A line that stays on the screen."""
         if self._live is not None:

@@ -154,7 +154,12 @@ def examine(spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, 
     progress.stage(f"checking {len(dataset)} frames")
     negative = space.parts["intensity"][0].domains["negative"]
     masked = not isinstance(negative, Options) or "masked" in negative.values
-    reports = scan(dataset, folder.frames, "masked" if masked else "valid", lambda done, n: progress.show())
+    reports = scan(
+        dataset,
+        folder.frames,
+        "masked" if masked else "valid",
+        lambda done, n: progress.restage(f"checking frames, {done} of {n}"),
+    )
     good = np.array([report.error is None for report in reports])
     bad = [(dataset.names[i], str(reports[i].error)) for i in np.flatnonzero(~good)]
     quarantined = [*dataset.quarantined, *bad]
