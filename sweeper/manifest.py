@@ -234,7 +234,7 @@ class _Locator:
                 problems.append((name, "no such file"))
         if outside:
             raise ValueError(
-                f"{self.manifest}: {column} must stay inside the manifest's folder (--allow-outside lets it), "
+                f"{self.manifest}: {column} must stay inside the manifest's folder, unless --allow-outside, "
                 f"{len(outside)} lead outside: {some_of(outside)}"
             )
         return names, problems
