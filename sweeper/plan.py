@@ -13,11 +13,14 @@ from sweeper import plugins
 from sweeper.api import Featurizer
 from sweeper.blocks import representation_columns
 from sweeper.pipeline import Pipeline
+from sweeper.search.brackets import Ladder
 from sweeper.space import SLOTS, Part, Space
 from sweeper.spec import SweepSpec
 
 _FRAMES = 5
-_FITS = 4
+_FITS = 13
+_OVERHEAD_S = 0.03
+"""What an evaluation takes beside its fit (benchmarks/overhead.py)."""
 _ROWS = 2000
 _DEFAULT_TRIALS = 60
 
@@ -155,12 +158,16 @@ def _search_lines(spec: SweepSpec, space: Space, folds: list[Any], cpus: int) ->
     trials = spec.trials or (int(space.size) if spec.search == "grid" else _DEFAULT_TRIALS)
     trials = int(min(trials, space.size))
     ladder = spec.ladder
-    budget = sum(_bracket_budget(ladder, t) for t in range(trials))
+    budget, rungs = (
+        sum(column) for column in zip(*(_expected(ladder, t) for t in range(trials)), strict=True)
+    )
+    evaluations = rungs * len(folds)
     fit_s = _time_fits(space, len(folds[0].train), int(max(2, space_classes(space))))
-    total = budget * len(folds) * fit_s
+    total = budget * len(folds) * fit_s + evaluations * _OVERHEAD_S
     return [
-        f"search {spec.search}: {trials} trials, {len(folds)} folds, about {budget:.0f} full budgets",
-        f"  one fit at full budget: about {fit_s:.2f} s; all of them: about {_time(total)} of one core, "
+        f"search {spec.search}: {trials} trials, {len(folds)} folds: about {evaluations:.0f} evaluations, "
+        f"{budget * len(folds):.0f} full budgets in all",
+        f"  one fit at full budget: about {fit_s:.2f} s; the search: about {_time(total)} of one core, "
         f"{_time(total / cpus)} on {cpus}",
         *(
             ["  codebooks come on top: minutes each for thousands of clusters"]
@@ -174,10 +181,11 @@ def _has_codebooks(space: Space) -> bool:
     return any(plugins.featurizer(part.name).codebook is not None for part in space.parts["featurizer"])
 
 
-def _bracket_budget(ladder: Any, trial: int) -> float:
-    """Budget that a trial spends on average: one in η goes on to each next rung."""
+def _expected(ladder: Ladder, trial: int) -> tuple[float, float]:
+    """Budget that a trial spends and rungs that it climbs on average: one in η goes on to each next rung."""
+    reach = [ladder.reduction_factor**-i for i in range(len(ladder.bracket_of(trial).steps))]
     steps = ladder.bracket_of(trial).steps
-    return float(sum(ladder.fraction(s) / ladder.reduction_factor**i for i, s in enumerate(steps)))
+    return sum(ladder.fraction(s) * p for s, p in zip(steps, reach, strict=True)), sum(reach)
 
 
 def space_classes(space: Space) -> int:
