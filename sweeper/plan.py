@@ -15,14 +15,13 @@ from sweeper.blocks import representation_columns
 from sweeper.pipeline import Pipeline
 from sweeper.search.brackets import Ladder
 from sweeper.space import SLOTS, Part, Space
-from sweeper.spec import SweepSpec
+from sweeper.spec import DEFAULT_TRIALS, SweepSpec
 
 _FRAMES = 5
 _FITS = 13
 _OVERHEAD_S = 0.03
 """What an evaluation takes beside its fit (benchmarks/overhead.py)."""
 _ROWS = 2000
-_DEFAULT_TRIALS = 60
 
 
 def plan(spec: SweepSpec) -> str:
@@ -155,8 +154,7 @@ def _median(times: list[float]) -> float:
 
 def _search_lines(spec: SweepSpec, space: Space, folds: list[Any], cpus: int) -> list[str]:
     """Evaluations of the search and what they will cost, from a few fits on random numbers."""
-    trials = spec.trials or (int(space.size) if spec.search == "grid" else _DEFAULT_TRIALS)
-    trials = int(min(trials, space.size))
+    trials = spec.trial_limit(space) or int(min(DEFAULT_TRIALS, space.size))
     ladder = spec.ladder
     budget, rungs = (
         sum(column) for column in zip(*(_expected(ladder, t) for t in range(trials)), strict=True)

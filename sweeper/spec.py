@@ -17,6 +17,8 @@ from sweeper.yamlfile import read_yaml
 _METRICS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc", "auc_ovr")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _MOST_S = 1e8
+DEFAULT_TRIALS = 60
+"""Trials of a sweep that was given neither a number nor a time."""
 _FREE = (
     "trials", "time_budget_s", "cpus", "object_store_gb", "address", "features", "test_top", "skip_bad",
     "allow_outside",
@@ -143,6 +145,14 @@ class SweepSpec:
         return Ladder(
             self.reduction_factor, self.rungs if self.search in ("bohb", "hyperband", "asha") else 1
         )
+
+    def trial_limit(self, space: Space) -> int | None:
+        """Most trials of a sweep over `space`; None where time alone ends it."""
+        if self.trials is not None:
+            return int(min(self.trials, space.size))
+        if self.search == "grid":
+            return int(space.size)
+        return None if self.time_budget_s else int(min(DEFAULT_TRIALS, space.size))
 
     def resolved(self) -> dict[str, Any]:
         """The spec as ``sweep.yaml`` keeps it: absolute paths, the space written out."""

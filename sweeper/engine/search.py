@@ -33,18 +33,8 @@ from sweeper.search import make_proposer
 from sweeper.space import Space
 from sweeper.spec import SweepSpec
 
-DEFAULT_TRIALS = 60
 _TEST_SHARE = 0.1
 _SEARCH_ATTEMPTS = 10
-
-
-def trial_limit(spec: SweepSpec, space: Space) -> int | None:
-    """Most trials of a sweep; None where time alone ends it."""
-    if spec.trials is not None:
-        return int(min(spec.trials, space.size))
-    if spec.search == "grid":
-        return int(space.size)
-    return None if spec.time_budget_s else int(min(DEFAULT_TRIALS, space.size))
 
 
 def run_search(
@@ -167,7 +157,7 @@ def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watc
 
 def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watch) -> None:
     ladder = spec.ladder
-    limit = trial_limit(spec, space)
+    limit = spec.trial_limit(space)
     watch.progress.state.trials_total = limit
     sweep = {
         "ledger": actors.ledger_name,
