@@ -43,7 +43,7 @@ from sweeper.journal import read_journal
 from sweeper.pipeline import Pipeline, digest
 from sweeper.search.random import RandomProposer
 from sweeper.simulate.diffraction import write_diffraction
-from sweeper.space import load_space
+from sweeper.spacefile import load_space
 from sweeper.splits import Split, fold_digest, make_splits
 
 SPACE = "diffranet"

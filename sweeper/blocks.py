@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.api import Featurizer, Params
+from sweeper.api import Featurizer, Network, Params
 from sweeper.names import block_name, column_name
 
 _METADATA = b"sweeper"
+_ROW = "row"
 _SEAL_BYTES = 16
 
 
@@ -38,8 +39,10 @@ def representation_blocks(featurizer: Featurizer, params: Params) -> list[dict[s
     return block_grid({a.name: params[a.name] if a.many else (params[a.name],) for a in featurizer.axes})
 
 
-def representation_columns(featurizer: Featurizer, params: Params) -> list[str]:
+def representation_columns(featurizer: Featurizer | Network, params: Params) -> list[str]:
     """Names of the columns of a representation, in order."""
+    if isinstance(featurizer, Network):
+        return [column_name(featurizer.name, f"f{i}", params) for i in range(featurizer.width(params))]
     if featurizer.codebook is not None:
         return codebook_columns(featurizer, params)
     return [
@@ -57,6 +60,11 @@ def codebook_columns(featurizer: Featurizer, params: Params) -> list[str]:
         column_name(featurizer.name, f"word{i}", {axis.name: params[axis.name]})
         for i in range(params[axis.name])
     ]
+
+
+def logit_columns(network: Network, params: Params, n_classes: int) -> list[str]:
+    """Names of the columns that hold what a network's own head gives, one a class."""
+    return [column_name(network.name, f"logit{i}", params) for i in range(n_classes)]
 
 
 def shard_size(n_frames: int) -> int:
@@ -78,12 +86,15 @@ class BlockInfo:
     rows : int
     prepare_ms, compute_ms : float
         Time a frame took: reading and intensities; all blocks of the file.
+    fit_s : float
+        Time it took to train the network that gave the block; 0 for other blocks.
     """
 
     blocks: tuple[str, ...]
     rows: int
     prepare_ms: float
     compute_ms: float
+    fit_s: float = 0.0
 
 
 def dense_table(
@@ -107,6 +118,25 @@ def dense_table(
         for j, name in enumerate(names):
             columns[column_name(featurizer.name, name, block)] = pa.array(values[:, j])
     return pa.table(columns)
+
+
+def network_table(
+    network: Network,
+    params: Params,
+    rows: NDArray[np.int64],
+    features: NDArray[np.float32],
+    logits: NDArray[np.float32],
+) -> Any:
+    """Arrow table of some rows of the data set: features (n, width) and logits (n, n_classes) as float32.
+
+    Column ``row`` holds the row numbers: a network is read on the rows that a fold needs.
+    """
+    import pyarrow as pa
+
+    names = [*representation_columns(network, params), *logit_columns(network, params, logits.shape[1])]
+    values = np.concatenate([features, logits], axis=1).astype(np.float32)  # (n, width + n_classes)
+    columns = {name: np.ascontiguousarray(values[:, j]) for j, name in enumerate(names)}
+    return pa.table({_ROW: rows.astype(np.int64), **columns})
 
 
 def _ragged(descriptors: Sequence[NDArray[np.uint8]]) -> Any:
@@ -200,7 +230,7 @@ def block_info(data: NDArray[np.uint8]) -> BlockInfo:
 
 def _info(schema: Any) -> BlockInfo:
     info = json.loads(schema.metadata[_METADATA])
-    return BlockInfo(tuple(info["blocks"]), info["rows"], info["prepare_ms"], info["compute_ms"])
+    return BlockInfo(**{**info, "blocks": tuple(info["blocks"])})
 
 
 def read_info(path: Path) -> BlockInfo | None:
@@ -241,6 +271,17 @@ def _read_shard(files: Sequence[NDArray[np.uint8]], columns: Sequence[str]) -> N
             table = file.read(columns=here, use_threads=False)
             found.update({name: table.column(name).to_numpy() for name in here})
     return np.column_stack([found[c] for c in columns])
+
+
+def read_rows(files: Sequence[NDArray[np.uint8]], columns: Sequence[str], n: int) -> NDArray[np.float64]:
+    """Columns of a network's block, float64, (n, columns): NaN in rows that it does not hold."""
+    matrix = np.full((n, len(columns)), np.nan)
+    for data in files:
+        table = _open(data).read(columns=[_ROW, *columns], use_threads=False)
+        rows = table.column(_ROW).to_numpy()
+        for j, name in enumerate(columns):
+            matrix[rows, j] = table.column(name).to_numpy()
+    return matrix
 
 
 def read_descriptors(

@@ -78,6 +78,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_status(commands)
     _add_leaderboard(commands)
+    _add_curves(commands)
+    _add_explain(commands)
     _add_list(commands)
     return parser
 
@@ -231,6 +233,14 @@ _SPEC_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--reduction-factor", {"type": int, "metavar": "ETA", "help": "HyperBand's eta (3)"}),
     ("--rungs", {"type": int, "metavar": "N", "help": "budgets from 1/eta^(N-1) to 1 (3)"}),
     ("--trial-memory-limit-gb", {"type": float, "metavar": "GB", "help": "most memory of one fit"}),
+    (
+        "--representation-share",
+        {"type": float, "metavar": "S", "help": "share of the frames that trains representations alone"},
+    ),
+    ("--weights", {"metavar": "DIR", "help": "folder of pretrained weights (default: timm's hub)"}),
+    ("--train-workers", {"type": int, "metavar": "N", "help": "processes that train one network (1)"}),
+    ("--train-cpus", {"type": float, "metavar": "N", "help": "cores of each"}),
+    ("--train-gpus", {"type": float, "metavar": "N", "help": "GPUs of each, also a fraction (1 if any)"}),
     ("--test-top", {"type": int, "metavar": "N", "help": "best pipelines scored on the test split (10)"}),
 )
 
@@ -241,6 +251,13 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--space", metavar="SPACE", help="search space: a name (sweeper list spaces) or a path"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PLUGIN.AXIS=VALUE",
+        help="another choice for a parameter of the space, as its YAML writes it: deepfreak.size=96",
     )
     for flag, options in _SPEC_OPTIONS:
         parser.add_argument(flag, default=None, **options)
@@ -256,12 +273,14 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
     for flag, text in (
         ("--skip-bad", "leave unreadable frames out instead of refusing to start"),
         ("--allow-outside", "let a manifest point outside its own folder"),
+        ("--train-compile", "train networks with torch.compile"),
     ):
         parser.add_argument(flag, action="store_true", default=None, help=text)
 
 
 def _spec(args: argparse.Namespace) -> Any:
     """The spec that the arguments ask for: from a YAML file, or from DATA and --space."""
+    from sweeper.spacefile import with_settings
     from sweeper.spec import SweepSpec, load_spec, parse_duration
 
     names = {f.name for f in dataclasses.fields(SweepSpec)} - {"data", "space"}
@@ -272,10 +291,12 @@ def _spec(args: argparse.Namespace) -> Any:
         given["trial_time_limit_s"] = parse_duration(args.trial_time_limit, "--trial-time-limit")
     if args.data.endswith((".yaml", ".yml")):
         spec = load_spec(Path(args.data))
-        return dataclasses.replace(spec, **({"space": args.space} if args.space else {}), **given)
-    if args.space is None:
+        spec = dataclasses.replace(spec, **({"space": args.space} if args.space else {}), **given)
+    elif args.space is None:
         raise ValueError("--space is required (sweeper list spaces shows what there is)")
-    return SweepSpec(data=args.data, space=args.space, **given)
+    else:
+        spec = SweepSpec(data=args.data, space=args.space, **given)
+    return dataclasses.replace(spec, space=with_settings(spec.space, args.set)) if args.set else spec
 
 
 # --------------------------------------------------------------------------- reading a run folder
@@ -334,6 +355,101 @@ def _leaderboard(args: argparse.Namespace) -> int:
         except OSError as error:
             raise ValueError(f"--csv {args.csv}: {error.strerror}") from None
         print(f"\n{len(board)} rows in {args.csv}")
+    return EXIT_DONE
+
+
+def _add_curves(commands: Any) -> None:
+    parser = command(
+        commands,
+        "curves",
+        _curves,
+        "learning curves of the networks of a sweep: loss, accuracy and learning rate each epoch",
+        "sweeper curves first-run --png curves.png",
+    )
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder")
+    parser.add_argument("--png", type=path, metavar="FILE", help="draw them")
+    parser.add_argument("--csv", type=path, metavar="FILE", help="write them, a row an epoch, to a CSV file")
+    parser.add_argument("--trial", type=int, metavar="N", help="only the network of this trial")
+
+
+def _curves(args: argparse.Namespace) -> int:
+    from sweeper.curves import curves_table, draw_curves, learning_curves
+    from sweeper.journal import read_journal
+    from sweeper.runfolder import RunFolder
+
+    folder = RunFolder(args.run_folder)
+    folder.load_spec()
+    curves = learning_curves(read_journal(folder.journal), args.trial)
+    if curves.empty:
+        raise ValueError(f"{args.run_folder}: no network here: none was trained for an epoch in this sweep")
+    for option, file, write in (
+        ("--png", args.png, lambda: draw_curves(curves, args.png)),
+        ("--csv", args.csv, lambda: curves.to_csv(args.csv, index=False)),
+    ):
+        if file is not None:
+            try:
+                write()
+            except OSError as error:
+                raise ValueError(f"{option} {file}: {error.strerror or error}") from None
+            print(f"{len(curves)} epochs of {curves.fit.nunique()} fits in {file}")
+    if args.png is None and args.csv is None:
+        print(curves_table(curves))
+    return EXIT_DONE
+
+
+# --------------------------------------------------------------------------- explain
+
+
+def _add_explain(commands: Any) -> None:
+    parser = command(
+        commands,
+        "explain",
+        _explain,
+        "where in frames a network saw its class: Grad-CAM pictures and a contact sheet",
+        "sweeper explain first-run frames --limit 6 --out explained",
+    )
+    parser.add_argument(
+        "model", type=path, metavar="MODEL", help="model file, or run folder: its best network"
+    )
+    parser.add_argument(
+        "frames",
+        type=path,
+        nargs="+",
+        metavar="FRAMES",
+        help="frame files, folders of frames, folders of classes, manifests",
+    )
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the pictures")
+    parser.add_argument("--mask", type=path, metavar="FILE", help="mask file: nonzero pixels are invalid")
+    parser.add_argument(
+        "--class",
+        dest="about",
+        metavar="NAME",
+        help="evidence for this class (default: the predicted one)",
+    )
+    parser.add_argument("--limit", type=count, metavar="N", help="most frames of a class (all)")
+    parser.add_argument("--trial", type=int, metavar="N", help="of a run folder: not its best trial")
+    parser.add_argument(
+        "--allow-outside", action="store_true", help="let a manifest point outside its own folder"
+    )
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from sweeper.explain import SHEET, TABLE, explain
+
+    explained = explain(
+        args.model,
+        args.frames,
+        args.out,
+        mask=args.mask,
+        about=args.about,
+        limit=args.limit,
+        trial=args.trial,
+        allow_outside=args.allow_outside,
+        on_frame=_counter(),
+    )
+    print(explained.summary())
+    print(f"contact sheet: {args.out / SHEET}")
+    print(f"table: {args.out / TABLE}")
     return EXIT_DONE
 
 

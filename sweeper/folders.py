@@ -33,7 +33,7 @@ def list_folder(root: Path) -> Listing:
     ignored = sum(1 for entry in root.iterdir() if entry.is_file())
     for split, folder in _class_folders(root):
         found = 0
-        for path, is_frame in _walk(folder):
+        for path, is_frame in walk(folder):
             name = path.relative_to(root).as_posix()
             if is_frame and not name.isprintable():
                 problems.append((ascii(name)[1:-1], "the file name must be printable UTF-8"))
@@ -92,7 +92,7 @@ def _folders(parent: Path) -> list[Path]:
     return sorted(entry for entry in parent.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Each file below a class folder, and whether it is taken for frames."""
 
     def fail(error: OSError) -> None:  # os.walk would pass a folder over that it may not read

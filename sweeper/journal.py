@@ -82,6 +82,7 @@ class Journal:
             self.unreadable_lines = 0
             self._records: dict[str, Record] = {}
             self._trials: dict[int, Record] = {}
+            self._training: set[str] = set()
             self._end = self._load()
         except BaseException:
             os.close(self._fd)
@@ -124,6 +125,8 @@ class Journal:
             self._records.setdefault(record["key"], record)
         elif record["kind"] == "trial":
             self._trials.setdefault(record["trial"], record)
+        elif record["kind"] in ("fit", "epoch"):
+            self._training.add(record["key"])
 
     def get(self, key: str) -> Record | None:
         """The evaluation under `key`, if it is there."""
@@ -132,6 +135,10 @@ class Journal:
     def trial(self, number: int) -> Record | None:
         """The line that says what a trial is, if it is there."""
         return self._trials.get(number)
+
+    def has_training(self, key: str) -> bool:
+        """Whether a fit of a network, or an epoch of it, is there."""
+        return key in self._training
 
     def __len__(self) -> int:
         """Number of evaluations."""

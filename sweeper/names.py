@@ -16,7 +16,8 @@ from typing import Any
 from sweeper.api import Params
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_HEAD = re.compile(rf"({_NAME})(?:\.({_NAME}))?(?:\[(.+)\])?", re.DOTALL)
+_FEATURIZER = rf"{_NAME}(?::[A-Za-z0-9_.-]+?)?"  # family:variant; the last dot is that of the column
+_HEAD = re.compile(rf"({_FEATURIZER})(?:\.({_NAME}))?(?:\[(.+)\])?", re.DOTALL)
 _PAIR = re.compile(rf'({_NAME})=("(?:[^"\\]|\\.)*"|[^",\[\]\s]+)(,|$)', re.ASCII)
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
@@ -30,7 +31,8 @@ def column_name(featurizer: str, column: str, params: Params) -> str:
     Parameters
     ----------
     featurizer, column : str
-        Letters, digits and underscores, not starting with a digit.
+        Letters, digits and underscores, not starting with a digit; a featurizer also with a colon and the
+        variant of a family, which may have dots and dashes.
     params : mapping
         Axis name to single value (int, finite float, str, bool or None), in the featurizer's axis order,
         which is kept. No bracket when there are none.
@@ -40,12 +42,12 @@ def column_name(featurizer: str, column: str, params: Params) -> str:
     ValueError
         A name or a value that cannot be written.
     """
-    return f"{_checked(featurizer, 'featurizer')}.{_checked(column, 'column')}{_bracket(params)}"
+    return f"{_checked_featurizer(featurizer)}.{_checked(column, 'column')}{_bracket(params)}"
 
 
 def block_name(featurizer: str, params: Params) -> str:
     """Name of one block, such as ``lbp[points=8,radius=2]``; `params` as in :func:`column_name`."""
-    return f"{_checked(featurizer, 'featurizer')}{_bracket(params)}"
+    return f"{_checked_featurizer(featurizer)}{_bracket(params)}"
 
 
 def parse_column(name: str) -> tuple[str, str, dict[str, Any]]:
@@ -82,6 +84,15 @@ def _checked(name: str, what: str) -> str:
     if not re.fullmatch(_NAME, name):
         raise ValueError(
             f"{what} name must be letters, digits and underscores, not starting with a digit, got {name!r}"
+        )
+    return name
+
+
+def _checked_featurizer(name: str) -> str:
+    if not re.fullmatch(_FEATURIZER, name):
+        raise ValueError(
+            "featurizer name must be letters, digits and underscores, not starting with a digit, or "
+            f"family:variant, got {name!r}"
         )
     return name
 

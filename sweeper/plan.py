@@ -13,6 +13,7 @@ from sweeper import plugins
 from sweeper.api import Featurizer
 from sweeper.blocks import representation_columns
 from sweeper.pipeline import Pipeline
+from sweeper.plan_networks import NetworkCost, network_costs
 from sweeper.search.brackets import Ladder
 from sweeper.space import SLOTS, Part, Space
 from sweeper.spec import DEFAULT_TRIALS, SweepSpec
@@ -38,7 +39,8 @@ def plan(spec: SweepSpec) -> str:
     space, dataset = check(spec)
     cpus = local_cpus(spec.cpus)
     n = len(dataset)
-    folds = split(spec, dataset)
+    folds, apart = split(spec, dataset)
+    n_train = len(folds[0].train) if apart is None else len(apart)
     lines = [
         f"{n} frames, {len(dataset.classes)} classes: "
         + ", ".join(f"{name} {count}" for name, count in dataset.class_counts().items()),
@@ -55,17 +57,33 @@ def plan(spec: SweepSpec) -> str:
     settings = "1 setting" if intensities == 1 else f"{_count(intensities)} settings"
     lines.append(f"blocks, computed once each ({n} frames, {settings} of intensities):")
     for name, blocks in wanted.items():
-        lines.append(
-            f"  {name}: {_blocks(plugins.featurizer(name), blocks, space)}; {compute_ms[name]:.1f} ms a frame"
-        )
+        lines.append(f"  {name}: {_blocks(_texture(name), blocks, space)}; {compute_ms[name]:.1f} ms a frame")
     features_s = n * per_intensity / 1e3
     lines.append(f"  reading and intensities: {prepare_ms:.1f} ms a frame")
     lines.append(
         f"  all of it: {_time(features_s)} of one core, about {_time(features_s / cpus)} on {cpus}"
         + (" for each setting" if intensities > 1 else "")
     )
-    lines += ["", *_search_lines(spec, space, folds, cpus)]
+    costs = network_costs(space, len(dataset.classes))
+    lines += _network_lines(costs, space, n_train, len(folds) if apart is None else 1)
+    lines += ["", *_search_lines(spec, space, folds, cpus, [c.fit_s(n_train) for c in costs if c.epochs])]
     return "\n".join(lines)
+
+
+def _network_lines(costs: list[NetworkCost], space: Space, n_train: int, folds: int) -> list[str]:
+    """What fits of networks cost that are made once, however many classifiers use them."""
+    if not costs:
+        return []
+    times = "once" if folds == 1 else f"once for each of {folds} folds"
+    lines = ["", f"networks, each choice trained {times} on {n_train} frames (times are of one core here):"]
+    for cost in costs:
+        part = next(p for p in space.parts["featurizer"] if p.label == cost.label)
+        trained = f"{cost.epochs} epochs {_time(cost.fit_s(n_train))}; " if cost.epochs else "not trained; "
+        lines.append(
+            f"  {cost.label}: {_count(part.size)} choice{'' if part.size == 1 else 's'}; {trained}"
+            f"features {1e3 * cost.read_s:.0f} ms a frame"
+        )
+    return lines
 
 
 def _unreadable(files: Sequence[tuple[str, str]]) -> list[str]:
@@ -100,7 +118,11 @@ def _arithmetic(space: Space) -> list[str]:
             terms = " + ".join(_count(part.size) for part in parts)
             lines.append(f"  {slot}s: {terms} = {_count(space.slot_size(slot))}")
     factors = " x ".join(_count(space.slot_size(slot)) for slot in SLOTS)
-    lines.append(f"  {factors} = {_count(space.size)}")
+    product = math.prod(space.slot_size(slot) for slot in SLOTS)
+    lines.append(f"  {factors} = {_count(product)}")
+    if space.size < product:
+        fit = f"  {_count(space.size)} of them are pipelines"
+        lines.append(f"{fit}: a head goes with a network that is trained, and reducer none")
     return lines
 
 
@@ -109,6 +131,13 @@ def _part_arithmetic(part: Part) -> str:
     if len(factors) > 1:
         return f"{' x '.join(factors)} = {_count(part.size)}"
     return factors[0] if factors else "1"
+
+
+def _texture(name: str) -> Featurizer:
+    """A featurizer that computes blocks from frames."""
+    featurizer = plugins.featurizer(name)
+    assert isinstance(featurizer, Featurizer)
+    return featurizer
 
 
 def _blocks(featurizer: Featurizer, blocks: list[dict[str, Any]], space: Space) -> str:
@@ -143,7 +172,7 @@ def _time_frames(
         prepare_ms.append(1e3 * (time.perf_counter() - start))
         for name, blocks in wanted.items():
             start = time.perf_counter()
-            plugins.featurizer(name).compute(frame, blocks)
+            _texture(name).compute(frame, blocks)
             compute_ms[name].append(1e3 * (time.perf_counter() - start))
     return _median(prepare_ms), {name: _median(times) for name, times in compute_ms.items()}
 
@@ -152,15 +181,20 @@ def _median(times: list[float]) -> float:
     return float(np.median(times[1:]))
 
 
-def _search_lines(spec: SweepSpec, space: Space, folds: list[Any], cpus: int) -> list[str]:
-    """Evaluations of the search and what they will cost, from a few fits on random numbers."""
+def _search_lines(
+    spec: SweepSpec, space: Space, folds: list[Any], cpus: int, network_fits_s: list[float]
+) -> list[str]:
+    """Evaluations of the search and what they will cost, from a few fits on random numbers.
+
+    `network_fits_s` has the seconds of a full fit of each network that is trained: what a head costs.
+    """
     trials = spec.trial_limit(space) or int(min(DEFAULT_TRIALS, space.size))
     ladder = spec.ladder
     budget, rungs = (
         sum(column) for column in zip(*(_expected(ladder, t) for t in range(trials)), strict=True)
     )
     evaluations = rungs * len(folds)
-    fit_s = _time_fits(space, len(folds[0].train), int(max(2, space_classes(space))))
+    fit_s = _time_fits(space, len(folds[0].train), int(max(2, space_classes(space))), network_fits_s)
     total = budget * len(folds) * fit_s + evaluations * _OVERHEAD_S
     return [
         f"search {spec.search}: {trials} trials, {len(folds)} folds: about {evaluations:.0f} evaluations, "
@@ -176,7 +210,8 @@ def _search_lines(spec: SweepSpec, space: Space, folds: list[Any], cpus: int) ->
 
 
 def _has_codebooks(space: Space) -> bool:
-    return any(plugins.featurizer(part.name).codebook is not None for part in space.parts["featurizer"])
+    found = [plugins.featurizer(part.name) for part in space.parts["featurizer"]]
+    return any(isinstance(f, Featurizer) and f.codebook is not None for f in found)
 
 
 def _expected(ladder: Ladder, trial: int) -> tuple[float, float]:
@@ -191,14 +226,14 @@ def space_classes(space: Space) -> int:
     weights = [
         len(v)
         for part in space.parts["classifier"]
-        for v in part.domains["class_weight"].grid()
+        for v in (part.domains["class_weight"].grid() if "class_weight" in part.domains else ())
         if isinstance(v, tuple)
     ]
     return max(weights, default=2)
 
 
-def _time_fits(space: Space, rows: int, n_classes: int) -> float:
-    """Mean seconds of a few fits of each classifier on separable random features."""
+def _time_fits(space: Space, rows: int, n_classes: int, network_fits_s: list[float]) -> float:
+    """Mean seconds of a few fits of each classifier on random features; a head takes its network's."""
     from sweeper.evaluation import fit_and_score
 
     rng = np.random.default_rng(0)
@@ -206,6 +241,9 @@ def _time_fits(space: Space, rows: int, n_classes: int) -> float:
     y = np.arange(n) % n_classes
     means: list[float] = []
     for part in space.parts["classifier"]:
+        if part.head:
+            means += network_fits_s
+            continue
         for draw, pipeline in enumerate(_draws(space, part, rng)):
             width = _width(pipeline)
             x = rng.normal(size=(n, width)) + y[:, None] * 0.5

@@ -1,7 +1,8 @@
 """Finds featurizers, classifiers and search spaces by walking their folders.
 
 A plugin is known by its file's name: listing the folder is enough to know the names, and a file is
-imported only when its plugin is used.
+imported only when its plugin is used. A file that holds a family gives a plugin for each name after the
+colon: ``timm:convnext_tiny``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sweeper.api import Classifier, Featurizer
+from sweeper.api import Classifier, Featurizer, Network, NetworkFamily
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -71,14 +72,14 @@ def space_path(name: str) -> Path:
     return _spaces_folder() / f"{name}.yaml"
 
 
-def _load(package: str, constant: str, name: str, kind: type) -> Any:
+def _load(package: str, constant: str, name: str, kinds: tuple[type, ...]) -> Any:
     known = _names(package)
     singular = package.removesuffix("s")
     if name not in known:
         raise ValueError(f"unknown {singular} {name!r}; {nearest(name, known)}")
     module = importlib.import_module(f"{package}.{name}")
     plugin = getattr(module, constant, None)
-    if not isinstance(plugin, kind):
+    if not isinstance(plugin, kinds):
         raise ValueError(f"{module.__file__}: a {singular} file has a constant {constant}")
     if plugin.name != name:  # type: ignore[attr-defined]
         raise ValueError(f"{module.__file__}: {constant}.name must be {name!r}, the file's name")
@@ -86,14 +87,35 @@ def _load(package: str, constant: str, name: str, kind: type) -> Any:
 
 
 @cache
-def featurizer(name: str) -> Featurizer:
+def featurizer(name: str) -> Featurizer | Network:
     """The featurizer called `name`; ValueError with the nearest name when there is none."""
-    plugin: Featurizer = _load("featurizers", "FEATURIZER", name, Featurizer)
+    stem, colon, variant = name.partition(":")
+    plugin: Featurizer | Network | NetworkFamily = _load(
+        "featurizers", "FEATURIZER", stem, (Featurizer, Network, NetworkFamily)
+    )
+    if isinstance(plugin, NetworkFamily):
+        if not variant:
+            raise ValueError(f"{stem} is a family of networks: name one, such as {stem}:{plugin.example}")
+        return plugin.member(variant)
+    if colon:
+        raise ValueError(f"unknown featurizer {name!r}: {stem} is not a family; {nearest(stem, (stem,))}")
     return plugin
+
+
+def family(name: str) -> NetworkFamily | None:
+    """The family of networks that the file called `name` holds; None when it holds a single plugin."""
+    plugin = _load("featurizers", "FEATURIZER", name, (Featurizer, Network, NetworkFamily))
+    return plugin if isinstance(plugin, NetworkFamily) else None
+
+
+def featurizer_examples() -> tuple[str, ...]:
+    """A featurizer of each file, sorted: of a family the example that it names."""
+    found = ((name, family(name)) for name in featurizer_names())
+    return tuple(name if kin is None else f"{name}:{kin.example}" for name, kin in found)
 
 
 @cache
 def classifier(name: str) -> Classifier:
     """The classifier called `name`; ValueError with the nearest name when there is none."""
-    plugin: Classifier = _load("classifiers", "CLASSIFIER", name, Classifier)
+    plugin: Classifier = _load("classifiers", "CLASSIFIER", name, (Classifier,))
     return plugin

@@ -40,6 +40,11 @@ class RunFolder:
         return self.path / "features"
 
     @property
+    def networks(self) -> Path:
+        """Checkpoints, and models of the best networks."""
+        return self.path / "networks"
+
+    @property
     def frames(self) -> Path:
         return self.path / "frames.parquet"
 

@@ -1,27 +1,23 @@
-"""Search spaces: the YAML a person edits, checked, counted, sampled and walked.
+"""Search spaces: counted, sampled and walked.
 
 A space offers alternatives for three places of a pipeline (featurizer, reducer, classifier), each
 with dimensions of its own, and the intensity settings that all of them share. A parameter exists
-only together with its plugin: choosing another featurizer drops it.
+only together with its plugin: choosing another featurizer drops it. A network's own head goes with
+networks that are trained, and with the reducer ``none``.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from sweeper import plugins
-from sweeper.api import Axis, Either, Interval, Legal, WeightPerClass
-from sweeper.domains import Between, Domain, Options, Subsets
-from sweeper.intensity import AXES as INTENSITY_AXES
+from sweeper.domains import Domain, Options
 from sweeper.pipeline import Pipeline
-from sweeper.reducers import REDUCERS
-from sweeper.yamlfile import read_yaml
 
 Slot = Literal["intensity", "featurizer", "reducer", "classifier"]
 SLOTS: tuple[Slot, ...] = ("intensity", "featurizer", "reducer", "classifier")
@@ -29,10 +25,23 @@ SLOTS: tuple[Slot, ...] = ("intensity", "featurizer", "reducer", "classifier")
 
 @dataclass(frozen=True)
 class Part:
-    """One alternative for a slot: a plugin's name and the domain of each of its axes."""
+    """One alternative for a slot: a plugin's name and the domain of each of its axes.
+
+    Attributes
+    ----------
+    name : str
+    domains : dict
+    label : str
+        Tells the parts of a slot apart: the name, but for a network that is not trained, whose recipe
+        does not exist (``resnet50 pretrained``).
+    head : bool
+        Of a featurizer: it is a network that is trained, and has a head. Of a classifier: it is that head.
+    """
 
     name: str
     domains: dict[str, Domain]
+    label: str
+    head: bool = False
 
     @property
     def size(self) -> float:
@@ -71,24 +80,34 @@ class Space:
     @property
     def size(self) -> float:
         """Number of pipelines: infinite when a parameter is continuous."""
-        return math.prod(self.slot_size(slot) for slot in SLOTS)
+        return sum(math.prod(part.size for part in parts) for parts in self.combinations())
+
+    def combinations(self) -> list[tuple[Part, ...]]:
+        """Parts that go together, one of each slot, in the order of :data:`SLOTS`."""
+        choices = itertools.product(*(self.parts[slot] for slot in SLOTS))
+        return [parts for parts in choices if fit_together(*parts[1:])]
 
     def sample(self, rng: np.random.Generator) -> Pipeline:
-        """A pipeline drawn uniformly: plugin first, then each of its parameters."""
-        return self._build(lambda slot: self.parts[slot][int(rng.integers(len(self.parts[slot])))], rng)
-
-    def _build(self, pick: Callable[[Slot], Part], rng: np.random.Generator) -> Pipeline:
-        chosen = {}
-        for slot in SLOTS:
-            part = pick(slot)
-            chosen[slot] = (part.name, part.sample(rng))
-        return assemble(chosen)
+        """A pipeline drawn uniformly: plugins first, then each of their parameters."""
+        while True:
+            chosen = {}
+            for slot in SLOTS:
+                part = self.parts[slot][int(rng.integers(len(self.parts[slot])))]
+                chosen[slot] = (part, part.sample(rng))
+            if fit_together(*(part for part, _ in list(chosen.values())[1:])):
+                return assemble({slot: (part.name, params) for slot, (part, params) in chosen.items()})
 
     def grid(self) -> Iterator[Pipeline]:
         """Every pipeline, in the order the space is written."""
-        alternatives = [[(part.name, p) for part in self.parts[s] for p in part.grid()] for s in SLOTS]
+        alternatives = [[(part, p) for part in self.parts[s] for p in part.grid()] for s in SLOTS]
         for choice in itertools.product(*alternatives):
-            yield assemble(dict(zip(SLOTS, choice, strict=True)))
+            if fit_together(*(part for part, _ in choice[1:])):
+                named = ((part.name, params) for part, params in choice)
+                yield assemble(dict(zip(SLOTS, named, strict=True)))
+
+    def part_of(self, slot: Slot, name: str, params: dict[str, Any]) -> Part:
+        """The part that a choice of a plugin and its parameters came from."""
+        return next(p for p in self.parts[slot] if p.name == name and p.domains.keys() == params.keys())
 
     def for_classes(self, classes: tuple[str, ...]) -> Space:
         """The space as it is for a data set: lists of class weights in its class order.
@@ -104,6 +123,8 @@ class Space:
         )
 
     def _weights_for(self, part: Part, classes: tuple[str, ...]) -> Part:
+        if "class_weight" not in part.domains:
+            return part
         domain = part.domains["class_weight"]
         if not isinstance(domain, Options):
             raise ValueError(f"{part.name}: class_weight is a list of choices")
@@ -124,6 +145,11 @@ class Space:
         return tuple(weights[self.class_order.index(c)] for c in classes)
 
 
+def fit_together(featurizer: Part, reducer: Part, classifier: Part) -> bool:
+    """Whether parts make a pipeline: a head needs the network that it is the head of, and no reducer."""
+    return not classifier.head or (featurizer.head and reducer.name == "none")
+
+
 def assemble(chosen: dict[Any, tuple[str, dict[str, Any]]]) -> Pipeline:
     """A pipeline from ``{slot: (name, parameters)}``."""
     return Pipeline(
@@ -135,162 +161,3 @@ def assemble(chosen: dict[Any, tuple[str, dict[str, Any]]]) -> Pipeline:
         classifier=chosen["classifier"][0],
         classifier_params=chosen["classifier"][1],
     )
-
-
-# --------------------------------------------------------------------------- reading
-
-
-def load_space(name_or_path: str) -> Space:
-    """Read and check a search space by name or path.
-
-    Raises
-    ------
-    ValueError
-        Unknown space, plugin or parameter (the nearest name is suggested), or a value outside
-        its axis; the message names parameter, rule and value.
-    """
-    path = plugins.space_path(name_or_path)
-    data = read_yaml(path)
-    try:
-        return parse_space(data, default_name=path.stem)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-_KEYS = ("name", "source", "intensity", "featurizers", "reducers", "classifiers", "class_order")
-
-
-def parse_space(data: Any, *, default_name: str) -> Space:
-    """Check a search space given as the mapping that its YAML holds; see :func:`load_space`."""
-    if not isinstance(data, dict):
-        raise ValueError(f"space {default_name}: must be a mapping with {', '.join(_KEYS)}")
-    for key in data:
-        if key not in _KEYS:
-            raise ValueError(f"space {default_name}: unknown key {key!r}; {plugins.nearest(str(key), _KEYS)}")
-    for key in ("featurizers", "classifiers"):
-        if not data.get(key):
-            raise ValueError(f"space {default_name}: {key} must name at least one")
-    order = data.get("class_order") or ()
-    if not isinstance(order, list | tuple) or any(not isinstance(c, str) for c in order):
-        raise ValueError(f"space {default_name}: class_order must be a list of names, got {order!r}")
-    if len(set(order)) != len(order):
-        raise ValueError(f"space {default_name}: class_order must name each class once, got {order!r}")
-    return Space(
-        name=str(data.get("name", default_name)),
-        source=str(data.get("source", "")),
-        parts={
-            "intensity": (_part("intensity", INTENSITY_AXES, data.get("intensity")),),
-            "featurizer": _alternatives(data, "featurizers", lambda n: plugins.featurizer(n).all_axes),
-            "reducer": _alternatives({"reducers": ["standard"], **data}, "reducers", _reducer_axes),
-            "classifier": _alternatives(data, "classifiers", lambda n: plugins.classifier(n).axes),
-        },
-        class_order=tuple(order),
-    )
-
-
-def _reducer_axes(name: str) -> tuple[Axis, ...]:
-    if name not in REDUCERS:
-        raise ValueError(f"unknown reducer {name!r}; {plugins.nearest(name, REDUCERS)}")
-    return REDUCERS[name].axes
-
-
-def _alternatives(
-    data: dict[str, Any], slot: str, axes_of: Callable[[str], tuple[Axis, ...]]
-) -> tuple[Part, ...]:
-    written = data[slot]
-    names = list(written) if isinstance(written, list | dict) else []
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{slot} must be names, or a mapping of names to parameters, got {written!r}")
-    if len(set(names)) != len(names):
-        raise ValueError(f"{slot} must name each plugin once, got {written!r}")
-    params = written if isinstance(written, dict) else dict.fromkeys(names)
-    return tuple(_part(name, axes_of(name), params[name]) for name in names)
-
-
-def _part(name: str, axes: tuple[Axis, ...], params: Any) -> Part:
-    params = {} if params is None else params
-    if not isinstance(params, dict):
-        raise ValueError(f"{name}: parameters are written as a mapping, got {params!r}")
-    known = [axis.name for axis in axes]
-    for key in params:
-        if key not in known:
-            raise ValueError(f"{name}: unknown parameter {key!r}; {plugins.nearest(str(key), known)}")
-    return Part(
-        name,
-        {
-            axis.name: _domain(name, axis, params[axis.name])
-            if axis.name in params
-            else Options((axis.default,))
-            for axis in axes
-        },
-    )
-
-
-def _domain(owner: str, axis: Axis, written: Any) -> Domain:
-    """What a person wrote for one axis: a value, a list, ``{subsets: [...]}`` or ``{low, high}``."""
-    if isinstance(written, dict):
-        return _mapping_domain(owner, axis, written)
-    values = written if isinstance(written, list) else [written]
-    if not values:
-        raise ValueError(f"{owner}: {axis.name} must list at least one value")
-    if isinstance(axis.legal, WeightPerClass) or axis.name == "class_weight":
-        values = _weight_options(written)
-    options = []
-    for value in values:
-        value = tuple(value) if isinstance(value, list) else _none(value, axis)
-        for single in value if axis.many and isinstance(value, tuple) else (value,):
-            axis.check(owner, single)
-        options.append(value if not axis.many or isinstance(value, tuple) else (value,))
-    if len(set(map(repr, options))) != len(options):
-        raise ValueError(f"{owner}: {axis.name} lists a value twice: {written!r}")
-    return Options(tuple(options))
-
-
-def _none(value: Any, axis: Axis) -> Any:
-    """``none`` is how people write null."""
-    return None if value == "none" and "none" not in axis.legal else value
-
-
-def _weight_options(written: Any) -> list[Any]:
-    """Class weights: one list of numbers is one choice, anything else a list of choices."""
-    if isinstance(written, list) and written and all(isinstance(w, int | float) for w in written):
-        return [written]
-    return written if isinstance(written, list) else [written]
-
-
-def _mapping_domain(owner: str, axis: Axis, written: dict[str, Any]) -> Domain:
-    if set(written) == {"subsets"}:
-        if not axis.many:
-            raise ValueError(f"{owner}: {axis.name} takes one value, not subsets")
-        values = written["subsets"]
-        if not isinstance(values, list) or not values:
-            raise ValueError(f"{owner}: {axis.name}: subsets must be a list of values, got {values!r}")
-        for value in values:
-            axis.check(owner, value)
-        if len(set(values)) != len(values):
-            raise ValueError(f"{owner}: {axis.name} lists a value twice: {values!r}")
-        return Subsets(tuple(values))
-    if not {"low", "high"} <= set(written) <= {"low", "high", "log"} or axis.many:
-        raise ValueError(
-            f"{owner}: {axis.name} must be a value, a list, {{subsets: [...]}} or "
-            f"{{low: ..., high: ..., log: true}}, got {written!r}"
-        )
-    low, high, log = written["low"], written["high"], written.get("log", False)
-    if not isinstance(log, bool):
-        raise ValueError(f"{owner}: {axis.name}: log must be true or false, got {log!r}")
-    for end in (low, high):
-        axis.check(owner, end)
-    interval = _interval(axis.legal, low, high)
-    if interval is None:
-        raise ValueError(f"{owner}: {axis.name} must be {axis.legal}, which has no range, got {written!r}")
-    if not low < high or (log and low <= 0):
-        raise ValueError(
-            f"{owner}: {axis.name} must have low < high{' and low > 0' if log else ''}, got {written!r}"
-        )
-    return Between(low, high, log=log, integer=interval.integer)
-
-
-def _interval(legal: Legal, low: float, high: float) -> Interval | None:
-    """The interval of legal values that holds both ends, if there is one."""
-    options = legal.options if isinstance(legal, Either) else (legal,)
-    return next((o for o in options if isinstance(o, Interval) and low in o and high in o), None)

@@ -11,7 +11,8 @@ from typing import Any
 from sweeper.plugins import is_space_file, nearest, space_path
 from sweeper.search import SEARCHES
 from sweeper.search.brackets import Ladder
-from sweeper.space import Space, load_space, parse_space
+from sweeper.space import Space
+from sweeper.spacefile import load_space, parse_space
 from sweeper.yamlfile import read_yaml
 
 _METRICS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc", "auc_ovr")
@@ -20,12 +21,13 @@ _MOST_S = 1e8
 DEFAULT_TRIALS = 60
 """Trials of a sweep that was given neither a number nor a time."""
 _FREE = (
-    "trials", "time_budget_s", "cpus", "object_store_gb", "address", "features", "test_top", "skip_bad",
-    "allow_outside",
+    "trials", "time_budget_s", "cpus", "object_store_gb", "address", "features", "test_top", "train_cpus",
+    "train_gpus", "train_compile", "weights", "skip_bad", "allow_outside",
 )  # fmt: skip
 """Settings that may change when a sweep goes on: they decide how far it goes, not what it computes.
 
-The last two decide which frames take part: the digest of the data set tells when that changed.
+The last two decide which frames take part: the digest of the data set tells when that changed. Other
+weights are another evaluation.
 """
 
 
@@ -82,6 +84,20 @@ class SweepSpec:
         One fit may allocate this much; None: an even share of the machine's memory.
     features : str or None
         Folder of blocks; None: RUN/features. Sweeps over the same frames may share one.
+    representation_share : float or None
+        Share of the training rows that is set apart: representations (networks, codebooks) are fitted on
+        it, classifiers cross-validated on the rest; camSortXS's protocol with 0.5. None: representations
+        are fitted on the training rows of each fold.
+    weights : str or None
+        Folder of pretrained weights, files named by model; what is not there comes from timm's hub.
+    train_workers : int
+        Processes, each with a device of its own, that train one network together.
+    train_cpus : float or None
+        Cores of each; None: one, or its share of the cores where it has a GPU.
+    train_gpus : float or None
+        GPUs of each, also a fraction; None: one where there is one.
+    train_compile : bool
+        Use torch.compile.
     test_top : int
         Best pipelines that are scored on the test split, when there is one.
     """
@@ -106,16 +122,22 @@ class SweepSpec:
     trial_time_limit_s: float = 600.0
     trial_memory_limit_gb: float | None = None
     features: str | None = None
+    representation_share: float | None = None
+    weights: str | None = None
+    train_workers: int = 1
+    train_cpus: float | None = None
+    train_gpus: float | None = None
+    train_compile: bool = False
     test_top: int = 10
 
     def __post_init__(self) -> None:
         _text("data", self.data)
         if not isinstance(self.space, dict):
             _text("space", self.space)
-        for name in ("address", "mask", "features"):
+        for name in ("address", "mask", "features", "weights"):
             if getattr(self, name) is not None:
                 _text(name, getattr(self, name))
-        for name in ("skip_bad", "allow_outside"):
+        for name in ("skip_bad", "allow_outside", "train_compile"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         _one_of("search", self.search, SEARCHES)
@@ -128,6 +150,11 @@ class SweepSpec:
         _whole("rungs", self.rungs, 1, 8)
         _whole("cpus", self.cpus, 1, 4096, optional=True)
         _whole("test_top", self.test_top, 0)
+        _share("representation_share", self.representation_share)
+        _whole("train_workers", self.train_workers, 1, 1024)
+        _above_zero("train_cpus", self.train_cpus, optional=True)
+        if self.train_gpus != 0:  # 0: on cores, although there are GPUs
+            _above_zero("train_gpus", self.train_gpus, optional=True)
         _above_zero("time_budget_s", self.time_budget_s, optional=True)
         _above_zero("trial_time_limit_s", self.trial_time_limit_s)
         _above_zero("object_store_gb", self.object_store_gb, optional=True)
@@ -157,7 +184,7 @@ class SweepSpec:
     def resolved(self) -> dict[str, Any]:
         """The spec as ``sweep.yaml`` keeps it: absolute paths, the space written out."""
         data = dataclasses.asdict(self)
-        for name in ("data", "mask", "features"):
+        for name in ("data", "mask", "features", "weights"):
             if data[name] is not None:
                 data[name] = str(Path(data[name]).resolve())
         if isinstance(self.space, str):
@@ -190,6 +217,12 @@ def _above_zero(name: str, value: object, *, optional: bool = False) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value <= _MOST_S:  # type: ignore[operator]
         raise ValueError(f"{name} must be a number above zero and at most {_MOST_S:g}, got {value!r}")
+
+
+def _share(name: str, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and 0 < value < 1):  # type: ignore[operator]
+        raise ValueError(f"{name} must be a number above 0 and below 1, got {value!r}")
 
 
 def _whole(name: str, value: object, low: int, high: int | None = None, *, optional: bool = False) -> None:
@@ -235,7 +268,7 @@ def load_spec(path: Path) -> SweepSpec:
 
 def _beside(folder: Path, spec: SweepSpec) -> dict[str, Any]:
     """Paths of a spec, those that are relative taken from its own folder."""
-    paths = {name: getattr(spec, name) for name in ("data", "mask", "features")}
+    paths = {name: getattr(spec, name) for name in ("data", "mask", "features", "weights")}
     if isinstance(spec.space, str) and is_space_file(spec.space):
         paths["space"] = spec.space
     return {name: str(folder / path) for name, path in paths.items() if path is not None}

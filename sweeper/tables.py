@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeper import plugins
-from sweeper.api import Axis
+from sweeper.api import Axis, Network
 
 _PIPED_WIDTH = 160
 _LEAST_WIDTH = 80
@@ -171,7 +171,8 @@ def _representation(row: Any) -> str:
     intensity = params.pop("intensity", {})
     axes = plugins.featurizer(row.featurizer).all_axes
     chosen = " ".join(f"{name}={_value(value)}" for name, value in intensity.items())
-    return " ".join(filter(None, (row.featurizer, _short(params, axes), chosen)))
+    # The training set of a network is said also where it is the default.
+    return " ".join(filter(None, (row.featurizer, row.training_set, _short(params, axes), chosen)))
 
 
 def _classifier(row: Any) -> str:
@@ -206,8 +207,7 @@ def listing(what: str) -> str:
     if what == "spaces":
         return "\n".join(_space_lines(name) for name in plugins.space_names())
     if what == "featurizers":
-        found = [plugins.featurizer(name) for name in plugins.featurizer_names()]
-        return "\n\n".join(_plugin_lines(f.name, f.source, "", f.all_axes) for f in found)
+        return "\n\n".join(_featurizer_lines(name) for name in plugins.featurizer_names())
     classifiers = [plugins.classifier(name) for name in plugins.classifier_names()]
     return "\n\n".join(
         _plugin_lines(c.name, c.source, f"; the budget buys {c.budget}", c.axes) for c in classifiers
@@ -215,11 +215,22 @@ def listing(what: str) -> str:
 
 
 def _space_lines(name: str) -> str:
-    from sweeper.space import load_space
+    from sweeper.spacefile import load_space
 
     space = load_space(name)
     size = "infinite" if space.size == float("inf") else f"{int(space.size):,}"
     return f"{name}: {size} pipelines; {space.source}"
+
+
+def _featurizer_lines(name: str) -> str:
+    family = plugins.family(name)
+    if family is None:
+        plugin = plugins.featurizer(name)
+        kind = "; a network" if isinstance(plugin, Network) else ""
+        return _plugin_lines(name, plugin.source, kind, plugin.all_axes)
+    member = plugins.featurizer(f"{name}:{family.example}")
+    note = f"; any network of this family by name, such as {member.name}, which has"
+    return _plugin_lines(f"{name}:NAME", family.source, note, member.all_axes)
 
 
 def _plugin_lines(name: str, source: str, note: str, axes: tuple[Axis, ...]) -> str:

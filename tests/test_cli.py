@@ -47,7 +47,9 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 # --------------------------------------------------------------------------- without a sweep
 
-COMMANDS = ["", "simulate", "simulate diffraction", "plan", "run", "status", "leaderboard", "list"]
+COMMANDS = [
+    "", "simulate", "simulate diffraction", "plan", "run", "status", "leaderboard", "curves", "explain", "list",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -79,7 +81,7 @@ def test_examples_are_commands_that_exist(capsys: pytest.CaptureFixture[str]) ->
 def test_lists(say: Say) -> None:
     featurizers = say("list", "featurizers")
     for name in plugins.featurizer_names():
-        assert re.search(rf"^{name}$", featurizers, flags=re.MULTILINE)
+        assert re.search(rf"^{name}(:NAME)?(;.*)?$", featurizers, flags=re.MULTILINE)
     assert "angle_deg: one of 0, 45, 90, 135, any non-empty subset" in featurizers
     assert re.search(r"^    0 is refused: ", featurizers, flags=re.MULTILINE)  # the paper's LBP radius
     classifiers = say("list", "classifiers")

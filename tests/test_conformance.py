@@ -1,7 +1,8 @@
 """Conformance: every featurizer and classifier in its folder passes every check, with small frames.
 
-A new plugin is held to these without a line of test code. What a featurizer's numbers mean is held to an
-independent reference in ``test_featurizers_numerics``; that classifiers learn, in ``test_classifiers``.
+A new plugin is held to these without a line of test code (networks: ``test_conformance_networks``). What a
+featurizer's numbers mean is held to an independent reference in ``test_featurizers_numerics``; that
+classifiers learn, in ``test_classifiers``.
 """
 
 from __future__ import annotations
@@ -45,15 +46,26 @@ from sweeper.blocks import (
 )
 from sweeper.intensity import prepare
 from sweeper.names import block_name, column_name, parse_column
-from sweeper.space import parse_space
+from sweeper.spacefile import parse_space
 from tests.conftest import REPOSITORY
 
-FEATURIZERS = plugins.featurizer_names()
+FEATURIZERS = tuple(
+    name
+    for name in plugins.featurizer_names()
+    if plugins.family(name) is None and isinstance(plugins.featurizer(name), Featurizer)
+)
 CLASSIFIERS = plugins.classifier_names()
+FILES = plugins.featurizer_names()
 
 Rows = list[NDArray[Any]]
 
 # --------------------------------------------------------------------------- what is tried
+
+
+def featurizer_of(name: str) -> Featurizer:
+    featurizer = plugins.featurizer(name)
+    assert isinstance(featurizer, Featurizer)
+    return featurizer
 
 
 def values_of(legal: Legal) -> tuple[Any, ...]:
@@ -165,7 +177,7 @@ def loaded_by_import() -> dict[str, list[str]]:
     """
     code = (
         "import importlib, json, sys, sweeper.plugins\n"
-        f"kinds = {{'featurizers': {FEATURIZERS!r}, 'classifiers': {CLASSIFIERS!r}}}\n"
+        f"kinds = {{'featurizers': {FILES!r}, 'classifiers': {CLASSIFIERS!r}}}\n"
         "found = {}\n"
         "for kind, names in kinds.items():\n"
         "    for name in names:\n"
@@ -184,7 +196,7 @@ def loaded_by_import() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "module", [*(f"featurizers.{n}" for n in FEATURIZERS), *(f"classifiers.{n}" for n in CLASSIFIERS)]
+    "module", [*(f"featurizers.{n}" for n in FILES), *(f"classifiers.{n}" for n in CLASSIFIERS)]
 )
 class TestEveryPluginFile:
     def test_is_documented(self, module: str) -> None:
@@ -204,10 +216,13 @@ def test_a_classifier_declares_what_a_sweep_asks(name: str) -> None:
     assert classifier.version >= 1
     assert classifier.source.strip()
     assert classifier.budget in {"trees", "rows", "epochs"}
-    assert CLASS_WEIGHT in classifier.axes
     assert_axes_are_sound(name, classifier.axes)
+    head = classifier.budget == "epochs"  # a network's own: how it weighs classes is its training set's
+    assert head or CLASS_WEIGHT in classifier.axes
     # A space may name it and leave everything else to the defaults.
-    space = parse_space({"featurizers": ["histogram"], "classifiers": [name]}, default_name="conformance")
+    featurizer = "lenet" if head else "histogram"
+    written = {"featurizers": [featurizer], "reducers": ["none"], "classifiers": [name]}
+    space = parse_space(written, default_name="conformance")
     assert [p.classifier_params for p in space.grid()] == [default_params(classifier.axes)]
 
 
@@ -217,7 +232,7 @@ def test_a_classifier_declares_what_a_sweep_asks(name: str) -> None:
 @pytest.mark.parametrize("name", FEATURIZERS)
 class TestEveryFeaturizer:
     def test_declares_what_a_sweep_asks(self, name: str) -> None:
-        featurizer = plugins.featurizer(name)
+        featurizer = featurizer_of(name)
         assert featurizer.name == name
         assert isinstance(featurizer.version, int)
         assert featurizer.version >= 1
@@ -228,7 +243,7 @@ class TestEveryFeaturizer:
         assert [p.featurizer_params for p in space.grid()] == [default_params(featurizer.all_axes)]
 
     def test_column_names_are_unique_and_parse_back(self, name: str) -> None:
-        featurizer = plugins.featurizer(name)
+        featurizer = featurizer_of(name)
         blocks = blocks_of(featurizer)
         if featurizer.codebook is not None:
             names = representation_columns(featurizer, default_params(featurizer.all_axes))
@@ -243,7 +258,7 @@ class TestEveryFeaturizer:
             assert column_name(*parse_column(column)) == column
 
     def test_blocks_are_independent_and_in_the_order_asked(self, name: str) -> None:
-        featurizer = plugins.featurizer(name)
+        featurizer = featurizer_of(name)
         blocks, frame = blocks_of(featurizer), prepare(counts((40, 36)), {})
         rows = featurizer.compute(frame, blocks)
         assert_rows_fit(featurizer, blocks, rows)
@@ -252,7 +267,7 @@ class TestEveryFeaturizer:
         assert_equal(featurizer.compute(frame, blocks[::-1]), rows[::-1])
 
     def test_is_deterministic_and_leaves_the_frame_alone(self, name: str) -> None:
-        featurizer = plugins.featurizer(name)
+        featurizer = featurizer_of(name)
         blocks, raw = blocks_of(featurizer), counts((40, 36))
         frame, untouched = (prepare(raw, {}, gaps(raw.shape)) for _ in range(2))
         np.random.seed(1)  # noqa: NPY002
@@ -265,7 +280,7 @@ class TestEveryFeaturizer:
         np.testing.assert_array_equal(frame.quantised, untouched.quantised)
 
     def test_tells_frames_apart(self, name: str) -> None:
-        featurizer = plugins.featurizer(name)
+        featurizer = featurizer_of(name)
         blocks = blocks_of(featurizer)
         spots, flat = (
             featurizer.compute(prepare(raw, {}), blocks)
@@ -276,7 +291,7 @@ class TestEveryFeaturizer:
     @pytest.mark.parametrize("where", ["gaps", "corner"])
     def test_what_stands_under_the_mask_does_not_matter(self, name: str, where: str) -> None:
         """From counts on; and with the prepared frame's zeros there overwritten as well."""
-        featurizer = plugins.featurizer(name)
+        featurizer = featurizer_of(name)
         blocks, raw = blocks_of(featurizer), counts((96, 80))
         mask = MASKS[where](raw.shape)
         other = np.where(mask, np.random.default_rng(8).integers(0, 65536, raw.shape), raw).astype(np.uint16)
@@ -295,7 +310,7 @@ class TestEveryFeaturizer:
 
     @pytest.mark.parametrize("levels", [2, 256])
     def test_degenerate_frames_give_finite_rows(self, name: str, levels: int) -> None:
-        featurizer = plugins.featurizer(name)
+        featurizer = featurizer_of(name)
         blocks = blocks_of(featurizer)
         texture = counts((24, 24))
         few = np.ones((24, 24), np.bool_)
@@ -323,13 +338,13 @@ class TestEveryFeaturizer:
         mask = rng.random(shape) < data.draw(st.sampled_from([0.0, 0.3, 0.9]))
         mask.flat[0] = False
         frame = prepare(raw, {"levels": data.draw(st.integers(2, 256)), "hot_pixels": "keep"}, mask)
-        featurizer = plugins.featurizer(name)
+        featurizer = featurizer_of(name)
         blocks = data.draw(st.lists(st.sampled_from(blocks_of(featurizer)), min_size=1, max_size=4))
         assert_rows_fit(featurizer, blocks, featurizer.compute(frame, blocks))
 
     def test_rows_come_back_from_a_block_file(self, name: str) -> None:
         """As a sweep reads them: the columns of the default representation, bit for bit."""
-        featurizer = plugins.featurizer(name)
+        featurizer = featurizer_of(name)
         params = default_params(featurizer.all_axes)
         blocks = representation_blocks(featurizer, params)
         shapes = ((48, 40), (1, 1), (40, 48))

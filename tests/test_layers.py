@@ -158,7 +158,7 @@ def test_what_starts_often_starts_light() -> None:
 def test_plugins_are_found_without_their_libraries() -> None:
     code = (
         "from sweeper import plugins\n"
-        "for n in plugins.featurizer_names(): plugins.featurizer(n)\n"
+        "for n in plugins.featurizer_names(): plugins.family(n) or plugins.featurizer(n)\n"
         "for n in plugins.classifier_names(): plugins.classifier(n)"
     )
     assert loaded_after(code) == set()
@@ -171,11 +171,11 @@ def test_modules_say_what_they_are(name: str) -> None:
 
 def test_every_plugin_file_is_found_and_documented() -> None:
     for package, names, load in (
-        ("featurizers", plugins.featurizer_names(), plugins.featurizer),
+        ("featurizers", plugins.featurizer_examples(), plugins.featurizer),
         ("classifiers", plugins.classifier_names(), plugins.classifier),
     ):
         files = {p.stem for p in (REPOSITORY / package).glob("*.py") if not p.stem.startswith("_")}
-        assert set(names) == files
+        assert {name.partition(":")[0] for name in names} == files
         assert len(files) >= 4
         for name in names:
             plugin = load(name)
@@ -186,7 +186,7 @@ def test_every_plugin_file_is_found_and_documented() -> None:
 
 
 def test_every_default_is_legal() -> None:
-    owners = [(n, plugins.featurizer(n).all_axes) for n in plugins.featurizer_names()]
+    owners = [(n, plugins.featurizer(n).all_axes) for n in plugins.featurizer_examples()]
     owners += [(n, plugins.classifier(n).axes) for n in plugins.classifier_names()]
     owners += [(n, reducer.axes) for n, reducer in REDUCERS.items()] + [("intensity", INTENSITY_AXES)]
     for owner, axes in owners:

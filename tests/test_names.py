@@ -31,6 +31,8 @@ def test_form_is_that_of_the_design() -> None:
     assert column_name("histogram", "mean", {}) == "histogram.mean"
     assert block_name("lbp", {"points": 8, "radius": 2}) == "lbp[points=8,radius=2]"
     assert block_name("histogram", {}) == "histogram"
+    assert column_name("timm:resnet50.a1_in1k", "f3", {}) == "timm:resnet50.a1_in1k.f3"
+    assert parse_column("timm:resnet50.a1_in1k.f3") == ("timm:resnet50.a1_in1k", "f3", {})
     assert column_name("f", "c", {"a": "hello world", "b": True, "c": None, "d": 0.5, "e": "word"}) == (
         'f.c[a="hello world",b=true,c=none,d=0.5,e=word]'
     )

@@ -9,7 +9,8 @@ import yaml
 from sweeper.search import SEARCHES, Observation, make_proposer
 from sweeper.search.brackets import Ladder
 from sweeper.search.encoding import Encoding
-from sweeper.space import Space, load_space, parse_space
+from sweeper.space import Space
+from sweeper.spacefile import load_space, parse_space
 from tests.conftest import TINY_SPACE
 
 

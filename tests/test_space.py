@@ -10,7 +10,7 @@ import yaml
 
 from sweeper import plugins
 from sweeper.domains import Between, Subsets
-from sweeper.space import load_space, parse_space
+from sweeper.spacefile import load_space, parse_space
 from tests.conftest import TINY_SPACE
 
 

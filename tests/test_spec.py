@@ -61,6 +61,12 @@ def spec_of(**changes: object) -> SweepSpec:
         ("address", [None, "auto"], ["", 5]),
         ("mask", [None, "m.tif"], ["", 5]),
         ("features", [None, "folder"], ["", 5]),
+        ("representation_share", [None, 0.5, 0.01], [0, 1, -0.5, 1.5, True, "half"]),
+        ("weights", [None, "folder"], ["", 5]),
+        ("train_workers", [1, 8], [0, None, 1.5]),
+        ("train_cpus", [None, 1, 0.5], [0, -1, "all"]),
+        ("train_gpus", [None, 0, 0.25, 2], [-1, float("nan"), "all"]),
+        ("train_compile", [True, False], [None, 1]),
     ],
 )
 def test_settings(name: str, good: list[object], bad: list[object]) -> None:

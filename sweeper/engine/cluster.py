@@ -23,6 +23,8 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    # Ray Train takes a worker's report when it looks after its health, every two seconds by default.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_THRESHOLD_S": "30",
@@ -69,7 +71,6 @@ def connected(
         ray.init(
             address="local",
             num_cpus=n,
-            num_gpus=0,
             resources={TRIAL_SLOT: n + 1},
             object_store_memory=_store_bytes(object_store_gb),
             include_dashboard=dashboard,

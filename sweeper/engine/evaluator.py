@@ -20,12 +20,16 @@ from ray.exceptions import (
 )
 
 from sweeper import plugins
+from sweeper.api import Network
 from sweeper.codebook import CODEBOOK_VERSION
 from sweeper.engine.limits import GRACE_S
 from sweeper.engine.store import Representation
 from sweeper.engine.tasks import FoldJob, SweepData, died, evaluate_task, failure, overran
 from sweeper.intensity import INTENSITY_VERSION
 from sweeper.journal import JournalError, Record
+from sweeper.networks.errors import FitError
+from sweeper.networks.fit import FIT_VERSION
+from sweeper.networks.inputs import INPUT_VERSION
 from sweeper.pipeline import Pipeline, digest
 from sweeper.reducers import REDUCERS
 
@@ -68,8 +72,10 @@ class Context:
         Digest of the data set.
     fold_digests : tuple of str
         Digest of each fold's rows; the last is the test split's.
-    train_keys : tuple of str
-        Digest of each fold's training frames and the seed; the last is the test split's.
+    weights : dict
+        Digest of the pretrained weights of each network that has them.
+    workers : int
+        Processes that train one network together.
     deadline : float
         ``time.time()`` at which the sweep ends; infinity without a time budget.
     """
@@ -79,7 +85,8 @@ class Context:
     data: list[Any]
     dataset: str
     fold_digests: tuple[str, ...]
-    train_keys: tuple[str, ...]
+    weights: dict[str, str]
+    workers: int
     deadline: float
 
 
@@ -99,8 +106,15 @@ class Evaluator:
             INTENSITY_VERSION,
             CODEBOOK_VERSION,
         ]
+        if isinstance(plugins.featurizer(pipeline.featurizer), Network):
+            versions += [FIT_VERSION, INPUT_VERSION, self._context.workers]
+        weights = None
+        if pipeline.featurizer_params.get("weights") == "imagenet":
+            weights = self._context.weights[pipeline.featurizer]
         rows = self._context.fold_digests[self._position(fold)]
-        return digest([pipeline.to_dict(), budget, rows, self._data.seed, self._context.dataset, versions])
+        return digest(
+            [pipeline.to_dict(), budget, rows, self._data.seed, self._context.dataset, versions, weights]
+        )
 
     def _position(self, fold: int | str) -> int:
         return -1 if fold == "test" else int(fold)
@@ -136,7 +150,7 @@ class Evaluator:
     def _compute(self, rung: _Rung, folds: list[int | str], records: dict[int | str, Record]) -> None:
         """Submit one task a fold, record each as it ends; a limit that is reached ends the rest."""
         try:
-            features = self._features(rung.pipeline, folds)
+            features = self._features(rung, folds)
         except _NoFeatures as error:
             for fold in folds:
                 records[fold] = self._record(rung, fold, failure(str(error)), 0.0)
@@ -149,6 +163,7 @@ class Evaluator:
                 if outcome is None:
                     running[self._submit(rung, fold, features[fold])] = (fold, attempt + 1)
                     continue
+                outcome["fit_s"] = round(outcome["fit_s"] + self._head_fit_s(rung, features[fold]), 6)
                 records[fold] = self._record(rung, fold, outcome, features[fold].featurize_ms_per_frame)
                 if outcome.get("limit"):
                     return
@@ -166,13 +181,15 @@ class Evaluator:
             if ready:
                 return ready[0]
 
-    def _features(self, pipeline: Pipeline, folds: list[int | str]) -> dict[int | str, Representation]:
+    def _head_fit_s(self, rung: _Rung, features: Representation) -> float:
+        """What fitting a network's own head took: training the network."""
+        head = plugins.classifier(rung.pipeline.classifier).budget == "epochs"
+        return features.fit_s if head else 0.0
+
+    def _features(self, rung: _Rung, folds: list[int | str]) -> dict[int | str, Representation]:
         """Ask the store for each fold's features, all at once; the sweep's deadline holds here too."""
-        refs = {}
-        for fold in folds:
-            train_key = self._context.train_keys[self._position(fold)]
-            train = self._data.split(fold).train
-            refs[self._context.store.representation.remote(pipeline, train, train_key)] = fold
+        ask = self._context.store.representation.remote
+        refs = {ask(rung.pipeline, fold, rung.budget): fold for fold in folds}
         features: dict[int | str, Representation] = {}
         while refs:
             fold = refs.pop(ref := self._next(list(refs)))
@@ -235,4 +252,6 @@ def _why_no_features(cause: Exception) -> Exception:
         return lost
     if isinstance(cause, OSError):
         return JournalError(f"{cause.strerror or cause}; nothing recorded is lost")
+    if isinstance(cause, FitError):
+        return _NoFeatures(str(cause))
     return _NoFeatures(f"no features: {type(cause).__name__}: {' '.join(str(cause).split())}"[:500])

@@ -19,6 +19,8 @@ class Ledger:
         self._known_at_start = len(self._journal)
         self._context: Any = None
         self._started: dict[str, float] = {}
+        self._epochs = 0
+        self._failures: dict[str, str] = {}
 
     def ready(self) -> int:
         """Number of unreadable lines that were left out; returns once the journal is open."""
@@ -51,6 +53,20 @@ class Ledger:
         if self._journal.get(record["key"]) is None:
             self._journal.append(record)
 
+    def append_training(self, record: Record) -> None:
+        """Record a fit of a network, or one epoch of it, once: epochs may be trained again after a loss."""
+        if not self._journal.has_training(record["key"]):
+            self._epochs += record["kind"] == "epoch"
+            self._journal.append(record)
+
+    def fail(self, key: str, why: str) -> None:
+        """Keep why a fit of a network failed; its workers have no other way to say it."""
+        self._failures[key] = why
+
+    def failure(self, key: str) -> str:
+        """Why a fit failed, asked once; empty when it did not."""
+        return self._failures.pop(key, "")
+
     def append_trial(self, record: Record) -> bool:
         """Record what a trial is, once; False when the journal says that it is another pipeline."""
         known = self._journal.trial(record["trial"])
@@ -58,9 +74,9 @@ class Ledger:
             self._journal.append(record)
         return known is None or known["pipeline"] == record["pipeline"]
 
-    def evaluations(self) -> tuple[int, int]:
-        """Evaluations computed since the start, and known before."""
-        return len(self._journal) - self._known_at_start, self._known_at_start
+    def counts(self) -> tuple[int, int, int]:
+        """Evaluations computed since the start, and known before; epochs of networks since the start."""
+        return len(self._journal) - self._known_at_start, self._known_at_start, self._epochs
 
     def close(self) -> None:
         """Put everything on disk and let go of the file."""

@@ -29,6 +29,9 @@ class State:
     blocks_reused: int = 0
     shards_done: int = 0
     shards_total: int = 0
+    fits_running: int = 0
+    fits_done: int = 0
+    epochs: int = 0
     budget_spent: float = 0.0
     time_budget_s: float | None = None
 
@@ -112,7 +115,7 @@ class Progress:
         return (
             f"{s.trials_ended} trials in {clock(self.elapsed_s)}; {s.evaluations} evaluations computed, "
             f"{s.evaluations_known} from the journal; {s.blocks_computed} blocks computed, "
-            f"{s.blocks_reused} reused"
+            f"{s.blocks_reused} reused" + (f"; networks trained for {s.epochs} epochs" if s.epochs else "")
         )
 
     def _left(self) -> str:
@@ -134,6 +137,8 @@ class Progress:
         if s.shards_total and s.shards_done < s.shards_total:
             fields.append(("featurizing", f"{s.shards_done} of {s.shards_total} shards"))
         fields.append(("blocks", f"{s.blocks_computed} computed, {s.blocks_reused} reused"))
+        if s.fits_running or s.fits_done:
+            fields.append(("networks", f"{s.fits_running} in training, {s.epochs} epochs done"))
         if s.trials:
             fields.append(("trials", f"{s.trials_ended}{of} ended{failed}"))
             fields.append(

@@ -13,9 +13,12 @@ from ray import tune
 from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeper import plugins
 from sweeper.engine.cluster import trial_resources
 from sweeper.engine.evaluator import Context, DeadlineError, Evaluator, cause_of
 from sweeper.engine.ledger import LedgerActor
+from sweeper.engine.network_tasks import Resources
+from sweeper.engine.networks import NetworkSettings
 from sweeper.engine.progress import Progress
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.schedulers import make_scheduler
@@ -42,12 +45,17 @@ def run_search(
     space: Space,
     inputs: Inputs,
     dataset_digest: str,
+    weights: dict[str, tuple[str, str]],
+    resources: Resources,
     folder: RunFolder,
     progress: Progress,
     deadline: float,
 ) -> None:
-    """Search until the trials, the space or the time run out; everything found is in the journal."""
-    actors = _start_actors(spec, space, inputs, folder)
+    """Search until the trials, the space or the time run out; everything found is in the journal.
+
+    `weights` has the file of pretrained weights and its digest for each network that needs one.
+    """
+    actors = _start_actors(spec, space, inputs, weights, resources, folder)
     unreadable = ray.get(actors.ledger.ready.remote())
     if unreadable:
         progress.note(f"{folder.journal}: {unreadable} unreadable lines left out; computed again")
@@ -58,7 +66,8 @@ def run_search(
         [data],
         dataset_digest,
         inputs.fold_digests(),
-        inputs.train_keys(spec.seed),
+        {name: file_digest for name, (_, file_digest) in weights.items()},
+        resources.workers,
         deadline - _test_share(spec, inputs),
     )
     ray.get(actors.ledger.set_context.remote(context))
@@ -67,6 +76,7 @@ def run_search(
         if _prefetch(space, watch):
             _tune(spec, space, len(inputs.splits), actors, watch)
             _score_test(spec, inputs, folder, replace(context, deadline=deadline), watch)
+            _keep_models(spec, inputs, folder, watch)
     finally:
         ray.get(actors.ledger.close.remote())
     if watch.fatal.startswith(FAULT):
@@ -82,17 +92,41 @@ def _test_share(spec: SweepSpec, inputs: Inputs) -> float:
     return _TEST_SHARE * spec.time_budget_s
 
 
-def _start_actors(spec: SweepSpec, space: Space, inputs: Inputs, folder: RunFolder) -> Actors:
+def _start_actors(
+    spec: SweepSpec,
+    space: Space,
+    inputs: Inputs,
+    weights: dict[str, tuple[str, str]],
+    resources: Resources,
+    folder: RunFolder,
+) -> Actors:
     name = f"ledger-{uuid.uuid4().hex[:8]}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     ledger = LedgerActor.options(name=name, scheduling_strategy=here).remote(folder.journal.resolve())
     frames = frame_refs(inputs.dataset)
     shards = shards_of(len(frames))
+    features = Path(spec.features).resolve() if spec.features else folder.features.resolve()
+    heads = [part.head for part in space.parts["classifier"]]
+    networks = NetworkSettings(
+        features,
+        folder.networks.resolve(),
+        inputs.dataset.labels,
+        inputs.dataset.groups,
+        inputs.dataset.classes,
+        spec.seed,
+        weights,
+        resources,
+        # Heads may ask for a rung of a fit that another classifier had trained to its end.
+        spec.ladder.fractions if any(heads) and not all(heads) else (),
+        ledger,
+    )
     settings = StoreSettings(
-        Path(spec.features).resolve() if spec.features else folder.features.resolve(),
+        features,
         tuple(tuple(frames[i] for i in rows) for rows in shards),
         tuple(digest([inputs.frame_digests[i] for i in rows]) for rows in shards),
         wanted_blocks(space),
+        inputs.fold_rows(spec.seed),
+        networks,
     )
     store = FeatureStoreActor.options(scheduling_strategy=here).remote(settings)
     return Actors(store, ledger, name)
@@ -106,6 +140,7 @@ def _sweep_data(spec: SweepSpec, inputs: Inputs) -> SweepData:
         labels=inputs.dataset.labels,
         n_classes=len(inputs.dataset.classes),
         splits=inputs.splits,
+        representation=inputs.representation,
         test=inputs.test,
         seed=spec.seed,
         time_limit_s=spec.trial_time_limit_s,
@@ -120,12 +155,10 @@ def _prefetch(space: Space, watch: Watch) -> bool:
     blocks when a trial asks. False when the time budget ended first.
     """
     intensity = space.parts["intensity"][0]
-    if intensity.size != 1:
+    if intensity.size != 1 or not wanted_blocks(space):
         return True
     watch.progress.stage("featurizing")
-    ref = watch.actors.store.ensure.remote(
-        next(intensity.grid()), [part.name for part in space.parts["featurizer"]]
-    )
+    ref = watch.actors.store.ensure.remote(next(intensity.grid()), list(wanted_blocks(space)))
     while not ray.wait([ref], timeout=0.2)[0]:
         if time.time() >= watch.deadline:
             watch.progress.note("the time budget ended before the features were there")
@@ -212,6 +245,28 @@ def _record_trial(actors: Actors, watch: Watch, number: int, pipeline: Pipeline)
         watch.progress.note(
             f"note: trial {number} was another pipeline when this sweep began; the code has changed since"
         )
+
+
+def _keep_models(spec: SweepSpec, inputs: Inputs, folder: RunFolder, watch: Watch) -> None:
+    """Keep the models of the best trial of each network; other models can be made again.
+
+    A trial that was stopped counts, but for a network's own head: that was not trained to its end.
+    """
+    if watch.fatal or not folder.networks.exists():
+        return
+    records = list(read_journal(folder.journal))
+    board = build_leaderboard(records, metric=spec.metric, folds=len(inputs.splits))
+    pipelines = {r["trial"]: r["pipeline"] for r in reversed(records) if r["kind"] == "trial"}
+    heads = board.classifier.map(lambda name: plugins.classifier(name).budget == "epochs")
+    whole = (board.status == "done") | ((board.status == "stopped") & ~heads)
+    best = [
+        {**row, "pipeline": pipelines[row["trial"]]}
+        for row in board[whole & (board.training_set != "")]
+        .drop_duplicates("featurizer")
+        .rename(columns={spec.metric: "score"})[["trial", "featurizer", "score"]]
+        .to_dict("records")
+    ]
+    ray.get(watch.actors.store.keep.remote(best))
 
 
 def _score_test(spec: SweepSpec, inputs: Inputs, folder: RunFolder, context: Context, watch: Watch) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import ray
 
 from sweeper import plugins
-from sweeper.api import Params
+from sweeper.api import Featurizer, Network, Params
 from sweeper.blocks import BlockInfo, read_info, representation_blocks
 from sweeper.codebook import CODEBOOK_VERSION
+from sweeper.engine.networks import FoldRows, NetworkBlocks, NetworkSettings
 from sweeper.engine.tasks import FrameRef, codebook_task, featurize_task, load_task
 from sweeper.intensity import INTENSITY_VERSION
 from sweeper.names import block_name
@@ -38,12 +39,15 @@ class Representation:
     key : str
         Names the content: equal keys, equal features.
     featurize_ms_per_frame : float
+    fit_s : float
+        Time it took to train the network that they come from.
     """
 
     layout: tuple[int, ...]
     files: tuple[Any, ...]
     key: str
     featurize_ms_per_frame: float
+    fit_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,17 @@ class StoreSettings:
     wanted : dict
         Featurizer to the blocks that the space can ask for; a pass over the frames computes all
         that are missing, because reading costs as much as computing.
+    folds : dict
+        Rows of each fold, and of ``"test"`` where there is a test split.
+    networks : NetworkSettings
     """
 
     folder: Path
     shards: tuple[tuple[FrameRef, ...], ...]
     shard_digests: tuple[str, ...]
     wanted: dict[str, list[dict[str, Any]]]
+    folds: dict[int | str, FoldRows]
+    networks: NetworkSettings
 
 
 @dataclass
@@ -96,7 +105,13 @@ class FeatureStore:
         self._families: dict[str, _Family] = {}
         self._codebooks: dict[str, _File] = {}
         self._codebook_locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._stats = {"blocks_computed": 0, "blocks_reused": 0, "shards_done": 0, "shards_total": 0}
+        self._stats = dict.fromkeys(
+            ("blocks_computed", "blocks_reused", "shards_done", "shards_total", "fits_running", "fits_done"),
+            0,
+        )
+        self._networks = NetworkBlocks(
+            settings.networks, settings.shards, settings.shard_digests, settings.folds, self._stats
+        )
 
     async def stats(self) -> dict[str, int]:
         """Blocks computed and reused so far (a block counts once all its shards are there)."""
@@ -106,24 +121,24 @@ class FeatureStore:
         """Drop all references: what they pointed to was lost with its node; disk has it."""
         self._families.clear()
         self._codebooks.clear()
+        self._networks.forget()
 
-    async def representation(self, pipeline: Pipeline, train: Any, train_key: str) -> Representation:
-        """Features that a pipeline asks for; computed when they are not there yet.
+    async def representation(self, pipeline: Pipeline, fold: int | str, budget: float) -> Representation:
+        """Features that a pipeline asks for on a fold; computed when they are not there yet.
 
-        Parameters
-        ----------
-        pipeline : Pipeline
-        train : int64, (n,)
-            Training rows of the fold: what a codebook is fitted on.
-        train_key : str
-            Digest of those rows' frames and of the seed.
+        The budget matters to a network's own head alone: every other classifier gets features of a
+        network that was trained fully.
         """
-        families = await self._ensure(pipeline.intensity, [pipeline.featurizer])
         featurizer = plugins.featurizer(pipeline.featurizer)
+        if isinstance(featurizer, Network):
+            block = await self._networks.block(pipeline, fold, budget)
+            ms_per_frame = block.info.prepare_ms + block.info.compute_ms
+            return Representation((len(block.files),), block.files, block.key, ms_per_frame, block.info.fit_s)
+        families = await self._ensure(pipeline.intensity, [pipeline.featurizer])
         family = families[pipeline.featurizer]
         if featurizer.codebook is not None:
-            return await self._codebook(family, pipeline, train, train_key)
-        names = self._block_names(pipeline)
+            return await self._codebook(featurizer, family, pipeline, self._settings.folds[fold])
+        names = self._block_names(featurizer, pipeline)
         shards = [[f for f in files if names & set(f.info.blocks)] for files in family.shards]
         return Representation(
             tuple(len(files) for files in shards),
@@ -132,8 +147,16 @@ class FeatureStore:
             _ms_per_frame(shards, names),
         )
 
-    def _block_names(self, pipeline: Pipeline) -> set[str]:
-        featurizer = plugins.featurizer(pipeline.featurizer)
+    async def release(self, pipeline: Pipeline) -> None:
+        """A trial ended: what only its promotion would have needed is removed."""
+        if plugins.classifier(pipeline.classifier).budget == "epochs":
+            await self._networks.release(pipeline)
+
+    async def keep(self, best: list[dict[str, Any]]) -> None:
+        """The search ended: models of the best trial of each network stay, see :class:`NetworkBlocks`."""
+        self._networks.keep(best)
+
+    def _block_names(self, featurizer: Featurizer, pipeline: Pipeline) -> set[str]:
         blocks = representation_blocks(featurizer, pipeline.featurizer_params)
         return {block_name(pipeline.featurizer, block) for block in blocks}
 
@@ -225,7 +248,7 @@ class FeatureStore:
     # ----------------------------------------------------------------- blocks fitted on a fold
 
     async def _codebook(
-        self, family: _Family, pipeline: Pipeline, train: Any, train_key: str
+        self, featurizer: Featurizer, family: _Family, pipeline: Pipeline, rows: FoldRows
     ) -> Representation:
         """A bag of visual words: one block fitted on the training rows of a fold."""
         name, params = pipeline.featurizer, pipeline.featurizer_params
@@ -236,19 +259,19 @@ class FeatureStore:
                 CODEBOOK_VERSION,
                 list(self._settings.shard_digests),
                 dict(sorted(params.items())),
-                train_key,
+                rows.fit_key,
             ]
         )
         async with self._codebook_locks[key]:
             if key not in self._codebooks:
-                self._codebooks[key] = await self._fit_codebook(key, family, name, params, train, train_key)
+                self._codebooks[key] = await self._fit_codebook(key, family, name, params, rows)
         file = self._codebooks[key]
-        names = self._block_names(pipeline)
+        names = self._block_names(featurizer, pipeline)
         encode_ms = file.info.compute_ms + _ms_per_frame(family.shards, names)
         return Representation((1,), (file.data,), key, encode_ms)
 
     async def _fit_codebook(
-        self, key: str, family: _Family, name: str, params: Params, train: Any, train_key: str
+        self, key: str, family: _Family, name: str, params: Params, rows: FoldRows
     ) -> _File:
         path = self._settings.folder / f"{name}-codebook-{key}.parquet"
         if path.exists():
@@ -260,7 +283,8 @@ class FeatureStore:
         layout = [len(files) for files in family.shards]
         files = [f.data for shard in family.shards for f in shard]
         task = codebook_task.options(name=f"block {block_name(name, params)}")
-        info_ref, data = task.remote(path, name, params, train, int(train_key, 16) % 2**31, layout, *files)
+        seed = int(rows.fit_key, 16) % 2**31
+        info_ref, data = task.remote(path, name, params, rows.fit, seed, layout, *files)
         info = await info_ref
         self._stats["blocks_computed"] += 1
         return _File(data, info)

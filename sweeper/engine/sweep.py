@@ -14,22 +14,26 @@ from typing import Any
 import numpy as np
 
 from sweeper import plugins
+from sweeper.api import Network
 from sweeper.blocks import block_grid, shard_size
 from sweeper.dataset import BadFrames, Dataset, load_dataset
 from sweeper.domains import Options
 from sweeper.engine.cluster import connected
+from sweeper.engine.networks import FoldRows
 from sweeper.engine.progress import Progress
+from sweeper.engine.training import check_networks, training_resources
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
+from sweeper.networks.training_sets import split_share
 from sweeper.pipeline import digest
 from sweeper.runfolder import RunFolder, write_frame_list
 from sweeper.space import Space
 from sweeper.spec import SweepSpec
-from sweeper.splits import Split, fold_digest, make_splits, split_warnings, test_rows
+from sweeper.splits import Rows, Split, fold_digest, make_splits, split_warnings, test_rows
 
 _PACKAGES = (
     "ray", "hpbandster", "ConfigSpace", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "catboost",
-    "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py",
+    "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py", "torch", "timm",
 )  # fmt: skip
 _MISSING = "no such file"
 _CLOSING_S = 3.0
@@ -49,25 +53,41 @@ class Inputs:
     dataset : Dataset
     frame_digests : tuple of str
     splits : list of Split
+    representation : int64, (n,), or None
+        Rows that representations are fitted on, in no split; None: the training rows of each.
     test : Split or None
     """
 
     dataset: Dataset
     frame_digests: tuple[str, ...]
     splits: list[Split]
+    representation: Rows | None
     test: Split | None
 
-    def folds(self) -> list[Split]:
-        """Cross-validation folds, then the test split where there is one."""
-        return [*self.splits, *([self.test] if self.test is not None else [])]
+    def folds(self) -> dict[int | str, Split]:
+        """Cross-validation folds by number, then the test split where there is one."""
+        folds: dict[int | str, Split] = dict(enumerate(self.splits))
+        return folds if self.test is None else {**folds, "test": self.test}
 
-    def train_keys(self, seed: int) -> tuple[str, ...]:
-        """Digest of each fold's training frames and the seed: what a fit inside it depends on."""
-        return tuple(digest([fold_digest(self.frame_digests, s.train), seed]) for s in self.folds())
+    def fold_rows(self, seed: int) -> dict[int | str, FoldRows]:
+        """Rows of each fold with digests of what stands in them: what fits inside it depend on."""
+        labels, groups = self.dataset.labels, self.dataset.groups
+        rows = {}
+        for fold, split in self.folds().items():
+            fit = split.train if self.representation is None else self.representation
+            read = np.sort(np.concatenate([split.train, split.validation]))
+            grouped = None if groups is None else groups[fit].tolist()
+            fit_key = digest([fold_digest(self.frame_digests, fit), labels[fit].tolist(), grouped, seed])
+            keys = [
+                digest([fold_digest(self.frame_digests, r), r.tolist()]) for r in (read, split.validation)
+            ]
+            rows[fold] = FoldRows(fit, fit_key, read, keys[0], split.validation, keys[1])
+        return rows
 
     def fold_digests(self) -> tuple[str, ...]:
-        """Digest of each fold's rows."""
-        return tuple(digest([s.train.tolist(), s.validation.tolist()]) for s in self.folds())
+        """Digest of each fold's rows; the last is the test split's."""
+        apart = [] if self.representation is None else [self.representation.tolist()]
+        return tuple(digest([s.train.tolist(), s.validation.tolist(), *apart]) for s in self.folds().values())
 
 
 def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool = False) -> Any:
@@ -90,6 +110,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     if spec.time_budget_s:
         deadline = started + spec.time_budget_s - min(_CLOSING_S, 0.05 * spec.time_budget_s)
     space, dataset = check(spec)
+    weights = check_networks(space, spec)
     folder = RunFolder(out)
     folder.claim(spec)
     progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s
@@ -99,11 +120,12 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     ) as cpus:
         from sweeper.engine.search import run_search
 
+        resources = training_resources(spec, space)
         inputs = examine(spec, dataset, folder, space, progress)
         data_digest = inputs.dataset.digest(inputs.frame_digests)
         folder.check_dataset(data_digest)
         folder.write_environment(environment(inputs, data_digest, cpus))
-        run_search(spec, space, inputs, data_digest, folder, progress, deadline)
+        run_search(spec, space, inputs, data_digest, weights, resources, folder, progress, deadline)
     return write_leaderboard(spec, folder, len(inputs.splits))
 
 
@@ -134,17 +156,29 @@ def _load(spec: SweepSpec) -> Dataset:
             raise bad from None
 
 
-def split(spec: SweepSpec, dataset: Dataset) -> list[Split]:
-    """Cross-validation folds of a data set."""
-    return make_splits(
-        dataset.labels,
+def split(spec: SweepSpec, dataset: Dataset) -> tuple[list[Split], Rows | None]:
+    """Cross-validation folds of a data set, and the rows set apart for representations or None."""
+    rows, apart = np.arange(len(dataset)), None
+    if spec.representation_share is not None:
+        marks = np.full(len(dataset), "train") if dataset.split is None else np.asarray(dataset.split)
+        apart, _ = split_share(
+            dataset.labels,
+            np.flatnonzero((marks == "train") | (marks == "")),
+            spec.representation_share,
+            groups=dataset.groups,
+            seed=spec.seed,
+        )
+        rows = np.setdiff1d(rows, apart)
+    splits = make_splits(
+        dataset.labels[rows],
         dataset.classes,
-        groups=dataset.groups,
-        split=dataset.split,
+        groups=None if dataset.groups is None else dataset.groups[rows],
+        split=None if dataset.split is None else np.asarray(dataset.split)[rows],
         folds=spec.folds,
         repeats=spec.repeats,
         seed=spec.seed,
     )
+    return [Split(rows[s.train], rows[s.validation], s.warnings) for s in splits], apart
 
 
 def examine(spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, progress: Progress) -> Inputs:
@@ -170,15 +204,16 @@ def examine(spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, 
         progress.note(f"{len(quarantined)} bad frames left out, listed in {folder.quarantine}")
     if bad:
         dataset = dataset.subset(good, bad)
-    splits = split(spec, dataset)
+    splits, apart = split(spec, dataset)
     for warning in split_warnings(splits, dataset.labels, dataset.classes):
         progress.note(f"note: {warning}")
     test = test_rows(dataset.split)
-    rest = np.setdiff1d(np.arange(len(dataset)), test)
+    rest = np.setdiff1d(np.arange(len(dataset)), test if apart is None else np.concatenate([test, apart]))
     return Inputs(
         dataset,
         tuple(report.digest for report in reports if report.error is None),
         splits,
+        apart,
         Split(rest, test) if len(test) else None,
     )
 
@@ -206,11 +241,14 @@ def environment(inputs: Inputs, data_digest: str, cpus: int) -> dict[str, Any]:
 
 
 def wanted_blocks(space: Space) -> dict[str, list[dict[str, Any]]]:
-    """Blocks that a space can ask for, by featurizer."""
+    """Blocks that a space can ask for, by featurizer; networks have none before they are fitted."""
     wanted = {}
     for part in space.parts["featurizer"]:
         values: dict[str, list[Any]] = {}
-        for axis in plugins.featurizer(part.name).axes:
+        featurizer = plugins.featurizer(part.name)
+        if isinstance(featurizer, Network):
+            continue
+        for axis in featurizer.axes:
             domain = part.domains[axis.name]
             chosen = domain.values if hasattr(domain, "values") else list(domain.grid())
             flat = [v for c in chosen for v in (c if axis.many and isinstance(c, tuple) else (c,))]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sweeper import blocks as block_files
 from sweeper import plugins
-from sweeper.api import Build, Params, PreparedFrame
+from sweeper.api import Build, Featurizer, Network, Params, PreparedFrame
 from sweeper.engine.limits import TimeLimitError, limits
 from sweeper.frames import FrameReport
 from sweeper.names import block_name
@@ -51,6 +51,8 @@ class SweepData:
     n_classes : int
     splits : list of Split
         Cross-validation folds.
+    representation : int64, (n,), or None
+        Rows that representations are fitted on, in no split; None: the training rows of each.
     test : Split or None
         All other rows against the test rows.
     seed : int
@@ -61,6 +63,7 @@ class SweepData:
     labels: NDArray[np.int64]
     n_classes: int
     splits: list[Split]
+    representation: NDArray[np.int64] | None
     test: Split | None
     seed: int
     time_limit_s: float
@@ -138,7 +141,7 @@ def featurize(
         order of `jobs`.
     """
     names = list(jobs)
-    featurizers = [plugins.featurizer(name) for name in names]
+    featurizers = [_texture(name) for name in names]
     rows: list[list[list[NDArray[Any]]]] = [[] for _ in names]
     prepare_s: list[float] = []
     compute_s: list[list[float]] = [[] for _ in names]
@@ -167,6 +170,13 @@ def featurize(
     return [infos, *files]
 
 
+def _texture(name: str) -> Featurizer:
+    """A featurizer that computes blocks from frames."""
+    featurizer = plugins.featurizer(name)
+    assert isinstance(featurizer, Featurizer)
+    return featurizer
+
+
 def load(path: Path) -> list[Any]:
     """Bytes of a block file with its info, after checking its checksums; ``[None, None]`` when damaged."""
     data = block_files.load_verified(path)
@@ -185,7 +195,7 @@ def fit_codebook(
     """Fit a bag of visual words on training rows and encode every frame with it, as a block file."""
     from sweeper import codebook
 
-    featurizer = plugins.featurizer(featurizer_name)
+    featurizer = _texture(featurizer_name)
     assert featurizer.codebook is not None
     clusters = int(params[featurizer.codebook.name])
     block = {axis.name: params[axis.name] for axis in featurizer.axes}
@@ -239,13 +249,21 @@ _CACHE_BYTES = 256 * 2**20
 _matrices: OrderedDict[str, NDArray[np.float64]] = OrderedDict()
 
 
-def _matrix(job: FoldJob, layout: Sequence[int], files: Sequence[Bytes]) -> NDArray[np.float64]:
+def _matrix(
+    job: FoldJob, data: SweepData, layout: Sequence[int], files: Sequence[Bytes]
+) -> NDArray[np.float64]:
     """Feature matrix of the job, from this worker's cache when it was read before."""
-    featurizer = plugins.featurizer(job.pipeline.featurizer)
-    columns = block_files.representation_columns(featurizer, job.pipeline.featurizer_params)
+    featurizer, params = plugins.featurizer(job.pipeline.featurizer), job.pipeline.featurizer_params
+    columns = block_files.representation_columns(featurizer, params)
+    head = plugins.classifier(job.pipeline.classifier).budget == "epochs"
+    if isinstance(featurizer, Network) and head:
+        columns = block_files.logit_columns(featurizer, params, data.n_classes)
     key = digest([job.columns_key, columns])
     if key not in _matrices:
-        _matrices[key] = block_files.read_matrix(by_shard(layout, files), columns)
+        if isinstance(featurizer, Network):
+            _matrices[key] = block_files.read_rows(files, columns, len(data.labels))
+        else:
+            _matrices[key] = block_files.read_matrix(by_shard(layout, files), columns)
         while len(_matrices) > 1 and sum(m.nbytes for m in _matrices.values()) > _CACHE_BYTES:
             _matrices.popitem(last=False)
     _matrices.move_to_end(key)
@@ -258,7 +276,7 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
 
     pipeline = job.pipeline
     job.ledger.start.remote(job.key)
-    x = _matrix(job, layout, files)
+    x = _matrix(job, data, layout, files)
     _load_library(pipeline.classifier)
     split = data.split(job.fold)
     try:

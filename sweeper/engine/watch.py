@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from ray.tune.stopper import Stopper
 from sweeper.engine.progress import Progress
 from sweeper.engine.sweep import write_leaderboard
 from sweeper.engine.trial import FAILED_SCORE
+from sweeper.pipeline import Pipeline
 from sweeper.runfolder import RunFolder
 from sweeper.spec import SweepSpec
 
@@ -77,6 +79,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended, at the full budget or at a lower rung."""
         self.progress.state.trials_ended += 1
+        self.actors.store.release.remote(Pipeline.from_dict(json.loads(trial.config["pipeline"])))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died, and Tune gave it up."""
@@ -100,13 +103,14 @@ class Watch(tune.Callback):  # type: ignore[misc]
         now = time.monotonic()
         if now - self._polled > _POLL_S and not self._pending:
             self._polled = now
-            self._pending = [self.actors.store.stats.remote(), self.actors.ledger.evaluations.remote()]
+            self._pending = [self.actors.store.stats.remote(), self.actors.ledger.counts.remote()]
         if self._pending and len(ray.wait(self._pending, num_returns=2, timeout=0)[0]) == 2:
             stats, counts = ray.get(self._pending)
             self._pending = []
             for name, value in stats.items():
                 setattr(self.progress.state, name, value)
-            self.progress.state.evaluations, self.progress.state.evaluations_known = counts
+            state = self.progress.state
+            state.evaluations, state.evaluations_known, state.epochs = counts
         if self._dirty and now > self._next_write:
             write_leaderboard(self.spec, self.folder, self._folds)
             self._dirty = False

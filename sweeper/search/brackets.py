@@ -50,6 +50,11 @@ class Ladder:
         """Steps of the full budget."""
         return int(self.reduction_factor ** (self.rungs - 1))
 
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """Budget of each rung, rising to 1."""
+        return tuple(self.fraction(self.reduction_factor**k) for k in range(self.rungs))
+
     def fraction(self, steps: int) -> float:
         """Budget in (0, 1] that a number of steps stands for."""
         return steps / self.max_steps

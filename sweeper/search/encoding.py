@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sweeper.domains import Between, Domain, Options, Subsets
 from sweeper.pipeline import Pipeline
-from sweeper.space import SLOTS, Part, Slot, Space, assemble
+from sweeper.space import SLOTS, Part, Slot, Space, assemble, fit_together
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Variable:
     slot : Slot
         Place in the pipeline.
     part : str or None
-        Plugin it belongs to; None for the variable that chooses the plugin.
+        Label of the part it belongs to; None for the variable that chooses the part.
     axis : str
         Axis it belongs to.
     ranks : int
@@ -53,16 +53,16 @@ def _ordered(domain: Options) -> bool:
 
 
 def _variables(slot: Slot, part: Part, axis: str, domain: Domain) -> list[Variable]:
-    name = f"{slot}.{part.name}.{axis}"
+    name = f"{slot}.{part.label}.{axis}"
     if domain.size == 1:
         return []
     if isinstance(domain, Subsets):
-        return [Variable(f"{name}.{v}", 2, slot, part.name, axis) for v in domain.values]
+        return [Variable(f"{name}.{v}", 2, slot, part.label, axis) for v in domain.values]
     if isinstance(domain, Between):
-        return [Variable(name, 0, slot, part.name, axis)]
+        return [Variable(name, 0, slot, part.label, axis)]
     if _ordered(domain):
-        return [Variable(name, 0, slot, part.name, axis, ranks=len(domain.values))]
-    return [Variable(name, len(domain.values), slot, part.name, axis)]
+        return [Variable(name, 0, slot, part.label, axis, ranks=len(domain.values))]
+    return [Variable(name, len(domain.values), slot, part.label, axis)]
 
 
 class Encoding:
@@ -92,31 +92,39 @@ class Encoding:
 
     def encode(self, pipeline: Pipeline) -> NDArray[np.float64]:
         """Vector of a pipeline, (d,), NaN where a variable does not exist for it."""
-        chosen = _chosen(pipeline)
+        chosen = {
+            slot: (self._space.part_of(slot, name, params).label, params)
+            for slot, (name, params) in _chosen(pipeline).items()
+        }
         return np.array([self._value(v, *chosen[v.slot]) for v in self.variables])
 
-    def _value(self, variable: Variable, name: str, params: dict[str, Any]) -> float:
+    def _value(self, variable: Variable, label: str, params: dict[str, Any]) -> float:
         if variable.part is None:
-            return float([p.name for p in self._space.parts[variable.slot]].index(name))
-        if variable.part != name:
+            return float([p.label for p in self._space.parts[variable.slot]].index(label))
+        if variable.part != label:
             return float("nan")
         domain = self._domain(variable)
         value = params[variable.axis]
         if isinstance(domain, Subsets):
-            return float(any(variable.name == f"{variable.slot}.{name}.{variable.axis}.{v}" for v in value))
+            return float(any(variable.name == f"{variable.slot}.{label}.{variable.axis}.{v}" for v in value))
         if isinstance(domain, Between):
             return domain.to_unit(value)
         position = domain.values.index(value)
         return (position + 0.5) / variable.ranks if variable.ranks else float(position)
 
     def _domain(self, variable: Variable) -> Domain:
-        part = next(p for p in self._space.parts[variable.slot] if p.name == variable.part)
+        part = next(p for p in self._space.parts[variable.slot] if p.label == variable.part)
         return part.domains[variable.axis]
 
     def active(self, vector: NDArray[np.float64]) -> NDArray[np.bool_] | None:
-        """Which variables exist at a point, (d,); None when it is no pipeline (an empty subset)."""
+        """Which variables exist at a point, (d,); None when it is no pipeline.
+
+        That is a point with an empty subset, or with parts that do not fit together.
+        """
         choice = self._choices(vector)
-        alive = np.array([v.part is None or v.part == choice[v.slot] for v in self.variables])
+        if not fit_together(choice["featurizer"], choice["reducer"], choice["classifier"]):
+            return None
+        alive = np.array([v.part is None or v.part == choice[v.slot].label for v in self.variables])
         subsets: dict[tuple[Slot, str], bool] = {}
         for variable, value, exists in zip(self.variables, vector, alive, strict=True):
             if exists and variable.part and isinstance(self._domain(variable), Subsets):
@@ -124,27 +132,25 @@ class Encoding:
                 subsets[key] = subsets.get(key, False) or value >= 0.5
         return alive if all(subsets.values()) else None
 
-    def _choices(self, vector: NDArray[np.float64]) -> dict[Slot, str]:
-        choice: dict[Slot, str] = {slot: self._space.parts[slot][0].name for slot in SLOTS}
+    def _choices(self, vector: NDArray[np.float64]) -> dict[Slot, Part]:
+        choice: dict[Slot, Part] = {slot: self._space.parts[slot][0] for slot in SLOTS}
         for variable, value in zip(self.variables, vector, strict=True):
             if variable.part is None:
-                choice[variable.slot] = self._space.parts[variable.slot][round(value)].name
+                choice[variable.slot] = self._space.parts[variable.slot][round(value)]
         return choice
 
     def decode(self, vector: NDArray[np.float64]) -> Pipeline | None:
-        """Pipeline at a point, or None when it is none (an empty subset)."""
+        """Pipeline at a point, or None when it is none; see :meth:`active`."""
         if self.active(vector) is None:
             return None
-        choice = self._choices(vector)
         at = {v.name: float(x) for v, x in zip(self.variables, vector, strict=True)}
         chosen = {}
-        for slot in SLOTS:
-            part = next(p for p in self._space.parts[slot] if p.name == choice[slot])
+        for slot, part in self._choices(vector).items():
             chosen[slot] = (part.name, {a: self._axis(slot, part, a, d, at) for a, d in part.domains.items()})
         return assemble(chosen)
 
     def _axis(self, slot: Slot, part: Part, axis: str, domain: Domain, at: dict[str, float]) -> Any:
-        name = f"{slot}.{part.name}.{axis}"
+        name = f"{slot}.{part.label}.{axis}"
         if isinstance(domain, Subsets):
             if domain.size == 1:
                 return domain.values
@@ -178,7 +184,7 @@ def _configspace(variables: list[Variable], space: Space) -> tuple[Any, dict[str
         for hyperparameter in made.values():
             configspace.add(hyperparameter)
         for variable in variables:
-            parts = [p.name for p in space.parts[variable.slot]]
+            parts = [p.label for p in space.parts[variable.slot]]
             if variable.part is not None and len(parts) > 1:
                 parent = made[variable.slot]
                 configspace.add(

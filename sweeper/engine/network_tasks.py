@@ -1,0 +1,306 @@
+"""What Ray runs for networks: inputs written, a network trained on one device or several, blocks read.
+
+The functions are plain; ``engine.networks`` submits them with the resources of the spec.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from sweeper import blocks as block_files
+from sweeper import plugins
+from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
+from sweeper.engine.tasks import FrameRef, prepared_frames
+from sweeper.names import block_name
+from sweeper.networks.errors import FitError
+from sweeper.networks.inputs import Inputs, write_inputs
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What training one network takes.
+
+    Attributes
+    ----------
+    workers : int
+        Processes that train it together, each with a device of its own.
+    cpus, gpus : float
+        Of one worker; a fraction of a GPU is shared with others.
+    compile : bool
+        Use ``torch.compile``.
+    slots : int
+        Networks that may be trained at once.
+    """
+
+    workers: int
+    cpus: float
+    gpus: float
+    compile: bool
+    slots: int
+
+    def device(self) -> Any:
+        """The device of one worker: the GPU that Ray gave it, or its cores."""
+        from sweeper.networks.fit import Device
+
+        cores = max(1, int(self.cpus))
+        if self.gpus > 0:
+            return Device("cuda", 0, threads=cores, loaders=max(1, cores - 1), compile=self.compile)
+        return Device("cpu", 0, threads=cores, loaders=0, compile=self.compile)
+
+
+@dataclass(frozen=True)
+class NetworkJob:
+    """A network and what it is fitted on.
+
+    Attributes
+    ----------
+    key : str
+        What the fit is a function of, digested.
+    featurizer : str
+    params, intensity : mapping
+    classes : tuple of str
+    seed : int
+    weights : str or None
+        File of pretrained weights.
+    folder : Path
+        Where its checkpoint and models are kept.
+    fold : int or str
+        For people: the fold that asked first.
+    snapshots : tuple of int
+        Epochs whose weights other evaluations may ask for.
+    """
+
+    key: str
+    featurizer: str
+    params: Params
+    intensity: Params
+    classes: tuple[str, ...]
+    seed: int
+    weights: str | None
+    folder: Path
+    fold: int | str
+    snapshots: tuple[int, ...] = ()
+
+
+def model_path(job: NetworkJob, epochs: int) -> Path:
+    """The model after a number of epochs."""
+    return job.folder / f"model-{epochs}.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Labels and groups of the data set, (n_frames,), and the rows that a network is fitted on."""
+
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None
+    train: NDArray[np.int64]
+
+
+def prepare_inputs(frames: Sequence[FrameRef], intensity: Params, size: int, path: Path) -> float:
+    """Write one shard of inputs; gives milliseconds a frame, which are kept beside the file."""
+    note = path.with_suffix(".json")
+    if path.exists() and note.exists():
+        return float(json.loads(note.read_text())["prepare_ms"])
+    times: list[float] = []
+
+    def timed() -> Iterator[PreparedFrame]:
+        started = time.perf_counter()
+        for frame in prepared_frames(frames, intensity):
+            yield frame  # comes back once the frame was resized and written
+            times.append(1e3 * (time.perf_counter() - started))
+            started = time.perf_counter()
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_inputs(path, timed(), len(frames), size)
+    prepare_ms = statistics.median(times)
+    block_files.write_atomically(
+        note, np.frombuffer(json.dumps({"prepare_ms": prepare_ms}).encode(), np.uint8)
+    )
+    return prepare_ms
+
+
+# --------------------------------------------------------------------------- training
+
+
+def _fit(job: NetworkJob, inputs: Inputs, rows: TrainingRows) -> Any:
+    from sweeper.networks.fit import Fit
+
+    return Fit(
+        network=job.featurizer,
+        params=dict(job.params),
+        n_classes=len(job.classes),
+        seed=job.seed,
+        labels=rows.labels,
+        train=rows.train,
+        groups=rows.groups,
+        inputs=inputs,
+        weights=job.weights,
+        folder=job.folder,
+        snapshots=job.snapshots,
+        classes=job.classes,
+        intensity=dict(job.intensity),
+    )
+
+
+def _to_journal(job: NetworkJob, ledger: Any) -> Callable[[dict[str, Any]], None]:
+    """What puts an epoch into the journal."""
+
+    def on_epoch(epoch: dict[str, Any]) -> None:
+        record = {"kind": "epoch", "key": f"{job.key}-{epoch['epoch']}", "fit": job.key, **epoch}
+        ray.get(ledger.append_training.remote(record))
+
+    return on_epoch
+
+
+def _complete_journal(model: Path, to_journal: Callable[[dict[str, Any]], None]) -> None:
+    """Put epochs there that had their checkpoint, and not yet their line, when a process was killed."""
+    from sweeper.networks.model import read_info
+
+    for epoch in read_info(model).history:
+        to_journal(dict(epoch))
+
+
+def announce(job: NetworkJob, rows: TrainingRows, resources: Resources) -> dict[str, Any]:
+    """The journal's record of a fit, which its epochs refer to."""
+    return {
+        "kind": "fit",
+        "key": job.key,
+        "featurizer": job.featurizer,
+        "featurizer_params": dict(job.params),
+        "intensity": dict(job.intensity),
+        "fold": job.fold,
+        "n_train": len(rows.train),
+        "workers": resources.workers,
+        "device": "cuda" if resources.gpus > 0 else "cpu",
+    }
+
+
+def train_here(
+    job: NetworkJob, epochs: int, inputs: Inputs, rows: TrainingRows, resources: Resources, ledger: Any
+) -> None:
+    """Train to a number of epochs in this process, from the checkpoint where there is one."""
+    from sweeper.networks.fit import train
+
+    to_journal = _to_journal(job, ledger)
+    path = train(_fit(job, inputs, rows), epochs, resources.device(), to_journal)
+    _complete_journal(path, to_journal)
+
+
+def train_with_ray(
+    job: NetworkJob, epochs: int, inputs: Inputs, rows: TrainingRows, resources: Resources, ledger: Any
+) -> None:
+    """The same with Ray Train: workers on devices of their own, restarted when one is lost."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    gpu = resources.gpus > 0
+    storage = job.folder.resolve() / "ray_train"
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config={"arguments": (job, epochs, inputs, rows, resources, ledger)},
+        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=resources.workers,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": resources.cpus, **({"GPU": resources.gpus} if gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=f"to-epoch-{epochs}",
+            storage_path=str(storage),
+            failure_config=FailureConfig(max_failures=_LOST_WORKERS),
+        ),
+    )
+    trainer.fit()
+    shutil.rmtree(storage, ignore_errors=True)  # Ray Train's own records; checkpoints are the job's
+    failed: str = ray.get(ledger.failure.remote(job.key))
+    if failed:
+        raise FitError(failed)
+
+
+_LOST_WORKERS = 5
+"""Workers that may be lost while one network is trained; each time it goes on from its checkpoint."""
+
+
+def _train_worker(config: dict[str, Any]) -> None:
+    """One of the processes that train a network together."""
+    from sweeper.networks.fit import train
+
+    job, epochs, inputs, rows, resources, ledger = config["arguments"]
+    first = ray.train.get_context().get_world_rank() == 0
+    to_journal = _to_journal(job, ledger)
+
+    def on_epoch(epoch: dict[str, Any]) -> None:
+        if first:
+            to_journal(epoch)
+        ray.train.report(epoch)
+
+    try:
+        path = train(_fit(job, inputs, rows), epochs, resources.device(), on_epoch)
+        if first:
+            _complete_journal(path, to_journal)
+    except FitError as error:  # it would happen again: no reason to start the workers anew
+        ray.get(ledger.fail.remote(job.key, str(error)))
+
+
+# --------------------------------------------------------------------------- blocks
+
+
+def extract_block(
+    job: NetworkJob,
+    epochs: int,
+    inputs: Inputs,
+    rows: NDArray[np.int64],
+    path: Path,
+    prepare_ms: float,
+    resources: Resources,
+) -> list[Any]:
+    """Features and logits of some rows as a block file; gives its info and its bytes."""
+    from sweeper.networks.extract import extract
+    from sweeper.networks.model import load_model
+
+    network = plugins.featurizer(job.featurizer)
+    assert isinstance(network, Network)
+    module: Any
+    if epochs:
+        module, saved = load_model(model_path(job, epochs))
+        fit_s = sum(epoch["seconds"] for epoch in saved.history)
+    else:
+        module, fit_s = _untrained(network, job), 0.0
+    device = resources.device()
+    started = time.perf_counter()
+    features, logits = extract(module, inputs, rows, device)
+    compute_ms = 1e3 * (time.perf_counter() - started) / max(1, len(rows))
+    info = block_files.BlockInfo(
+        (block_name(network.name, job.params),), len(rows), prepare_ms, compute_ms, fit_s
+    )
+    data = block_files.to_parquet(
+        block_files.network_table(network, job.params, rows, features, logits), info
+    )
+    block_files.write_atomically(path, data)
+    return [info, data]
+
+
+def _untrained(network: Network, job: NetworkJob) -> Any:
+    """The network with pretrained weights, or random ones where they were asked for by name."""
+    import torch
+
+    torch.manual_seed(job.seed)
+    return network.build(NetworkBuild(job.params, len(job.classes), job.weights)).eval()  # type: ignore[attr-defined]
+
+
+_ALONE: dict[str, Any] = {"scheduling_strategy": "DEFAULT", "max_retries": 0}
+inputs_task = ray.remote(num_cpus=1, scheduling_strategy="DEFAULT", max_retries=3)(prepare_inputs)
+train_task = ray.remote(**_ALONE)(train_here)
+ray_train_task = ray.remote(num_cpus=0, **_ALONE)(train_with_ray)
+extract_task = ray.remote(num_returns=2, **_ALONE)(extract_block)

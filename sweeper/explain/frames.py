@@ -1,0 +1,199 @@
+"""Which frames are to be explained: files, folders of frames and data sets, with classes where known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.frames import FrameError, count_frames, inspect_frames, is_frame_file
+from sweeper.intensity import load_mask
+
+_MANIFESTS = (".csv", ".parquet", ".pq")
+_SHOWN = 3  # unusable frames in a message
+_LONGEST_NAME = 150  # characters: file systems take names of 255 bytes
+
+
+@dataclass(frozen=True)
+class GivenFrame:
+    """One frame to explain.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    index : int
+        Position in the file.
+    name : str
+        Path relative to the folder or manifest that named it.
+    stacked : bool
+        Whether the file holds more frames than this.
+    true : str or None
+        Class, where it is known.
+    mask : str or None
+        Mask file.
+    """
+
+    path: str
+    index: int
+    name: str
+    stacked: bool
+    true: str | None
+    mask: str | None
+
+    def called(self, name: str) -> str:
+        """A name or path of the file with ``#index`` in a stack."""
+        return f"{name}#{self.index}" if self.stacked else name
+
+
+def find_frames(
+    given: Sequence[Path], mask: Path | None = None, *, allow_outside: bool = False
+) -> list[GivenFrame]:
+    """Frames of files, folders and data sets, in the order given, each once.
+
+    A manifest, and a folder without a frame file directly in it, is a data set, whose classes are
+    known; a folder with one is a folder of frames, whose classes are not, and whose folders below are
+    walked.
+
+    Parameters
+    ----------
+    given : sequence of Path
+    mask : Path, optional
+        Mask file of all frames for which a manifest names none.
+    allow_outside : bool
+        Whether a manifest may name files outside its folder.
+
+    Raises
+    ------
+    ValueError
+        A path that does not exist, a file that cannot be opened, a folder without frames, a mask that
+        cannot be used, or a data set that :func:`sweeper.dataset.load_dataset` refuses.
+    """
+    mask_file = None
+    if mask is not None:
+        load_mask(mask)
+        mask_file = os.path.abspath(mask)  # noqa: PTH100  links keep their names
+    found: dict[tuple[str, int], GivenFrame] = {}
+    for path in given:
+        for frame in _frames_of(path, mask_file, allow_outside):
+            found.setdefault((frame.path, frame.index), frame)
+    return list(found.values())
+
+
+def _frames_of(path: Path, mask: str | None, allow_outside: bool) -> list[GivenFrame]:
+    if not path.exists():
+        raise FrameError(path, "no such file")
+    if path.suffix.lower() in _MANIFESTS:
+        return _dataset_frames(path, mask, allow_outside)
+    if not path.is_dir():
+        return _file_frames(path, path.name, mask)
+    if not any(entry.is_file() and is_frame_file(entry) for entry in path.iterdir()):
+        return _dataset_frames(path, mask, allow_outside)
+    from sweeper.folders import walk
+
+    files = [file for file, is_frame in walk(path) if is_frame]
+    return [f for file in files for f in _file_frames(file, file.relative_to(path).as_posix(), mask)]
+
+
+def _file_frames(path: Path, name: str, mask: str | None) -> list[GivenFrame]:
+    count = count_frames(path)
+    absolute = os.path.abspath(path)  # noqa: PTH100  as above
+    return [GivenFrame(absolute, index, name, count > 1, None, mask) for index in range(count)]
+
+
+def _dataset_frames(path: Path, mask: str | None, allow_outside: bool) -> list[GivenFrame]:
+    from sweeper.dataset import BadFrames, load_dataset
+
+    try:
+        data = load_dataset(path, mask=mask, allow_outside=allow_outside)
+    except BadFrames as bad:
+        raise _unusable([f"{bad.source}: {name}: {problem}" for name, problem in bad.problems]) from None
+    return [
+        GivenFrame(
+            path=data.paths[row],
+            index=int(data.index[row]),
+            name=data.files[data.file[row]],
+            stacked=bool(data.sizes[data.file[row]] > 1),
+            true=data.classes[data.labels[row]],
+            mask=data.masks[row],
+        )
+        for row in range(len(data))
+    ]
+
+
+def at_most(frames: Sequence[GivenFrame], limit: int | None) -> list[GivenFrame]:
+    """At most `limit` frames of each known class, evenly from all of it; all frames of unknown class."""
+    if limit is None:
+        return list(frames)
+    of_class: dict[str, list[int]] = {}
+    for position, frame in enumerate(frames):
+        if frame.true is not None:
+            of_class.setdefault(frame.true, []).append(position)
+    kept = {position for positions in of_class.values() for position in evenly(positions, limit)}
+    return [f for position, f in enumerate(frames) if f.true is None or position in kept]
+
+
+def evenly(items: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of some items, from the first to the last at equal distances."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.round(np.linspace(0, len(items) - 1, most)).astype(int).tolist()]
+
+
+def check_readable(frames: Sequence[GivenFrame], negative: str) -> None:
+    """Read every frame in full; ValueError naming the first few that cannot be used.
+
+    `negative` is what negative counts are, as in :data:`sweeper.intensity.AXES`.
+    """
+    masks = Masks()
+    problems: list[str] = []
+    for (path, mask), group in groupby(frames, key=lambda frame: (frame.path, frame.mask)):
+        members = list(group)
+        reports = inspect_frames(path, [f.index for f in members], negative, masks[mask])
+        for frame, report in zip(members, reports, strict=True):
+            if report.error is not None:
+                problems.append(f"{frame.called(path)}: {report.error}")
+    if problems:
+        raise _unusable(problems)
+
+
+def _unusable(problems: Sequence[str]) -> ValueError:
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return ValueError("; ".join(problems[:_SHOWN]) + more)
+
+
+class Masks:
+    """Masks by file, each loaded once."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, NDArray[np.bool_]] = {}
+
+    def __getitem__(self, file: str | None) -> NDArray[np.bool_] | None:
+        if file is None:
+            return None
+        if file not in self._loaded:
+            self._loaded[file] = load_mask(file)
+        return self._loaded[file]
+
+
+def png_names(frames: Sequence[GivenFrame]) -> list[str]:
+    """A file name for the picture of each frame: from its name, with a number where two are alike."""
+    names: list[str] = []
+    taken = {"contact_sheet.png"}
+    for frame in frames:
+        parts = Path(frame.name).with_suffix("").parts
+        stem = "__".join(part for part in parts if part not in ("/", ".."))[-_LONGEST_NAME:]
+        stem += f"-{frame.index:05}" if frame.stacked else ""
+        candidate, number = f"{stem}.png", 1
+        while candidate.lower() in taken:  # some file systems do not tell case
+            number += 1
+            candidate = f"{stem}-{number}.png"
+        taken.add(candidate.lower())
+        names.append(candidate)
+    return names

@@ -1,0 +1,1 @@
+"""Networks: their inputs, how they are trained, and what is read from them; nothing here knows Ray."""

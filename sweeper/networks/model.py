@@ -1,0 +1,143 @@
+"""A trained network as one safetensors file that says what it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweeper import plugins
+from sweeper.api import Network, NetworkBuild, NetworkModule, Params
+from sweeper.networks._files import atomically
+
+_METADATA = "sweeper"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says about its network.
+
+    Attributes
+    ----------
+    network : str
+        Name of the plugin.
+    version : int
+        Of the plugin.
+    params : mapping
+        Value of every axis.
+    n_classes : int
+    classes : tuple of str
+        Names; may be empty.
+    epochs : int
+        That it was asked to be trained for; 0: not trained. `history` is shorter where training stopped
+        early.
+    intensity : mapping
+        Settings of the frames that it was trained on.
+    history : tuple of mapping
+        Loss, accuracy, learning rate and so on of each epoch.
+    """
+
+    network: str
+    version: int
+    params: Params
+    n_classes: int
+    classes: tuple[str, ...] = ()
+    epochs: int = 0
+    intensity: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Mapping[str, float], ...] = ()
+
+
+def model_path(folder: Path, epochs: int) -> Path:
+    """The file, in the folder of a fit, of the model that was trained to `epochs`."""
+    return Path(folder) / f"model-{epochs}.safetensors"
+
+
+def trained_s(folder: Path, epochs: int) -> float:
+    """Seconds that all epochs took of the model that was trained to `epochs`; errors as ``read_info``."""
+    return sum(epoch["seconds"] for epoch in read_info(model_path(folder, epochs)).history)
+
+
+def network(name: str) -> Network:
+    """The plugin of that name; ValueError when it is no network."""
+    plugin = plugins.featurizer(name)
+    if not isinstance(plugin, Network):
+        raise ValueError(f"{name} is a featurizer that is not trained: a network is needed")
+    return plugin
+
+
+def save_model(path: Path, module: NetworkModule, info: ModelInfo) -> None:
+    """Write a network's weights and what it is; OSError, naming the file, when it cannot be written."""
+    state: Mapping[str, Any] = module.state_dict()  # type: ignore[attr-defined]
+    save_weights(path, state, info)
+
+
+def save_weights(path: Path, weights: Mapping[str, Any], info: ModelInfo) -> None:
+    """As :func:`save_model`, from what the module's ``state_dict`` gave."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    metadata = {_METADATA: json.dumps(asdict(info), sort_keys=True)}
+    with atomically(Path(path)) as partial:
+        partial.write_bytes(save(tensors, metadata=metadata))
+
+
+def read_info(path: Path) -> ModelInfo:
+    """What a model file says about its network; reads the header alone.
+
+    Raises
+    ------
+    ValueError
+        Not a model file, or damaged.
+    OSError
+        The file cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            values = json.loads(file.metadata()[_METADATA])
+        values["params"] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["params"].items()}
+        values["classes"], values["history"] = tuple(values["classes"]), tuple(values["history"])
+        return ModelInfo(**values)
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: not a model file, or damaged: {error}") from error
+
+
+def load_model(path: Path) -> tuple[NetworkModule, ModelInfo]:
+    """Read a network.
+
+    Returns
+    -------
+    module : NetworkModule
+        In evaluation mode, on the CPU.
+    info : ModelInfo
+
+    Raises
+    ------
+    ValueError
+        Not a model file, damaged, or of another version of the network.
+    OSError
+        The file cannot be read.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    info = read_info(path)
+    plugin = network(info.network)
+    if plugin.version != info.version:
+        raise ValueError(
+            f"{path}: {info.network} must be of version {plugin.version}, the file's is {info.version}: "
+            "train it again"
+        )
+    with torch.random.fork_rng(devices=[]):  # a new network is random at first
+        module: Any = plugin.build(NetworkBuild(info.params, info.n_classes))
+    try:
+        module.load_state_dict(load_file(str(path)))
+    except (SafetensorError, RuntimeError) as error:
+        reason = "; ".join(str(error).split("\n\t")[1:]) or error
+        raise ValueError(f"{path}: damaged, or not the weights of {info.network}: {reason}") from error
+    loaded: NetworkModule = module.eval()
+    return loaded, info
