@@ -47,9 +47,8 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 # --------------------------------------------------------------------------- without a sweep
 
-COMMANDS = [
-    "", "simulate", "simulate diffraction", "plan", "run", "status", "leaderboard", "curves", "explain", "list",
-]  # fmt: skip
+COMMANDS = ["", "simulate", "simulate diffraction", "plan", "run", "status"]
+COMMANDS += ["leaderboard", "curves", "explain", "list"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
