@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+EXIT_DONE, EXIT_FAULT, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,3 +57,14 @@ def unknown_argument(argument: str, parser: argparse.ArgumentParser) -> str:
         return f"unexpected argument {argument!r} (see {parser.prog} --help)"
     options = re.findall(r"--[a-z-]+", parser.format_usage())
     return f"unknown option {argument!r}; {nearest(argument.partition('=')[0], options)}"
+
+
+def counter() -> Callable[[int, int], None] | None:
+    """Shows how many frames are done, in a terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done} of {total} frames", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return show

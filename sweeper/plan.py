@@ -66,6 +66,8 @@ def plan(spec: SweepSpec) -> str:
     )
     costs = network_costs(space, len(dataset.classes))
     lines += _network_lines(costs, space, n_train, len(folds) if apart is None else 1)
+    if costs:
+        lines.append(f"  their inputs on disk: {_input_bytes(space, n) / 2**30:.2f} GiB")
     lines += ["", *_search_lines(spec, space, folds, cpus, [c.fit_s(n_train) for c in costs if c.epochs])]
     return "\n".join(lines)
 
@@ -84,6 +86,14 @@ def _network_lines(costs: list[NetworkCost], space: Space, n_train: int, folds: 
             f"features {1e3 * cost.read_s:.0f} ms a frame"
         )
     return lines
+
+
+def _input_bytes(space: Space, n: int) -> float:
+    """Bytes of the inputs of networks: each size once for each setting of intensities, 16 bits a pixel."""
+    sizes: set[int] = set()
+    for part in space.parts["featurizer"]:
+        sizes.update(part.domains["size"].grid() if "size" in part.domains else ())
+    return float(2 * n * sum(size**2 for size in sizes) * space.slot_size("intensity"))
 
 
 def _unreadable(files: Sequence[tuple[str, str]]) -> list[str]:

@@ -49,13 +49,13 @@ class Resources:
     compile: bool
     slots: int
 
-    def device(self) -> Any:
-        """The device of one worker: the GPU that Ray gave it, or its cores."""
+    def device(self, gpu: int = 0) -> Any:
+        """The device of one worker: its cores, or the GPU of that number among those that it sees."""
         from sweeper.networks.fit import Device
 
         cores = max(1, int(self.cpus))
         if self.gpus > 0:
-            return Device("cuda", 0, threads=cores, loaders=max(1, cores - 1), compile=self.compile)
+            return Device("cuda", gpu, threads=cores, loaders=max(1, cores - 1), compile=self.compile)
         return Device("cpu", 0, threads=cores, loaders=0, compile=self.compile)
 
 
@@ -234,9 +234,13 @@ _LOST_WORKERS = 5
 
 def _train_worker(config: dict[str, Any]) -> None:
     """One of the processes that train a network together."""
+    import ray.train.torch
+
     from sweeper.networks.fit import train
 
     job, epochs, inputs, rows, resources, ledger = config["arguments"]
+    # Workers of one machine see the GPUs of all of them.
+    device = resources.device(ray.train.torch.get_device().index or 0)
     first = ray.train.get_context().get_world_rank() == 0
     to_journal = _to_journal(job, ledger)
 
@@ -246,7 +250,7 @@ def _train_worker(config: dict[str, Any]) -> None:
         ray.train.report(epoch)
 
     try:
-        path = train(_fit(job, inputs, rows), epochs, resources.device(), on_epoch)
+        path = train(_fit(job, inputs, rows), epochs, device, on_epoch)
         if first:
             _complete_journal(path, to_journal)
     except FitError as error:  # it would happen again: no reason to start the workers anew

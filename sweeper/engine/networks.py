@@ -35,6 +35,7 @@ from sweeper.engine.network_tasks import (
 )
 from sweeper.engine.tasks import FrameRef, load_task
 from sweeper.intensity import INTENSITY_VERSION
+from sweeper.networks.errors import FitError
 from sweeper.networks.fit import FIT_VERSION
 from sweeper.networks.inputs import INPUT_VERSION, Inputs
 from sweeper.pipeline import Pipeline, digest
@@ -130,6 +131,7 @@ class NetworkBlocks:
         self._folds = folds
         self._stats = stats
         self._blocks: dict[str, NetworkBlock] = {}
+        self._failures: dict[str, FitError] = {}
         self._inputs: dict[str, tuple[Inputs, float]] = {}
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._devices = asyncio.Semaphore(settings.resources.slots)
@@ -184,6 +186,8 @@ class NetworkBlocks:
         read, read_key = (rows.scored, rows.scored_key) if head else (rows.read, rows.read_key)
         key = digest([job.key, epochs, read_key])
         async with self._locks[job.key]:
+            if job.key in self._failures:  # other classifiers of the same network fail without training it
+                raise self._failures[job.key]
             if key not in self._blocks:
                 stem = f"{job.featurizer.replace(':', '-')}-network-{key}"
                 parts = [
@@ -283,6 +287,9 @@ class NetworkBlocks:
         self._stats["fits_running"] += 1
         try:
             await self._on_device(submit)
+        except FitError as error:
+            self._failures[job.key] = error
+            raise
         finally:
             self._stats["fits_running"] -= 1
         self._stats["fits_done"] += 1

@@ -1,0 +1,62 @@
+"""``sweeper explain``: what a network saw in frames."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sweeper.arguments import EXIT_DONE, command, count, counter, path
+
+
+def add(commands: Any) -> None:
+    """Add the verb."""
+    parser = command(
+        commands,
+        "explain",
+        _explain,
+        "where in frames a network saw its class: Grad-CAM pictures and a contact sheet",
+        "sweeper explain first-run frames --limit 6 --out explained",
+    )
+    parser.add_argument(
+        "model", type=path, metavar="MODEL", help="model file, or run folder: its best network"
+    )
+    parser.add_argument(
+        "frames",
+        type=path,
+        nargs="+",
+        metavar="FRAMES",
+        help="frame files, folders of frames, folders of classes, manifests",
+    )
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the pictures")
+    parser.add_argument("--mask", type=path, metavar="FILE", help="mask file: nonzero pixels are invalid")
+    parser.add_argument(
+        "--class",
+        dest="about",
+        metavar="NAME",
+        help="evidence for this class (default: the predicted one)",
+    )
+    parser.add_argument("--limit", type=count, metavar="N", help="most frames of a class (all)")
+    parser.add_argument("--trial", type=int, metavar="N", help="of a run folder: not its best trial")
+    parser.add_argument(
+        "--allow-outside", action="store_true", help="let a manifest point outside its own folder"
+    )
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from sweeper.explain import SHEET, TABLE, explain
+
+    explained = explain(
+        args.model,
+        args.frames,
+        args.out,
+        mask=args.mask,
+        about=args.about,
+        limit=args.limit,
+        trial=args.trial,
+        allow_outside=args.allow_outside,
+        on_frame=counter(),
+    )
+    print(explained.summary())
+    print(f"contact sheet: {args.out / SHEET}")
+    print(f"table: {args.out / TABLE}")
+    return EXIT_DONE

@@ -1,0 +1,27 @@
+"""``sweeper list``: what can be searched."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sweeper.arguments import EXIT_DONE, command
+
+
+def add(commands: Any) -> None:
+    """Add the verb."""
+    parser = command(
+        commands,
+        "list",
+        _list,
+        "what can be searched: names, parameters and legal values",
+        "sweeper list featurizers",
+    )
+    parser.add_argument("what", choices=("featurizers", "reducers", "classifiers", "intensity", "spaces"))
+
+
+def _list(args: argparse.Namespace) -> int:
+    from sweeper.tables import listing
+
+    print(listing(args.what))
+    return EXIT_DONE

@@ -1,0 +1,110 @@
+"""``sweeper status``, ``leaderboard`` and ``curves``: what a run folder says."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sweeper.arguments import EXIT_DONE, command, count, path
+
+
+def add(commands: Any) -> None:
+    """Add the three verbs."""
+    _add_status(commands)
+    _add_leaderboard(commands)
+    _add_curves(commands)
+
+
+def _add_status(commands: Any) -> None:
+    parser = command(
+        commands, "status", _status, "how far a sweep is, and whether it runs", "sweeper status first-run"
+    )
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder")
+
+
+def _status(args: argparse.Namespace) -> int:
+    from sweeper.status import status
+
+    print(status(args.run_folder))
+    return EXIT_DONE
+
+
+def _add_leaderboard(commands: Any) -> None:
+    parser = command(
+        commands,
+        "leaderboard",
+        _leaderboard,
+        "the pipelines of a sweep, best first",
+        "sweeper leaderboard first-run --best-per featurizer --csv best.csv",
+    )
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder")
+    parser.add_argument("--csv", type=path, metavar="FILE", help="write the rows, all columns, to a CSV file")
+    parser.add_argument("--top", type=count, metavar="N", help="only the N best")
+    parser.add_argument(
+        "--best-per",
+        choices=("featurizer", "classifier", "representation"),
+        metavar="WHAT",
+        help="only the best of each featurizer, classifier or representation",
+    )
+    parser.add_argument(
+        "--pareto", action="store_true", help="only pipelines that none beats in both score and latency"
+    )
+
+
+def _leaderboard(args: argparse.Namespace) -> int:
+    from sweeper.journal import read_journal
+    from sweeper.leaderboard import build_leaderboard, select, write_csv
+    from sweeper.runfolder import RunFolder
+    from sweeper.tables import leaderboard_table
+
+    folder = RunFolder(args.run_folder)
+    spec = folder.load_spec()
+    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folder.folds())
+    board = select(board, top=args.top, best_per=args.best_per, pareto=args.pareto, metric=spec.metric)
+    print(leaderboard_table(board, spec.metric))
+    if args.csv:
+        try:
+            write_csv(board, args.csv)
+        except OSError as error:
+            raise ValueError(f"--csv {args.csv}: {error.strerror}") from None
+        print(f"\n{len(board)} rows in {args.csv}")
+    return EXIT_DONE
+
+
+def _add_curves(commands: Any) -> None:
+    parser = command(
+        commands,
+        "curves",
+        _curves,
+        "learning curves of the networks of a sweep: loss, accuracy and learning rate each epoch",
+        "sweeper curves first-run --png curves.png",
+    )
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder")
+    parser.add_argument("--png", type=path, metavar="FILE", help="draw them")
+    parser.add_argument("--csv", type=path, metavar="FILE", help="write them, a row an epoch, to a CSV file")
+    parser.add_argument("--trial", type=int, metavar="N", help="only the network of this trial")
+
+
+def _curves(args: argparse.Namespace) -> int:
+    from sweeper.curves import curves_table, draw_curves, learning_curves
+    from sweeper.journal import read_journal
+    from sweeper.runfolder import RunFolder
+
+    folder = RunFolder(args.run_folder)
+    folder.load_spec()
+    curves = learning_curves(read_journal(folder.journal), args.trial)
+    if curves.empty:
+        raise ValueError(f"{args.run_folder}: no network here: none was trained for an epoch in this sweep")
+    for option, file, write in (
+        ("--png", args.png, lambda: draw_curves(curves, args.png)),
+        ("--csv", args.csv, lambda: curves.to_csv(args.csv, index=False)),
+    ):
+        if file is not None:
+            try:
+                write()
+            except OSError as error:
+                raise ValueError(f"{option} {file}: {error.strerror or error}") from None
+            print(f"{len(curves)} epochs of {curves.fit.nunique()} fits in {file}")
+    if args.png is None and args.csv is None:
+        print(curves_table(curves))
+    return EXIT_DONE
