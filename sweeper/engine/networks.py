@@ -231,7 +231,7 @@ class NetworkBlocks:
                 info, data = task.remote(job, epochs, inputs, rows, path, prepare_ms, resources)
                 return [info, data]
 
-            return await self._on_device(submit)
+            return await self._on_device(submit, trains=False)
 
         made = await asyncio.gather(*(extracted(path, rows) for path, rows in parts))
         if epochs == job.params.get("epochs"):
@@ -284,28 +284,32 @@ class NetworkBlocks:
                 task = ray_train_task.options(name=name)
             return [task.remote(job, epochs, inputs, rows, resources, ledger)]
 
-        self._stats["fits_running"] += 1
         try:
-            await self._on_device(submit)
+            await self._on_device(submit, trains=True)
         except FitError as error:
             self._failures[job.key] = error
             raise
-        finally:
-            self._stats["fits_running"] -= 1
         self._stats["fits_done"] += 1
 
-    async def _on_device(self, submit: Callable[[], list[Awaitable[Any]]]) -> list[Any]:
+    async def _on_device(self, submit: Callable[[], list[Awaitable[Any]]], *, trains: bool) -> list[Any]:
         """Run a task once a device is free, again when its process dies; the first return is waited for."""
         async with self._devices:
-            for attempt in range(_ATTEMPTS):
-                first, *others = submit()
-                try:
-                    return [await first, *others]
-                except _DIED:
-                    if attempt + 1 == _ATTEMPTS:
-                        raise
-                except RayTaskError as error:
-                    raise (error.cause if isinstance(error.cause, Exception) else error) from None
+            self._stats["fits_running"] += trains
+            try:
+                return await self._attempts(submit)
+            finally:
+                self._stats["fits_running"] -= trains
+
+    async def _attempts(self, submit: Callable[[], list[Awaitable[Any]]]) -> list[Any]:
+        for attempt in range(_ATTEMPTS):
+            first, *others = submit()
+            try:
+                return [await first, *others]
+            except _DIED:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+            except RayTaskError as error:
+                raise (error.cause if isinstance(error.cause, Exception) else error) from None
         raise AssertionError
 
     # ----------------------------------------------------------------- disk

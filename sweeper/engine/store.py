@@ -106,7 +106,15 @@ class FeatureStore:
         self._codebooks: dict[str, _File] = {}
         self._codebook_locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._stats = dict.fromkeys(
-            ("blocks_computed", "blocks_reused", "shards_done", "shards_total", "fits_running", "fits_done"),
+            (
+                "blocks_computed",
+                "blocks_reused",
+                "shards_done",
+                "shards_total",
+                "fits_running",
+                "fits_done",
+                "reads_running",
+            ),
             0,
         )
         self._networks = NetworkBlocks(
