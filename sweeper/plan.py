@@ -91,7 +91,7 @@ def _network_lines(costs: list[NetworkCost], space: Space, n_train: int, folds: 
 def _input_bytes(space: Space, n: int) -> float:
     """Bytes of the inputs of networks: each size once for each setting of intensities, 16 bits a pixel."""
     domains = [part.domains["size"] for part in space.parts["featurizer"] if "size" in part.domains]
-    sizes = {float(size) for domain in domains for size in domain.grid()}
+    sizes = {size for domain in domains for size in map(int, domain.grid())}
     return 2 * n * sum(size**2 for size in sizes) * space.slot_size("intensity")
 
 

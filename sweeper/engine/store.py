@@ -113,7 +113,6 @@ class FeatureStore:
                 "shards_total",
                 "fits_running",
                 "fits_done",
-                "reads_running",
             ),
             0,
         )
