@@ -23,7 +23,7 @@ from sweeper import plugins
 from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
 from sweeper.engine.tasks import FrameRef, prepared_frames
 from sweeper.names import block_name
-from sweeper.networks.errors import FitError
+from sweeper.networks.errors import DivergedError, FitError
 from sweeper.networks.inputs import Inputs, write_inputs
 
 
@@ -283,7 +283,10 @@ def extract_block(
         module, fit_s = _untrained(network, job), 0.0
     device = resources.device()
     started = time.perf_counter()
-    features, logits = extract(module, inputs, rows, device)
+    try:
+        features, logits = extract(module, inputs, rows, device)
+    except ValueError as error:
+        raise DivergedError(f"{error}, after {epochs} epochs") from None
     compute_ms = 1e3 * (time.perf_counter() - started) / max(1, len(rows))
     info = block_files.BlockInfo(
         (block_name(network.name, job.params),), len(rows), prepare_ms, compute_ms, fit_s
