@@ -107,7 +107,9 @@ class TrainingRows:
     train: NDArray[np.int64]
 
 
-def prepare_inputs(frames: Sequence[FrameRef], intensity: Params, size: int, path: Path) -> float:
+def prepare_inputs(
+    frames: Sequence[FrameRef], intensity: Params, size: int, path: Path, reader: Any = None
+) -> float:
     """Write one shard of inputs; gives milliseconds a frame, which are kept beside the file."""
     note = path.with_suffix(".json")
     if path.exists() and note.exists():
@@ -116,7 +118,7 @@ def prepare_inputs(frames: Sequence[FrameRef], intensity: Params, size: int, pat
 
     def timed() -> Iterator[PreparedFrame]:
         started = time.perf_counter()
-        for frame in prepared_frames(frames, intensity):
+        for frame in prepared_frames(frames, intensity, reader):
             yield frame  # comes back once the frame was resized and written
             times.append(1e3 * (time.perf_counter() - started))
             started = time.perf_counter()
@@ -265,11 +267,10 @@ def extract_block(
     epochs: int,
     inputs: Inputs,
     rows: NDArray[np.int64],
-    path: Path,
     prepare_ms: float,
     resources: Resources,
 ) -> list[Any]:
-    """Features and logits of some rows as a block file; gives its info and its bytes."""
+    """Features and logits of some rows: a block's info and its bytes."""
     from sweeper.networks.extract import extract
     from sweeper.networks.model import load_model
 
@@ -291,11 +292,8 @@ def extract_block(
     info = block_files.BlockInfo(
         (block_name(network.name, job.params),), len(rows), prepare_ms, compute_ms, fit_s
     )
-    data = block_files.to_parquet(
-        block_files.network_table(network, job.params, rows, features, logits), info
-    )
-    block_files.write_atomically(path, data)
-    return [info, data]
+    table = block_files.network_table(network, job.params, rows, features, logits)
+    return [info, block_files.to_parquet(table, info)]
 
 
 def _untrained(network: Network, job: NetworkJob) -> Any:

@@ -22,6 +22,7 @@ from ray.exceptions import LocalRayletDiedError, NodeDiedError, RayTaskError, Wo
 from sweeper import plugins
 from sweeper.api import PRETRAINED, Network, scaled_count
 from sweeper.blocks import BlockInfo
+from sweeper.engine.files import FileActors
 from sweeper.engine.network_tasks import (
     NetworkJob,
     Resources,
@@ -33,7 +34,7 @@ from sweeper.engine.network_tasks import (
     ray_train_task,
     train_task,
 )
-from sweeper.engine.tasks import FrameRef, load_task
+from sweeper.engine.tasks import FrameRef
 from sweeper.intensity import INTENSITY_VERSION
 from sweeper.networks.errors import FitError
 from sweeper.networks.fit import FIT_VERSION
@@ -123,12 +124,16 @@ class NetworkBlocks:
         shards: Sequence[tuple[FrameRef, ...]],
         shard_digests: Sequence[str],
         folds: dict[int | str, FoldRows],
+        files: FileActors,
+        data_everywhere: bool,
         stats: dict[str, int],
     ) -> None:
         self._settings = settings
         self._shards = shards
         self._shard_digests = shard_digests
         self._folds = folds
+        self._files = files
+        self._data_everywhere = data_everywhere
         self._stats = stats
         self._blocks: dict[str, NetworkBlock] = {}
         self._failures: dict[str, FitError] = {}
@@ -205,7 +210,7 @@ class NetworkBlocks:
         """Parts of a block from disk; None when one is missing or damaged."""
         if not all(path.exists() for path in paths):
             return None
-        pairs = [load_task.options(name=f"load {path.stem}").remote(path) for path in paths]
+        pairs = [self._files.any().load.options(num_returns=2).remote(path) for path in paths]
         infos = [await info for info, _ in pairs]
         if any(info is None for info in infos):
             return None
@@ -228,10 +233,12 @@ class NetworkBlocks:
         async def extracted(path: Path, rows: NDArray[np.int64]) -> list[Any]:
             def submit() -> Any:
                 task = extract_task.options(name=f"features {job.featurizer}", **_devices(resources))
-                info, data = task.remote(job, epochs, inputs, rows, path, prepare_ms, resources)
+                info, data = task.remote(job, epochs, inputs, rows, prepare_ms, resources)
                 return [info, data]
 
-            return await self._on_device(submit, trains=False)
+            info, data = await self._on_device(submit, trains=False)
+            await self._files.any().write.remote(path, data)
+            return [info, data]
 
         made = await asyncio.gather(*(extracted(path, rows) for path, rows in parts))
         if epochs == job.params.get("epochs"):
@@ -254,7 +261,7 @@ class NetworkBlocks:
                 times = await asyncio.gather(
                     *(
                         inputs_task.options(name=f"inputs {size} px").remote(
-                            frames, job.intensity, size, path
+                            frames, job.intensity, size, path, self._reader()
                         )
                         for frames, path in zip(self._shards, paths, strict=True)
                     )
@@ -262,6 +269,10 @@ class NetworkBlocks:
                 inputs = Inputs(tuple(map(str, paths)), tuple(len(frames) for frames in self._shards))
                 self._inputs[key] = (inputs, float(np.median(times)))
         return self._inputs[key]
+
+    def _reader(self) -> Any:
+        """Who reads frames for a task on a node that does not see them."""
+        return None if self._data_everywhere else self._files.any()
 
     async def _train(
         self, job: NetworkJob, epochs: int, train: NDArray[np.int64], inputs: Inputs, *, rung: bool

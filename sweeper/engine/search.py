@@ -17,14 +17,13 @@ from sweeper import plugins
 from sweeper.engine.cluster import trial_resources
 from sweeper.engine.evaluator import Context, DeadlineError, Evaluator, cause_of
 from sweeper.engine.ledger import LedgerActor
-from sweeper.engine.network_tasks import Resources
 from sweeper.engine.networks import NetworkSettings
 from sweeper.engine.progress import Progress
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.schedulers import make_scheduler
 from sweeper.engine.searcher import SweepSearcher
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
-from sweeper.engine.sweep import Inputs, SweepStopped, shards_of, wanted_blocks
+from sweeper.engine.sweep import Cluster, Inputs, SweepStopped, shards_of, wanted_blocks
 from sweeper.engine.tasks import SweepData
 from sweeper.engine.trial import FAULT, SweepTrial
 from sweeper.engine.watch import Actors, StopAll, Watch
@@ -46,7 +45,7 @@ def run_search(
     inputs: Inputs,
     dataset_digest: str,
     weights: dict[str, tuple[str, str]],
-    resources: Resources,
+    cluster: Cluster,
     folder: RunFolder,
     progress: Progress,
     deadline: float,
@@ -55,7 +54,7 @@ def run_search(
 
     `weights` has the file of pretrained weights and its digest for each network that needs one.
     """
-    actors = _start_actors(spec, space, inputs, weights, resources, folder)
+    actors = _start_actors(spec, space, inputs, weights, cluster, folder)
     unreadable = ray.get(actors.ledger.ready.remote())
     if unreadable:
         progress.note(f"{folder.journal}: {unreadable} unreadable lines left out; computed again")
@@ -67,7 +66,7 @@ def run_search(
         dataset_digest,
         inputs.fold_digests(),
         {name: file_digest for name, (_, file_digest) in weights.items()},
-        resources.workers,
+        cluster.resources.workers,
         deadline - _test_share(spec, inputs),
     )
     ray.get(actors.ledger.set_context.remote(context))
@@ -97,7 +96,7 @@ def _start_actors(
     space: Space,
     inputs: Inputs,
     weights: dict[str, tuple[str, str]],
-    resources: Resources,
+    cluster: Cluster,
     folder: RunFolder,
 ) -> Actors:
     name = f"ledger-{uuid.uuid4().hex[:8]}"
@@ -115,7 +114,7 @@ def _start_actors(
         inputs.dataset.classes,
         spec.seed,
         weights,
-        resources,
+        cluster.resources,
         # Heads may ask for a rung of a fit that another classifier had trained to its end.
         spec.ladder.fractions if any(heads) and not all(heads) else (),
         ledger,
@@ -127,6 +126,8 @@ def _start_actors(
         wanted_blocks(space),
         inputs.fold_rows(spec.seed),
         networks,
+        cluster.files,
+        cluster.data_everywhere,
     )
     store = FeatureStoreActor.options(scheduling_strategy=here).remote(settings)
     return Actors(store, ledger, name)

@@ -19,8 +19,9 @@ from sweeper import plugins
 from sweeper.api import Featurizer, Network, Params
 from sweeper.blocks import BlockInfo, read_info, representation_blocks
 from sweeper.codebook import CODEBOOK_VERSION
+from sweeper.engine.files import FileActors
 from sweeper.engine.networks import FoldRows, NetworkBlocks, NetworkSettings
-from sweeper.engine.tasks import FrameRef, codebook_task, featurize_task, load_task
+from sweeper.engine.tasks import FrameRef, codebook_task, featurize_task
 from sweeper.intensity import INTENSITY_VERSION
 from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
@@ -68,6 +69,10 @@ class StoreSettings:
     folds : dict
         Rows of each fold, and of ``"test"`` where there is a test split.
     networks : NetworkSettings
+    files : FileActors
+        On the driver's machine.
+    data_everywhere : bool
+        Every node sees the frames' files; else frames come through the object store.
     """
 
     folder: Path
@@ -76,6 +81,8 @@ class StoreSettings:
     wanted: dict[str, list[dict[str, Any]]]
     folds: dict[int | str, FoldRows]
     networks: NetworkSettings
+    files: FileActors
+    data_everywhere: bool
 
 
 @dataclass
@@ -102,6 +109,7 @@ class FeatureStore:
 
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
+        self._files = settings.files
         self._families: dict[str, _Family] = {}
         self._codebooks: dict[str, _File] = {}
         self._codebook_locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -117,7 +125,13 @@ class FeatureStore:
             0,
         )
         self._networks = NetworkBlocks(
-            settings.networks, settings.shards, settings.shard_digests, settings.folds, self._stats
+            settings.networks,
+            settings.shards,
+            settings.shard_digests,
+            settings.folds,
+            settings.files,
+            settings.data_everywhere,
+            self._stats,
         )
 
     async def stats(self) -> dict[str, int]:
@@ -203,9 +217,9 @@ class FeatureStore:
 
     async def _missing(
         self, intensity: Params, families: dict[str, _Family]
-    ) -> dict[int, dict[str, tuple[Path, list[dict[str, Any]]]]]:
+    ) -> dict[int, dict[str, list[dict[str, Any]]]]:
         """What has to be computed, by shard, after loading what is on disk."""
-        missing: dict[int, dict[str, tuple[Path, list[dict[str, Any]]]]] = defaultdict(dict)
+        missing: dict[int, dict[str, list[dict[str, Any]]]] = defaultdict(dict)
         for name, family in families.items():
             wanted = {block_name(name, block): block for block in self._settings.wanted[name]}
             if all(wanted.keys() <= family.blocks(shard) for shard in range(len(family.shards))):
@@ -219,8 +233,7 @@ class FeatureStore:
                 lacking = sorted(wanted.keys() - family.blocks(shard))
                 absent |= set(lacking)
                 if lacking:
-                    file = f"{self._prefix(intensity, name, shard)}-{digest(lacking)}.parquet"
-                    missing[shard][name] = (self._settings.folder / file, [wanted[b] for b in lacking])
+                    missing[shard][name] = [wanted[b] for b in lacking]
             self._stats["blocks_reused"] += len(wanted.keys() - absent)
             self._stats["blocks_computed"] += len(absent)
         return missing
@@ -231,8 +244,7 @@ class FeatureStore:
             info = read_info(path)
             if info is not None and not (set(info.blocks) & wanted) - family.blocks(shard):
                 continue
-            info_ref, data = load_task.options(name=f"load {path.stem}").remote(path)
-            info = await info_ref
+            info, data = await self._load_file(path)
             if info is None:
                 path.unlink(missing_ok=True)
             else:
@@ -243,14 +255,22 @@ class FeatureStore:
         intensity: Params,
         families: dict[str, _Family],
         shard: int,
-        jobs: dict[str, tuple[Path, list[dict[str, Any]]]],
+        jobs: dict[str, list[dict[str, Any]]],
     ) -> None:
         task = featurize_task.options(name=f"block {'+'.join(jobs)} shard {shard}", num_returns=1 + len(jobs))
-        infos_ref, *files = task.remote(self._settings.shards[shard], intensity, jobs)
+        reader = None if self._settings.data_everywhere else self._files.any()
+        infos_ref, *files = task.remote(self._settings.shards[shard], intensity, jobs, reader)
         infos = await infos_ref
         for name, info, data in zip(jobs, infos, files, strict=True):
+            file = f"{self._prefix(intensity, name, shard)}-{digest(sorted(info.blocks))}.parquet"
+            await self._files.any().write.remote(self._settings.folder / file, data)
             families[name].shards[shard].append(_File(data, info))
         self._stats["shards_done"] += 1
+
+    async def _load_file(self, path: Path) -> tuple[BlockInfo | None, Any]:
+        """What a file says about itself and its bytes by reference; None when it is damaged."""
+        info, data = self._files.any().load.options(num_returns=2).remote(path)
+        return await info, data
 
     # ----------------------------------------------------------------- blocks fitted on a fold
 
@@ -282,17 +302,17 @@ class FeatureStore:
     ) -> _File:
         path = self._settings.folder / f"{name}-codebook-{key}.parquet"
         if path.exists():
-            info_ref, data = load_task.options(name=f"load {path.stem}").remote(path)
-            info = await info_ref
-            if info is not None:
+            found, data = await self._load_file(path)
+            if found is not None:
                 self._stats["blocks_reused"] += 1
-                return _File(data, info)
+                return _File(data, found)
         layout = [len(files) for files in family.shards]
         files = [f.data for shard in family.shards for f in shard]
         task = codebook_task.options(name=f"block {block_name(name, params)}")
         seed = int(rows.fit_key, 16) % 2**31
-        info_ref, data = task.remote(path, name, params, rows.fit, seed, layout, *files)
+        info_ref, data = task.remote(name, params, rows.fit, seed, layout, *files)
         info = await info_ref
+        await self._files.any().write.remote(path, data)
         self._stats["blocks_computed"] += 1
         return _File(data, info)
 

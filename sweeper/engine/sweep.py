@@ -18,10 +18,13 @@ from sweeper.api import Network
 from sweeper.blocks import block_grid, shard_size
 from sweeper.dataset import BadFrames, Dataset, load_dataset
 from sweeper.domains import Options
+from sweeper.engine import nodes
 from sweeper.engine.cluster import connected
+from sweeper.engine.files import FileActors, start_file_actors
+from sweeper.engine.network_tasks import Resources
 from sweeper.engine.networks import FoldRows
 from sweeper.engine.progress import Progress
-from sweeper.engine.training import check_networks, training_resources
+from sweeper.engine.training import check_networks, networks, training_resources
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
 from sweeper.networks.training_sets import split_share
@@ -31,10 +34,6 @@ from sweeper.space import Space
 from sweeper.spec import SweepSpec
 from sweeper.splits import Rows, Split, fold_digest, make_splits, split_warnings, test_rows
 
-_PACKAGES = (
-    "ray", "hpbandster", "ConfigSpace", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "catboost",
-    "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py", "torch", "timm",
-)  # fmt: skip
 _MISSING = "no such file"
 _CLOSING_S = 3.0
 """Time that ending takes: trials wound up, the leaderboard written, Ray shut down."""
@@ -121,11 +120,14 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
         from sweeper.engine.search import run_search
 
         resources = training_resources(spec, space)
-        inputs = examine(spec, dataset, folder, space, progress)
+        files = start_file_actors()
+        shared = sees_data(spec, space, dataset, folder)
+        inputs = examine(spec, dataset, folder, space, progress, None if shared else files)
         data_digest = inputs.dataset.digest(inputs.frame_digests)
         folder.check_dataset(data_digest)
         folder.write_environment(environment(inputs, data_digest, cpus))
-        run_search(spec, space, inputs, data_digest, weights, resources, folder, progress, deadline)
+        cluster = Cluster(resources, files, data_everywhere=shared)
+        run_search(spec, space, inputs, data_digest, weights, cluster, folder, progress, deadline)
     return write_leaderboard(spec, folder, len(inputs.splits))
 
 
@@ -181,8 +183,64 @@ def split(spec: SweepSpec, dataset: Dataset) -> tuple[list[Split], Rows | None]:
     return [Split(rows[s.train], rows[s.validation], s.warnings) for s in splits], apart
 
 
-def examine(spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, progress: Progress) -> Inputs:
-    """Read every frame once: refuse bad ones, or leave them out with ``skip_bad``; split the rest."""
+@dataclass(frozen=True)
+class Cluster:
+    """What the cluster has for a sweep.
+
+    Attributes
+    ----------
+    resources : Resources
+        What training one network takes.
+    files : FileActors
+        On the driver's machine.
+    data_everywhere : bool
+        Every node sees the frames' files.
+    """
+
+    resources: Resources
+    files: FileActors
+    data_everywhere: bool
+
+
+def sees_data(spec: SweepSpec, space: Space, dataset: Dataset, folder: RunFolder) -> bool:
+    """Whether every node sees the frames' files; a single machine does.
+
+    Raises
+    ------
+    ValueError
+        A node runs other code or versions; networks are searched and a node does not see the run folder,
+        where they keep their inputs and checkpoints.
+    """
+    if nodes.is_one():
+        return True
+    folders = [folder.path, *([Path(spec.features)] if spec.features else [])]
+    markers = [nodes.marker(path.resolve()) for path in folders]
+    try:
+        samples = [str(Path(dataset.paths[row]).resolve()) for row in (0, len(dataset) - 1)]
+        found = nodes.probe([*samples, *map(str, markers)])
+    finally:
+        for path in markers:
+            path.unlink(missing_ok=True)
+    for path in markers if networks(space) else ():
+        if unseeing := nodes.unseeing(found, str(path)):
+            raise ValueError(
+                f"{path.parent}: networks need a folder that every node sees, {', '.join(unseeing)} does not"
+            )
+    return not any(nodes.unseeing(found, path) for path in samples)
+
+
+def examine(
+    spec: SweepSpec,
+    dataset: Dataset,
+    folder: RunFolder,
+    space: Space,
+    progress: Progress,
+    files: FileActors | None,
+) -> Inputs:
+    """Read every frame once: refuse bad ones, or leave them out with ``skip_bad``; split the rest.
+
+    With `files` frames are read on the driver's machine alone.
+    """
     from sweeper.engine.scan import scan
 
     progress.stage(f"checking {len(dataset)} frames")
@@ -193,6 +251,7 @@ def examine(spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, 
         folder.frames,
         "masked" if masked else "valid",
         lambda done, n: progress.restage(f"checking frames, {done} of {n}"),
+        files,
     )
     good = np.array([report.error is None for report in reports])
     bad = [(dataset.names[i], str(reports[i].error)) for i in np.flatnonzero(~good)]
@@ -220,12 +279,6 @@ def examine(spec: SweepSpec, dataset: Dataset, folder: RunFolder, space: Space, 
 
 def environment(inputs: Inputs, data_digest: str, cpus: int) -> dict[str, Any]:
     """Versions, hardware, and what the data set was."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "missing"
     return {
         "sweeper": importlib.metadata.version("sweeper"),
         "python": sys.version.split()[0],
@@ -236,7 +289,7 @@ def environment(inputs: Inputs, data_digest: str, cpus: int) -> dict[str, Any]:
         "frames": len(inputs.dataset),
         "classes": list(inputs.dataset.classes),
         "folds": len(inputs.splits),
-        "packages": versions,
+        "packages": nodes.package_versions(),
     }
 
 

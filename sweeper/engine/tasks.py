@@ -1,19 +1,18 @@
 """The work that Ray spreads over the cluster: scanning, featurizing, fitting codebooks, evaluating.
 
-Each function is plain and pure but for the block file it writes; ``engine.store`` and
-``engine.evaluator`` submit them as Ray tasks of one core.
+Each function is plain and pure; ``engine.store`` and ``engine.evaluator`` submit them as Ray tasks of
+one core. What they make goes to disk by ``engine.files``, on the driver's machine.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,31 +107,72 @@ def _mask(path: str) -> NDArray[np.bool_]:
     return load_mask(path)
 
 
-def prepared_frames(frames: Sequence[FrameRef], intensity: Params) -> Iterator[PreparedFrame]:
-    """Read frames in order, each file opened once, and apply the intensity settings."""
-    from sweeper.frames import read_frames
+Raw = tuple[NDArray[Any], NDArray[np.bool_] | None]
+"""Counts (height, width) of a frame, and its mask, True where invalid."""
+
+
+def prepared_frames(
+    frames: Sequence[FrameRef], intensity: Params, reader: Any = None
+) -> Iterator[PreparedFrame]:
+    """Read frames in order and apply the intensity settings.
+
+    Parameters
+    ----------
+    frames : sequence of FrameRef
+    intensity : mapping
+    reader : actor handle, optional
+        Reads them for a node that does not see their files; see ``engine.files``.
+    """
     from sweeper.intensity import prepare
+
+    for counts, mask in raw_frames(frames) if reader is None else _fetched_frames(frames, reader):
+        yield prepare(counts, intensity, mask)
+
+
+def raw_frames(frames: Sequence[FrameRef]) -> Iterator[Raw]:
+    """Counts and mask of frames in order, each file opened once."""
+    from sweeper.frames import read_frames
 
     for (path, mask_path), refs in groupby(frames, key=lambda f: (f.path, f.mask)):
         mask = None if mask_path is None else _mask(mask_path)
         for counts in read_frames(path, [ref.index for ref in refs]):
-            yield prepare(counts, intensity, mask)
+            yield counts, mask
+
+
+_FETCHED, _AHEAD = 8, 2
+"""Frames that travel together, and how many such groups are on their way while one is worked on."""
+
+
+def _fetched_frames(frames: Sequence[FrameRef], reader: Any) -> Iterator[Raw]:
+    """The same through the object store."""
+    groups = [frames[i : i + _FETCHED] for i in range(0, len(frames), _FETCHED)]
+    coming = deque(reader.read.remote(group) for group in groups[:_AHEAD])
+    for i in range(len(groups)):
+        fetched = ray.get(coming.popleft())
+        if i + _AHEAD < len(groups):
+            coming.append(reader.read.remote(groups[i + _AHEAD]))
+        yield from fetched
 
 
 # --------------------------------------------------------------------------- blocks
 
 
 def featurize(
-    frames: Sequence[FrameRef], intensity: Params, jobs: Mapping[str, tuple[Path, list[dict[str, Any]]]]
+    frames: Sequence[FrameRef],
+    intensity: Params,
+    jobs: Mapping[str, list[dict[str, Any]]],
+    reader: Any = None,
 ) -> list[Any]:
-    """Compute blocks of one shard in one pass over its frames, and keep them.
+    """Compute blocks of one shard in one pass over its frames.
 
     Parameters
     ----------
     frames : sequence of FrameRef
     intensity : mapping
     jobs : mapping
-        Featurizer name to the file to write and the parameters of its blocks.
+        Featurizer name to the parameters of its blocks.
+    reader : actor handle, optional
+        See :func:`prepared_frames`.
 
     Returns
     -------
@@ -146,16 +186,16 @@ def featurize(
     prepare_s: list[float] = []
     compute_s: list[list[float]] = [[] for _ in names]
     now = time.perf_counter()
-    for frame in prepared_frames(frames, intensity):
+    for frame in prepared_frames(frames, intensity, reader):
         before, now = now, time.perf_counter()
         prepare_s.append(now - before)
         for i, featurizer in enumerate(featurizers):
-            rows[i].append(featurizer.compute(frame, jobs[names[i]][1]))
+            rows[i].append(featurizer.compute(frame, jobs[names[i]]))
             before, now = now, time.perf_counter()
             compute_s[i].append(now - before)
     infos, files = [], []
     for i, featurizer in enumerate(featurizers):
-        path, wanted = jobs[names[i]]
+        wanted = jobs[names[i]]
         info = block_files.BlockInfo(
             tuple(block_name(featurizer.name, b) for b in wanted),
             len(frames),
@@ -164,7 +204,6 @@ def featurize(
             1e3 * statistics.median(compute_s[i]),
         )
         data = block_files.to_parquet(block_files.dense_table(featurizer, wanted, rows[i]), info)
-        block_files.write_atomically(path, data)
         infos.append(info)
         files.append(data)
     return [infos, *files]
@@ -177,14 +216,7 @@ def _texture(name: str) -> Featurizer:
     return featurizer
 
 
-def load(path: Path) -> list[Any]:
-    """Bytes of a block file with its info, after checking its checksums; ``[None, None]`` when damaged."""
-    data = block_files.load_verified(path)
-    return [None, None] if data is None else [block_files.block_info(data), data]
-
-
 def fit_codebook(
-    path: Path,
     featurizer_name: str,
     params: Params,
     train: NDArray[np.int64],
@@ -192,7 +224,7 @@ def fit_codebook(
     layout: Sequence[int],
     *files: Bytes,
 ) -> list[Any]:
-    """Fit a bag of visual words on training rows and encode every frame with it, as a block file."""
+    """Fit a bag of visual words on training rows and encode every frame with it: a block's info and bytes."""
     from sweeper import codebook
 
     featurizer = _texture(featurizer_name)
@@ -217,9 +249,7 @@ def fit_codebook(
     import pyarrow as pa
 
     table = pa.table({c: np.ascontiguousarray(words[:, j]) for j, c in enumerate(columns)})
-    data = block_files.to_parquet(table, info)
-    block_files.write_atomically(path, data)
-    return [info, data]
+    return [info, block_files.to_parquet(table, info)]
 
 
 def by_shard(layout: Sequence[int], files: Sequence[Bytes]) -> list[Sequence[Bytes]]:
@@ -349,6 +379,5 @@ def died() -> dict[str, Any]:
 _ONE_CORE: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
 inspect_task = ray.remote(max_retries=3, **_ONE_CORE)(inspect)
 featurize_task = ray.remote(max_retries=3, **_ONE_CORE)(featurize)
-load_task = ray.remote(max_retries=3, num_returns=2, **_ONE_CORE)(load)
 codebook_task = ray.remote(max_retries=3, num_returns=2, **_ONE_CORE)(fit_codebook)
 evaluate_task = ray.remote(max_retries=0, **_ONE_CORE)(evaluate)

@@ -1,0 +1,64 @@
+"""Disk of the driver's machine, for tasks that run elsewhere: the only one that has to see the run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sweeper import blocks as block_files
+from sweeper.engine.tasks import Bytes, FrameRef, Raw, inspect, raw_frames
+from sweeper.frames import FrameReport
+
+_MOST_ACTORS = 8
+_AT_ONCE = 4
+
+
+class Files:
+    """Actor that reads and writes files; a few at once, however many tasks ask."""
+
+    def load(self, path: Path) -> list[Any]:
+        """Bytes of a block file with its info, after checking its digest; ``[None, None]`` when damaged."""
+        data = block_files.load_verified(path)
+        return [None, None] if data is None else [block_files.block_info(data), data]
+
+    def write(self, path: Path, data: Bytes) -> None:
+        """Write bytes whole or not at all; OSError names the file."""
+        block_files.write_atomically(path, data)
+
+    def inspect(
+        self, files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str
+    ) -> list[FrameReport]:
+        """Check frames fully and digest them, see :func:`sweeper.engine.tasks.inspect`."""
+        return inspect(files, negative)
+
+    def read(self, frames: Sequence[FrameRef]) -> list[Raw]:
+        """Counts and mask of a few frames."""
+        return list(raw_frames(frames))
+
+
+_FilesActor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=_AT_ONCE)(Files)
+
+
+class FileActors:
+    """Several of them on one machine, taken in turn."""
+
+    def __init__(self, actors: Sequence[Any]) -> None:
+        self._actors = tuple(actors)
+        self._next = 0
+
+    def any(self) -> Any:
+        """The next of them."""
+        self._next = (self._next + 1) % len(self._actors)
+        return self._actors[self._next]
+
+
+def start_file_actors() -> FileActors:
+    """Actors on this machine, the driver's."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    count = max(1, min(_MOST_ACTORS, (os.cpu_count() or 1) // 2))
+    return FileActors([_FilesActor.options(scheduling_strategy=here).remote() for _ in range(count)])
