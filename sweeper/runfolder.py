@@ -13,6 +13,7 @@ from typing import Any
 
 from sweeper.journal import is_open
 from sweeper.spec import SweepSpec, load_spec
+from sweeper.yamlfile import to_yaml
 
 _LOCK_TIMEOUT_S = 20.0
 
@@ -105,7 +106,7 @@ class RunFolder:
         self.bad_frames.unlink(missing_ok=True)
         if not self.journal.exists():
             self.environment.unlink(missing_ok=True)
-        write_text(self.spec, _dump(spec.resolved()))
+        write_text(self.spec, to_yaml(spec.resolved()))
 
     def load_spec(self) -> SweepSpec:
         """The spec of the sweep in this folder; ValueError when there is none."""
@@ -141,12 +142,6 @@ def _check_writable(option: str, path: Path, data: str) -> None:
         probe.unlink()
     except OSError as error:
         raise ValueError(f"{option} {path}: not writable ({error.strerror})") from None
-
-
-def _dump(data: dict[str, Any]) -> str:
-    import yaml
-
-    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
 def write_frame_list(path: Path, problems: Iterable[tuple[str, str]]) -> None:

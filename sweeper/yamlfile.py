@@ -65,3 +65,10 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # a date such as 2020-99-99
         raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def to_yaml(data: Any) -> str:
+    """YAML text of plain values, mappings in their order."""
+    import yaml
+
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))

@@ -19,10 +19,16 @@ def _add_status(commands: Any) -> None:
     parser = command(
         commands, "status", _status, "how far a sweep is, and whether it runs", "sweeper status first-run"
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder")
+    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder; with --address a job's id")
+    parser.add_argument("--address", metavar="URL", help="dashboard of the cluster that a job was sent to")
 
 
 def _status(args: argparse.Namespace) -> int:
+    if args.address is not None:
+        from sweeper.engine.jobs import job_status
+
+        print(job_status(str(args.run_folder), args.address))
+        return EXIT_DONE
     from sweeper.status import status
 
     print(status(args.run_folder))

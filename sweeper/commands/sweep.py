@@ -29,13 +29,13 @@ def _add_plan(commands: Any) -> None:
         "size of the grid, blocks and estimated cost of a sweep, without running it",
         "sweeper plan frames --space diffranet",
     )
-    _add_sweep_options(parser)
+    add_sweep_options(parser)
 
 
 def _plan(args: argparse.Namespace) -> int:
     from sweeper.plan import plan
 
-    print(plan(_spec(args)))
+    print(plan(spec_of(args)))
     return EXIT_DONE
 
 
@@ -47,7 +47,7 @@ def _add_run(commands: Any) -> None:
         "search for the best pipeline; run the same command again to go on",
         "sweeper run frames --space quick --trials 60 --out first-run",
     )
-    _add_sweep_options(parser)
+    add_sweep_options(parser)
     parser.add_argument("--out", type=path, required=True, metavar="RUN", help="run folder")
     parser.add_argument(
         "--top", type=count, default=10, metavar="N", help="rows of the leaderboard to show (10)"
@@ -63,7 +63,7 @@ def _run(args: argparse.Namespace) -> int:
     from sweeper.engine.sweep import run_sweep
     from sweeper.tables import leaderboard_table
 
-    spec = _spec(args)
+    spec = spec_of(args)
     progress = Progress()
     try:
         board = run_sweep(spec, args.out, progress, dashboard=args.dashboard)
@@ -125,7 +125,11 @@ _SPEC_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
+_OF_RAY = ("--address", "--cpus", "--object-store-gb")
+
+
+def add_sweep_options(parser: argparse.ArgumentParser, *, joins: bool = True) -> None:
+    """Options that make a spec; without `joins` those of the Ray to use are left out."""
     parser.add_argument(
         "data", metavar="DATA", help="folder of classes, CSV or Parquet manifest, or SPEC.yaml"
     )
@@ -140,7 +144,8 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
         help="another choice for a parameter of the space, as its YAML writes it: deepfreak.size=96",
     )
     for flag, options in _SPEC_OPTIONS:
-        parser.add_argument(flag, default=None, **options)
+        if joins or flag not in _OF_RAY:
+            parser.add_argument(flag, default=None, **options)
     parser.add_argument(
         "--time-budget", default=None, metavar="T", help="end after this long: 90s, 10m, 1.5h"
     )
@@ -158,7 +163,7 @@ def _add_sweep_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, action="store_true", default=None, help=text)
 
 
-def _spec(args: argparse.Namespace) -> Any:
+def spec_of(args: argparse.Namespace) -> Any:
     """The spec that the arguments ask for: from a YAML file, or from DATA and --space."""
     from sweeper.spacefile import with_settings
     from sweeper.spec import SweepSpec, load_spec, parse_duration

@@ -1,0 +1,113 @@
+"""Sweeps as Ray Jobs: sent to a cluster's head, followed, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import classifiers
+import featurizers
+import search_spaces
+import sweeper
+from sweeper.spec import SweepSpec
+from sweeper.yamlfile import to_yaml
+
+_SPEC = "sweep.yaml"
+_UPLOADED = (sweeper, featurizers, classifiers, search_spaces)
+"""The code that runs here runs there, plugins that a user wrote among it."""
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Any]:
+    """A client of the jobs of the cluster whose dashboard is at `address`; ValueError when none answers."""
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        yield JobSubmissionClient(address)
+    except ConnectionError as error:
+        raise ValueError(f"--address {address}: no Ray dashboard answers ({_line(error)})") from None
+    except RuntimeError as error:
+        if "does not exist" in str(error):
+            raise ValueError(f"--address {address}: {_line(error)}") from None
+        if "401" in str(error) or "403" in str(error):
+            raise ValueError(
+                f"--address {address}: the cluster's token is needed: set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN_PATH to its file"
+            ) from None
+        raise
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def submit(spec: SweepSpec, out: str, address: str) -> str:
+    """Send a sweep; gives the job's id.
+
+    Parameters
+    ----------
+    spec : SweepSpec
+        Paths in it are paths of the cluster: data are not sent.
+    out : str
+        Run folder, as the head sees it.
+    address : str
+        Of the dashboard, ``http://head:8265``.
+
+    Raises
+    ------
+    ValueError
+        A path that is not absolute; nothing answers at `address`, or it wants a token.
+    """
+    paths = {"data": spec.data, "mask": spec.mask, "features": spec.features, "weights": spec.weights}
+    for name, path in {**paths, "--out": out}.items():
+        if path is not None and not Path(path).is_absolute():
+            raise ValueError(
+                f"{name} must be an absolute path of the cluster's, got {path!r}: data are not sent"
+            )
+    with tempfile.TemporaryDirectory(prefix="sweeper-job-") as folder, _client(address) as client:
+        for package in _UPLOADED:
+            source = Path(package.__path__[0])
+            ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+            shutil.copytree(source, Path(folder, source.name), ignore=ignored)
+        Path(folder, _SPEC).write_text(to_yaml(spec.resolved()))
+        command = ["python", "-m", "sweeper", "run", _SPEC, "--address", "auto", "--out", out]
+        job: str = client.submit_job(
+            entrypoint=shlex.join(command),
+            runtime_env={"working_dir": folder},
+            metadata={"sweeper": out},
+        )
+    return job
+
+
+def follow(job: str, address: str) -> int:
+    """Print what a job prints until it ends; its exit status, 0 or 1."""
+    with _client(address) as client:
+
+        async def tail() -> None:
+            async for text in client.tail_job_logs(job):
+                print(text, end="", flush=True)
+
+        asyncio.run(tail())
+        return 0 if client.get_job_status(job) == "SUCCEEDED" else 1
+
+
+def job_status(job: str, address: str) -> str:
+    """A line on a job."""
+    with _client(address) as client:
+        info = client.get_job_info(job)
+        where = (info.metadata or {}).get("sweeper", "")
+        message = f" ({_line(Exception(info.message))})" if info.message else ""
+        return f"{job}: {str(info.status.value).lower()}{message}; run folder {where}"
+
+
+def stop(job: str, address: str) -> str:
+    """Stop a job, as Ctrl-C does: what was recorded stays, and the sweep can go on."""
+    with _client(address) as client:
+        stopped = client.stop_job(job)
+    return f"{job}: {'stopped' if stopped else 'was not running'}; submitting it again goes on"
