@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test test-cluster check bench clean
 
 setup: $(STAMP)
 
@@ -21,6 +21,10 @@ demo: setup
 # All that CI runs: formatting, lint, types, tests.
 test: check
 	$(BIN)/python -m pytest
+
+# A cluster of test hosts on this machine: needs root and Debian's openssh-server, iproute2 and rsync.
+test-cluster: setup
+	SWEEPER_CLUSTER=1 $(BIN)/python -m pytest tests/cluster
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ def run(data: str | Path, *, space: str | dict[str, Any], out: str | Path, **set
     space : str or dict
         Name or path of a search space, or the space as its YAML holds it.
     out : str or Path
-        Run folder; the same call again goes on where it stopped.
+        Run folder, or a URL of one; the same call again goes on where it stopped.
     **settings
         Fields of :class:`sweeper.spec.SweepSpec`: ``search``, ``trials``, ``folds``, ``seed``, ...
 
@@ -30,14 +30,17 @@ def run(data: str | Path, *, space: str | dict[str, Any], out: str | Path, **set
     pandas.DataFrame
         The leaderboard, best first.
     """
+    from sweeper.arguments import place
     from sweeper.engine.progress import Progress
     from sweeper.engine.sweep import run_sweep
+    from sweeper.place import working
     from sweeper.spec import SweepSpec
 
     spec = SweepSpec(data=str(data), space=space, **settings)
     progress = Progress()
     try:
-        board: pd.DataFrame = run_sweep(spec, Path(out), progress)
+        with working(place(str(out)), progress.note) as folder:
+            board: pd.DataFrame = run_sweep(spec, folder, progress)
         return board
     finally:
         progress.close()

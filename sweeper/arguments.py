@@ -38,6 +38,13 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def place(text: str) -> Path | str:
+    """A run folder: a path, or a URL."""
+    from sweeper.mirror import is_url
+
+    return text if is_url(text) else path(text)
+
+
 def count(text: str) -> int:
     """A whole number of at least 1."""
     try:

@@ -55,7 +55,7 @@ def _from_ray(error: Exception) -> bool:
 def _fault(error: Exception) -> int:
     from sweeper.journal import JournalError
 
-    if isinstance(error, JournalError | OSError) or type(error).__name__ == "SweepStopped":
+    if isinstance(error, JournalError | OSError) or type(error).__name__ in ("SweepStopped", "MirrorError"):
         print(f"sweeper: {error}; mend that and run the same command again", file=sys.stderr)
     else:
         traceback.print_exception(error)

@@ -16,8 +16,23 @@ def _features(folder: Path) -> str:
     return f"features: {sum(sizes) / 1e6:.1f} MB in {len(sizes)} files, {folder}"
 
 
-def status(path: Path) -> str:
-    """Lines that say what a sweep is, what it did and what is best so far."""
+def _running(folder: RunFolder, holder: str | None) -> str:
+    if holder is None:
+        return "running" if is_open(folder.journal) else "not running"
+    return f"running, {holder}" if holder else "not running"
+
+
+def status(path: Path, name: str, holder: str | None) -> str:
+    """Lines that say what a sweep is, what it did and what is best so far.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        What people call the run: of a URL, `path` is a copy without features.
+    holder : str or None
+        Who runs the sweep at a URL, empty for nobody; None: the journal in `path` tells.
+    """
     folder = RunFolder(path)
     spec = folder.load_spec()
     records = list(read_journal(folder.journal))
@@ -25,15 +40,16 @@ def status(path: Path) -> str:
     outcomes = Counter(r["status"] for r in evaluations)
     space = spec.space["name"] if isinstance(spec.space, dict) else spec.space
     lines = [
-        f"{path}: {'running' if is_open(folder.journal) else 'not running'}",
+        f"{name}: {_running(folder, holder)}",
         f"data: {spec.data}",
         f"search: {spec.search} over {space}, seed {spec.seed}, {spec.folds} folds"
         + (f", {spec.repeats} repeats" if spec.repeats > 1 else ""),
         f"trials: {sum(r['kind'] == 'trial' for r in records)}"
         + (f" of {spec.trials}" if spec.trials else ""),
         f"evaluations: {outcomes['done']} done, {outcomes['failed']} failed",
-        _features(Path(spec.features) if spec.features else folder.features),
     ]
+    if holder is None:
+        lines.append(_features(Path(spec.features) if spec.features else folder.features))
     board = build_leaderboard(records, metric=spec.metric, folds=folder.folds())
     if len(board) and board.status.iloc[0] == "done":
         best = board.iloc[0]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from sweeper.arguments import EXIT_DONE, command, count, path
+from sweeper.arguments import EXIT_DONE, command, count, path, place
 
 
 def add(commands: Any) -> None:
@@ -19,7 +20,9 @@ def _add_status(commands: Any) -> None:
     parser = command(
         commands, "status", _status, "how far a sweep is, and whether it runs", "sweeper status first-run"
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder; with --address a job's id")
+    parser.add_argument(
+        "run_folder", type=place, metavar="RUN", help="run folder or URL; with --address a job's id"
+    )
     parser.add_argument("--address", metavar="URL", help="dashboard of the cluster that a job was sent to")
 
 
@@ -29,10 +32,21 @@ def _status(args: argparse.Namespace) -> int:
 
         print(job_status(str(args.run_folder), args.address))
         return EXIT_DONE
+    from sweeper.place import reading, shown
     from sweeper.status import status
 
-    print(status(args.run_folder))
+    with reading(args.run_folder) as folder:
+        print(status(folder, shown(args.run_folder), _holder(args.run_folder)))
     return EXIT_DONE
+
+
+def _holder(run: Path | str) -> str | None:
+    """Who runs the sweep at a URL; None for a folder, whose journal tells, empty for nobody."""
+    if isinstance(run, Path):
+        return None
+    from sweeper.mirror import holder
+
+    return holder(run) or ""
 
 
 def _add_leaderboard(commands: Any) -> None:
@@ -43,7 +57,7 @@ def _add_leaderboard(commands: Any) -> None:
         "the pipelines of a sweep, best first",
         "sweeper leaderboard first-run --best-per featurizer --csv best.csv",
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder")
+    parser.add_argument("run_folder", type=place, metavar="RUN", help="run folder or URL")
     parser.add_argument("--csv", type=path, metavar="FILE", help="write the rows, all columns, to a CSV file")
     parser.add_argument("--top", type=count, metavar="N", help="only the N best")
     parser.add_argument(
@@ -60,12 +74,14 @@ def _add_leaderboard(commands: Any) -> None:
 def _leaderboard(args: argparse.Namespace) -> int:
     from sweeper.journal import read_journal
     from sweeper.leaderboard import build_leaderboard, select, write_csv
+    from sweeper.place import reading
     from sweeper.runfolder import RunFolder
     from sweeper.tables import leaderboard_table
 
-    folder = RunFolder(args.run_folder)
-    spec = folder.load_spec()
-    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folder.folds())
+    with reading(args.run_folder) as local:
+        folder = RunFolder(local)
+        spec = folder.load_spec()
+        board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folder.folds())
     board = select(board, top=args.top, best_per=args.best_per, pareto=args.pareto, metric=spec.metric)
     print(leaderboard_table(board, spec.metric))
     if args.csv:
@@ -85,7 +101,7 @@ def _add_curves(commands: Any) -> None:
         "learning curves of the networks of a sweep: loss, accuracy and learning rate each epoch",
         "sweeper curves first-run --png curves.png",
     )
-    parser.add_argument("run_folder", type=path, metavar="RUN", help="run folder")
+    parser.add_argument("run_folder", type=place, metavar="RUN", help="run folder or URL")
     parser.add_argument("--png", type=path, metavar="FILE", help="draw them")
     parser.add_argument("--csv", type=path, metavar="FILE", help="write them, a row an epoch, to a CSV file")
     parser.add_argument("--trial", type=int, metavar="N", help="only the network of this trial")
@@ -94,13 +110,17 @@ def _add_curves(commands: Any) -> None:
 def _curves(args: argparse.Namespace) -> int:
     from sweeper.curves import curves_table, draw_curves, learning_curves
     from sweeper.journal import read_journal
+    from sweeper.place import reading, shown
     from sweeper.runfolder import RunFolder
 
-    folder = RunFolder(args.run_folder)
-    folder.load_spec()
-    curves = learning_curves(read_journal(folder.journal), args.trial)
+    with reading(args.run_folder) as local:
+        folder = RunFolder(local)
+        folder.load_spec()
+        curves = learning_curves(read_journal(folder.journal), args.trial)
     if curves.empty:
-        raise ValueError(f"{args.run_folder}: no network here: none was trained for an epoch in this sweep")
+        raise ValueError(
+            f"{shown(args.run_folder)}: no network here: none was trained for an epoch in this sweep"
+        )
     for option, file, write in (
         ("--png", args.png, lambda: draw_curves(curves, args.png)),
         ("--csv", args.csv, lambda: curves.to_csv(args.csv, index=False)),

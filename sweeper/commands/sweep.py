@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.arguments import EXIT_DONE, command, count, path
+from sweeper.arguments import EXIT_DONE, command, count, place
 
 if TYPE_CHECKING:
     from sweeper.dataset import BadFrames
@@ -48,7 +48,9 @@ def _add_run(commands: Any) -> None:
         "sweeper run frames --space quick --trials 60 --out first-run",
     )
     add_sweep_options(parser)
-    parser.add_argument("--out", type=path, required=True, metavar="RUN", help="run folder")
+    parser.add_argument(
+        "--out", type=place, required=True, metavar="RUN", help="run folder, or a URL such as s3://bucket/run"
+    )
     parser.add_argument(
         "--top", type=count, default=10, metavar="N", help="rows of the leaderboard to show (10)"
     )
@@ -61,20 +63,23 @@ def _run(args: argparse.Namespace) -> int:
     from sweeper.dataset import BadFrames
     from sweeper.engine.progress import Progress
     from sweeper.engine.sweep import run_sweep
+    from sweeper.place import shown, working
     from sweeper.tables import leaderboard_table
 
     spec = spec_of(args)
     progress = Progress()
     try:
-        board = run_sweep(spec, args.out, progress, dashboard=args.dashboard)
-    except BadFrames as error:
-        raise ValueError(_bad_frames(error, args.out)) from None
+        with working(args.out, progress.note) as out:
+            try:
+                board = run_sweep(spec, out, progress, dashboard=args.dashboard)
+            except BadFrames as error:
+                raise ValueError(_bad_frames(error, out)) from None
     finally:
         progress.close()
     print(leaderboard_table(board.head(args.top), spec.metric))
     print(f"\n{progress.summary()}")
-    print(f"leaderboard: {args.out / 'leaderboard.csv'}")
-    print(f"next: sweeper leaderboard {args.out} --best-per featurizer")
+    print(f"leaderboard: {shown(args.out)}/leaderboard.csv")
+    print(f"next: sweeper leaderboard {shown(args.out)} --best-per featurizer")
     return EXIT_DONE
 
 

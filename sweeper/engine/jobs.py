@@ -15,6 +15,7 @@ import classifiers
 import featurizers
 import search_spaces
 import sweeper
+from sweeper.mirror import is_url, shown
 from sweeper.spec import SweepSpec
 from sweeper.yamlfile import to_yaml
 
@@ -26,20 +27,21 @@ _UPLOADED = (sweeper, featurizers, classifiers, search_spaces)
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
     """A client of the jobs of the cluster whose dashboard is at `address`; ValueError when none answers."""
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     try:
         yield JobSubmissionClient(address)
     except ConnectionError as error:
         raise ValueError(f"--address {address}: no Ray dashboard answers ({_line(error)})") from None
+    except AuthenticationError:
+        raise ValueError(
+            f"--address {address}: the cluster's token is needed: set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN_PATH to its file"
+        ) from None
     except RuntimeError as error:
         if "does not exist" in str(error):
             raise ValueError(f"--address {address}: {_line(error)}") from None
-        if "401" in str(error) or "403" in str(error):
-            raise ValueError(
-                f"--address {address}: the cluster's token is needed: set RAY_AUTH_MODE=token and "
-                "RAY_AUTH_TOKEN_PATH to its file"
-            ) from None
         raise
 
 
@@ -65,7 +67,12 @@ def submit(spec: SweepSpec, out: str, address: str) -> str:
         A path that is not absolute; nothing answers at `address`, or it wants a token.
     """
     paths = {"data": spec.data, "mask": spec.mask, "features": spec.features, "weights": spec.weights}
-    for name, path in {**paths, "--out": out}.items():
+    if is_url(out):
+        if shown(out) != out.rstrip("/"):
+            raise ValueError("--out must not hold credentials: they belong in the cluster's environment")
+    else:
+        paths["--out"] = out
+    for name, path in paths.items():
         if path is not None and not Path(path).is_absolute():
             raise ValueError(
                 f"{name} must be an absolute path of the cluster's, got {path!r}: data are not sent"

@@ -29,6 +29,8 @@ class State:
     blocks_reused: int = 0
     shards_done: int = 0
     shards_total: int = 0
+    frames_featurized: int = 0
+    bytes_held: int = 0
     fits_running: int = 0
     fits_done: int = 0
     epochs: int = 0

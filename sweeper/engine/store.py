@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.experimental.locations import get_local_object_locations
 
 from sweeper import plugins
 from sweeper.api import Featurizer, Network, Params
@@ -119,6 +120,7 @@ class FeatureStore:
                 "blocks_reused",
                 "shards_done",
                 "shards_total",
+                "frames_featurized",
                 "fits_running",
                 "fits_done",
             ),
@@ -135,8 +137,15 @@ class FeatureStore:
         )
 
     async def stats(self) -> dict[str, int]:
-        """Blocks computed and reused so far (a block counts once all its shards are there)."""
-        return dict(self._stats)
+        """Blocks computed and reused so far (a block counts once all its shards are there), bytes held."""
+        return {**self._stats, "bytes_held": self._bytes_held()}
+
+    def _bytes_held(self) -> int:
+        """Size of all block files in the object store, networks' aside; asks no other process."""
+        files = [f for family in self._families.values() for shard in family.shards for f in shard]
+        refs = [f.data for f in [*files, *self._codebooks.values()]]
+        known = get_local_object_locations(refs).values() if refs else ()
+        return sum(location["object_size"] or 0 for location in known)
 
     async def forget(self) -> None:
         """Drop all references: what they pointed to was lost with its node; disk has it."""
@@ -266,6 +275,7 @@ class FeatureStore:
             await self._files.any().write.remote(self._settings.folder / file, data)
             families[name].shards[shard].append(_File(data, info))
         self._stats["shards_done"] += 1
+        self._stats["frames_featurized"] += len(self._settings.shards[shard])
 
     async def _load_file(self, path: Path) -> tuple[BlockInfo | None, Any]:
         """What a file says about itself and its bytes by reference; None when it is damaged."""

@@ -14,6 +14,7 @@ from ray.tune.stopper import Stopper
 from sweeper.engine.progress import Progress
 from sweeper.engine.sweep import write_leaderboard
 from sweeper.engine.trial import FAILED_SCORE
+from sweeper.engine.watching import SweepMetrics, announce_dashboard
 from sweeper.pipeline import Pipeline
 from sweeper.runfolder import RunFolder
 from sweeper.spec import SweepSpec
@@ -54,6 +55,8 @@ class Watch(tune.Callback):  # type: ignore[misc]
         self._pending: list[Any] = []
         self._dirty = False
         self._next_write = time.monotonic() + _LEADERBOARD_S
+        self._metrics = SweepMetrics(folder.path.resolve().name)
+        announce_dashboard(progress)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any
@@ -111,6 +114,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
                 setattr(self.progress.state, name, value)
             state = self.progress.state
             state.evaluations, state.evaluations_known, state.epochs = counts
+            self._metrics.update(state)
         if self._dirty and now > self._next_write:
             write_leaderboard(self.spec, self.folder, self._folds)
             self._dirty = False

@@ -1,0 +1,33 @@
+"""What a run folder on this machine has to send."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+ALONE = (
+    "sweep.yaml", "environment.json", "frames.parquet", "leaderboard.csv", "quarantine.csv", "bad_frames.csv",
+    "report.html",
+)  # fmt: skip
+"""Files right in a run folder, the journal aside."""
+FEATURES, NETWORKS = "features", "networks"
+
+
+def run_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Regular files of a run folder, the journal aside, with their names in it; hidden ones are left out."""
+    yield from ((name, folder / name) for name in ALONE if (folder / name).is_file())
+    for part, recursive in ((FEATURES, False), (NETWORKS, True)):
+        for parent, folders, files in os.walk(folder / part):
+            folders[:] = sorted(f for f in folders if recursive and not f.startswith("."))
+            for file in sorted(files):
+                path = Path(parent, file)
+                if file.startswith(".") or (not recursive and path.suffix != ".parquet"):
+                    continue
+                try:
+                    regular = stat.S_ISREG(path.lstat().st_mode)
+                except FileNotFoundError:
+                    continue
+                if regular:
+                    yield path.relative_to(folder).as_posix(), path
