@@ -74,8 +74,8 @@ class Context:
         Digest of each fold's rows; the last is the test split's.
     weights : dict
         Digest of the pretrained weights of each network that has them.
-    workers : int
-        Processes that train one network together.
+    numerics : list
+        What of the resources a network's weights depend on.
     deadline : float
         ``time.time()`` at which the sweep ends; infinity without a time budget.
     """
@@ -86,7 +86,7 @@ class Context:
     dataset: str
     fold_digests: tuple[str, ...]
     weights: dict[str, str]
-    workers: int
+    numerics: list[Any]
     deadline: float
 
 
@@ -107,7 +107,7 @@ class Evaluator:
             CODEBOOK_VERSION,
         ]
         if isinstance(plugins.featurizer(pipeline.featurizer), Network):
-            versions += [FIT_VERSION, INPUT_VERSION, self._context.workers]
+            versions += [FIT_VERSION, INPUT_VERSION, *self._context.numerics]
         weights = None
         if pipeline.featurizer_params.get("weights") == "imagenet":
             weights = self._context.weights[pipeline.featurizer]

@@ -60,12 +60,12 @@ class Ledger:
             self._journal.append(record)
 
     def fail(self, key: str, why: str) -> None:
-        """Keep why a fit of a network failed; its workers have no other way to say it."""
+        """Keep why a fit of a network failed: its workers have no other way to say it. Empty: it did not."""
         self._failures[key] = why
 
     def failure(self, key: str) -> str:
-        """Why a fit failed, asked once; empty when it did not."""
-        return self._failures.pop(key, "")
+        """Why a fit failed; empty when it did not."""
+        return self._failures.get(key, "")
 
     def append_trial(self, record: Record) -> bool:
         """Record what a trial is, once; False when the journal says that it is another pipeline."""

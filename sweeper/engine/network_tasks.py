@@ -49,6 +49,11 @@ class Resources:
     compile: bool
     slots: int
 
+    @property
+    def numerics(self) -> list[Any]:
+        """What of them the weights depend on."""
+        return [self.workers, self.compile]
+
     def device(self, gpu: int = 0) -> Any:
         """The device of one worker: its cores, or the GPU of that number among those that it sees."""
         from sweeper.networks.fit import Device
@@ -221,6 +226,7 @@ def train_with_ray(
             failure_config=FailureConfig(max_failures=_LOST_WORKERS),
         ),
     )
+    ray.get(ledger.fail.remote(job.key, ""))
     trainer.fit()
     shutil.rmtree(storage, ignore_errors=True)  # Ray Train's own records; checkpoints are the job's
     failed: str = ray.get(ledger.failure.remote(job.key))
@@ -239,6 +245,8 @@ def _train_worker(config: dict[str, Any]) -> None:
     from sweeper.networks.fit import train
 
     job, epochs, inputs, rows, resources, ledger = config["arguments"]
+    if ray.get(ledger.failure.remote(job.key)):  # it failed before the workers were started anew
+        return
     # Workers of one machine see the GPUs of all of them.
     device = resources.device(ray.train.torch.get_device().index or 0)
     first = ray.train.get_context().get_world_rank() == 0
@@ -253,8 +261,10 @@ def _train_worker(config: dict[str, Any]) -> None:
         path = train(_fit(job, inputs, rows), epochs, device, on_epoch)
         if first:
             _complete_journal(path, to_journal)
-    except FitError as error:  # it would happen again: no reason to start the workers anew
+    except (FitError, ValueError) as error:
         ray.get(ledger.fail.remote(job.key, str(error)))
+        if resources.workers > 1:  # the others may wait for this one: Ray Train ends them all
+            raise
 
 
 # --------------------------------------------------------------------------- blocks

@@ -150,7 +150,7 @@ class NetworkBlocks:
         if params.get("weights") == "imagenet":
             weights, weights_digest = settings.weights[network.name]
         snapshots = settings.fractions if trained and not _is_head(pipeline) else ()
-        fitted_on = [self._folds[fold].fit_key, settings.resources.workers] if trained else []
+        fitted_on = [self._folds[fold].fit_key, *settings.resources.numerics] if trained else []
         key = digest(
             [
                 network.name,

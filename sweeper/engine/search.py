@@ -67,7 +67,7 @@ def run_search(
         dataset_digest,
         inputs.fold_digests(),
         {name: file_digest for name, (_, file_digest) in weights.items()},
-        resources.workers,
+        resources.numerics,
         deadline - _test_share(spec, inputs),
     )
     ray.get(actors.ledger.set_context.remote(context))
