@@ -191,12 +191,18 @@ class Evaluator:
         ask = self._context.store.representation.remote
         refs = {ask(rung.pipeline, fold, rung.budget): fold for fold in folds}
         features: dict[int | str, Representation] = {}
+        failures: dict[int | str, _NoFeatures] = {}
         while refs:
             fold = refs.pop(ref := self._next(list(refs)))
             try:
                 features[fold] = ray.get(ref)
             except RayTaskError as error:
-                raise _why_no_features(cause_of(error)) from error
+                why = _why_no_features(cause_of(error))
+                if not isinstance(why, _NoFeatures):
+                    raise why from error
+                failures[fold] = why
+        if failures:  # that of the first fold, whichever came first
+            raise next(failures[fold] for fold in folds if fold in failures)
         return features
 
     def _submit(self, rung: _Rung, fold: int | str, features: Representation) -> Any:

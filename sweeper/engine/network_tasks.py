@@ -22,6 +22,7 @@ from sweeper import blocks as block_files
 from sweeper import plugins
 from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
 from sweeper.engine.tasks import FrameRef, prepared_frames
+from sweeper.journal import JournalError
 from sweeper.names import block_name
 from sweeper.networks.errors import DivergedError, FitError
 from sweeper.networks.inputs import Inputs, write_inputs
@@ -115,7 +116,7 @@ class TrainingRows:
 def prepare_inputs(frames: Sequence[FrameRef], intensity: Params, size: int, path: Path) -> float:
     """Write one shard of inputs; gives milliseconds a frame, which are kept beside the file."""
     note = path.with_suffix(".json")
-    if path.exists() and note.exists():
+    if note.exists() and _whole(path, (len(frames), size, size)):
         return float(json.loads(note.read_text())["prepare_ms"])
     times: list[float] = []
 
@@ -133,6 +134,14 @@ def prepare_inputs(frames: Sequence[FrameRef], intensity: Params, size: int, pat
         note, np.frombuffer(json.dumps({"prepare_ms": prepare_ms}).encode(), np.uint8)
     )
     return prepare_ms
+
+
+def _whole(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file of inputs is there, of this shape and not cut short."""
+    try:
+        return bool(np.load(path, mmap_mode="r", allow_pickle=False).shape == shape)
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 # --------------------------------------------------------------------------- training
@@ -176,6 +185,18 @@ def _complete_journal(model: Path, to_journal: Callable[[dict[str, Any]], None])
         to_journal(dict(epoch))
 
 
+def _remove_damaged(model: Path) -> None:
+    """Remove a model file that cannot be read, so that it is made again."""
+    from sweeper.networks.model import read_info
+
+    try:
+        read_info(model)
+    except FileNotFoundError:
+        return
+    except ValueError:
+        model.unlink(missing_ok=True)
+
+
 def announce(job: NetworkJob, rows: TrainingRows, resources: Resources) -> dict[str, Any]:
     """The journal's record of a fit, which its epochs refer to."""
     return {
@@ -198,6 +219,7 @@ def train_here(
     from sweeper.networks.fit import train
 
     to_journal = _to_journal(job, ledger)
+    _remove_damaged(model_path(job, epochs))
     path = train(_fit(job, inputs, rows), epochs, resources.device(), to_journal)
     _complete_journal(path, to_journal)
 
@@ -230,10 +252,14 @@ def train_with_ray(
     trainer.fit()
     shutil.rmtree(storage, ignore_errors=True)  # Ray Train's own records; checkpoints are the job's
     failed: str = ray.get(ledger.failure.remote(job.key))
+    if failed.startswith(_DISK):
+        raise OSError(failed.removeprefix(_DISK))
     if failed:
         raise FitError(failed)
 
 
+_DISK = "disk: "
+"""Marks a reason to fail that is no fault of the fit: it ends the sweep."""
 _LOST_WORKERS = 5
 """Workers that may be lost while one network is trained; each time it goes on from its checkpoint."""
 
@@ -251,6 +277,8 @@ def _train_worker(config: dict[str, Any]) -> None:
     device = resources.device(ray.train.torch.get_device().index or 0)
     first = ray.train.get_context().get_world_rank() == 0
     to_journal = _to_journal(job, ledger)
+    if first:
+        _remove_damaged(model_path(job, epochs))
 
     def on_epoch(epoch: dict[str, Any]) -> None:
         if first:
@@ -261,8 +289,11 @@ def _train_worker(config: dict[str, Any]) -> None:
         path = train(_fit(job, inputs, rows), epochs, device, on_epoch)
         if first:
             _complete_journal(path, to_journal)
-    except (FitError, ValueError) as error:
-        ray.get(ledger.fail.remote(job.key, str(error)))
+    except (FitError, ValueError, OSError, JournalError) as error:
+        if isinstance(error, ConnectionError | TimeoutError):  # another worker was lost
+            raise
+        disk = _DISK if isinstance(error, OSError | JournalError) else ""
+        ray.get(ledger.fail.remote(job.key, f"{disk}{getattr(error, 'strerror', None) or error}"))
         if resources.workers > 1:  # the others may wait for this one: Ray Train ends them all
             raise
 
@@ -295,7 +326,7 @@ def extract_block(
     started = time.perf_counter()
     try:
         features, logits = extract(module, inputs, rows, device)
-    except ValueError as error:
+    except DivergedError as error:
         raise DivergedError(f"{error}, after {epochs} epochs") from None
     compute_ms = 1e3 * (time.perf_counter() - started) / max(1, len(rows))
     info = block_files.BlockInfo(
@@ -318,6 +349,7 @@ def _untrained(network: Network, job: NetworkJob) -> Any:
 
 _ALONE: dict[str, Any] = {"scheduling_strategy": "DEFAULT", "max_retries": 0}
 inputs_task = ray.remote(num_cpus=1, scheduling_strategy="DEFAULT", max_retries=3)(prepare_inputs)
-train_task = ray.remote(**_ALONE)(train_here)
+# A process that trains one architecture after another keeps what torch set up for each: it ends now and then.
+train_task = ray.remote(max_calls=20, **_ALONE)(train_here)
 ray_train_task = ray.remote(num_cpus=0, **_ALONE)(train_with_ray)
-extract_task = ray.remote(num_returns=2, **_ALONE)(extract_block)
+extract_task = ray.remote(num_returns=2, max_calls=50, **_ALONE)(extract_block)

@@ -128,7 +128,7 @@ def _start_actors(
         inputs.fold_rows(spec.seed),
         networks,
     )
-    store = FeatureStoreActor.options(scheduling_strategy=here).remote(settings)
+    store = FeatureStoreActor.options(scheduling_strategy=here).remote([ray.put(settings)])
     return Actors(store, ledger, name)
 
 
