@@ -128,7 +128,8 @@ def _start_actors(
         inputs.fold_rows(spec.seed),
         networks,
     )
-    store = FeatureStoreActor.options(scheduling_strategy=here).remote([ray.put(settings)])
+    ray.get(ledger.set_store_settings.remote(settings))
+    store = FeatureStoreActor.options(scheduling_strategy=here).remote(name)
     return Actors(store, ledger, name)
 
 

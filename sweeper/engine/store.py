@@ -100,9 +100,9 @@ class _Family:
 class FeatureStore:
     """Actor; see the module. All methods may be called again after a restart."""
 
-    def __init__(self, settings_ref: list[Any]) -> None:
-        """`settings_ref` holds a reference to :class:`StoreSettings`, which a restarted actor gets again."""
-        settings: StoreSettings = ray.get(settings_ref[0])
+    def __init__(self, ledger: str) -> None:
+        """Ask the actor named `ledger` for :class:`StoreSettings`; a restarted store asks again."""
+        settings: StoreSettings = ray.get(ray.get_actor(ledger).store_settings.remote())
         self._settings = settings
         self._families: dict[str, _Family] = {}
         self._codebooks: dict[str, _File] = {}
