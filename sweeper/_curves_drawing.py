@@ -79,7 +79,7 @@ def _draw(axes: Any, one: pd.DataFrame, column: str, colour: str, *, band: bool)
 
 
 def _set_axes(loss: Any, accuracy: Any, rate: Any, frame: pd.DataFrame) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, NullFormatter
 
     values = frame[["loss", "held_out_loss"]].stack()
     if values.min() > 0 and values.max() > _SPAN * values.min():
@@ -87,7 +87,8 @@ def _set_axes(loss: Any, accuracy: Any, rate: Any, frame: pd.DataFrame) -> None:
     if frame.learning_rate.min() > 0 and frame.learning_rate.max() > _SPAN * frame.learning_rate.min():
         rate.set_yscale("log")
     accuracy.set_ylim(top=min(1.02, accuracy.get_ylim()[1]))
-    for axes, label in ((loss, "loss"), (accuracy, "accuracy"), (rate, "learning rate")):
+    rate.yaxis.set_minor_formatter(NullFormatter())
+    for axes, label in ((loss, "loss"), (accuracy, "accuracy in training"), (rate, "learning rate")):
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -104,7 +105,7 @@ def _legend(frame: pd.DataFrame, names: list[str]) -> list[Any]:
     for name, colour in zip(names, _COLOURS, strict=False):
         label = name if len(name) <= _LONGEST_LABEL else f"{name[:_LONGEST_LABEL]}..."
         score = frame.score[frame.representation == name].iloc[0]
-        label += "" if score != score else f"  (best accuracy {score:.3f})"
+        label += "" if score != score else f"  (leaderboard: {score:.3f})"
         handles.append(Line2D([], [], color=colour, label=label))
     if len(names) > len(_COLOURS):
         handles.append(Line2D([], [], color=_OTHERS, label=f"{len(names) - len(_COLOURS)} more"))

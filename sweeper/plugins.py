@@ -17,6 +17,9 @@ from typing import Any
 
 from sweeper.api import Classifier, Featurizer, Network, NetworkFamily
 
+PACKAGES = ("sweeper", "featurizers", "classifiers", "search_spaces")
+"""The engine, and where plugins are found."""
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Sentence that suggests the nearest known name, or lists them all when none is near."""
@@ -43,11 +46,12 @@ def classifier_names() -> tuple[str, ...]:
 
 def space_names() -> tuple[str, ...]:
     """Names of the search spaces, sorted."""
-    return tuple(sorted(p.stem for p in _spaces_folder().glob("*.yaml")))
+    return tuple(sorted(p.stem for p in source_folder("search_spaces").glob("*.yaml")))
 
 
-def _spaces_folder() -> Path:
-    return Path(importlib.import_module("search_spaces").__path__[0])
+def source_folder(package: str) -> Path:
+    """Folder of one of :data:`PACKAGES`, as this process imports it."""
+    return Path(importlib.import_module(package).__path__[0])
 
 
 def is_space_file(name: str) -> bool:
@@ -69,7 +73,7 @@ def space_path(name: str) -> Path:
         return Path(name)
     if name not in space_names():
         raise ValueError(f"unknown search space {name!r}; {nearest(name, space_names())}")
-    return _spaces_folder() / f"{name}.yaml"
+    return source_folder("search_spaces") / f"{name}.yaml"
 
 
 def _load(package: str, constant: str, name: str, kinds: tuple[type, ...]) -> Any:

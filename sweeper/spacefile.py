@@ -141,6 +141,9 @@ def _featurizer_parts(name: str, params: Any) -> tuple[Part, ...]:
         return (part,)
     choices = list(part.domains["training_set"].grid())
     trained = tuple(c for c in choices if c != PRETRAINED)
+    recipe = [axis.name for axis in plugin.recipe if axis.name in (params or {})]
+    if recipe and not trained:
+        raise ValueError(f"{name}: {', '.join(recipe)} must be left out with training_set {PRETRAINED} alone")
     parts = []
     if trained:
         parts.append(Part(name, {**part.domains, "training_set": Options(trained)}, name, head=True))
@@ -182,7 +185,8 @@ def _part(name: str, axes: tuple[Axis, ...], params: Any) -> Part:
     known = [axis.name for axis in axes]
     for key in params:
         if key not in known:
-            raise ValueError(f"{name}: unknown parameter {key!r}; {plugins.nearest(str(key), known)}")
+            hint = plugins.nearest(str(key), known) if known else "it has none"
+            raise ValueError(f"{name}: unknown parameter {key!r}; {hint}")
     return Part(
         name,
         {

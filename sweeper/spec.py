@@ -22,7 +22,7 @@ DEFAULT_TRIALS = 60
 """Trials of a sweep that was given neither a number nor a time."""
 _FREE = (
     "trials", "time_budget_s", "cpus", "object_store_gb", "address", "features", "test_top", "train_cpus",
-    "train_gpus", "train_compile", "weights", "skip_bad", "allow_outside",
+    "train_gpus", "weights", "skip_bad", "allow_outside",
 )  # fmt: skip
 """Settings that may change when a sweep goes on: they decide how far it goes, not what it computes.
 

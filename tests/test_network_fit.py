@@ -746,7 +746,7 @@ def test_features_that_are_not_finite_are_refused(data: Data) -> None:
     module = Tiny(2, norm=False)
     with torch.no_grad():
         module.first.weight.fill_(float("inf"))
-    with pytest.raises(ValueError, match="features of 2 frames are not finite, the first is row 5"):
+    with pytest.raises(DivergedError, match="features of 2 frames are not finite, the first is row 5"):
         extract(module, data[0], np.array([5, 6]), CPU)  # type: ignore[arg-type]
 
 

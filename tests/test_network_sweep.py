@@ -272,17 +272,19 @@ def test_a_diverged_loss_fails_its_trial_alone(run_cli: Cli, textures: Path, tmp
     space = write(
         tmp_path / "space.yaml",
         "featurizers:\n  lenet: {size: 32, epochs: 3, batch_size: 8, learning_rate: [0.01, 100]}\n"
-        "reducers: [none]\nclassifiers: [head]\n",
+        "reducers: [none]\nclassifiers: [rf, head]\n",
     )
     out = tmp_path / "run"
     stdout = sweep(
         run_cli, textures, "--space", space, "--search", "grid", "--folds", 2, "--seed", 1, "--out", out
     )
     board = pd.read_csv(out / "leaderboard.csv", keep_default_na=False)
-    assert board.status.tolist() == ["done", "failed"]
-    assert "not finite" in board.error[1]
-    assert "at epoch " in board.error[1]
-    assert board.accuracy[1] == ""
+    assert board.status.tolist() == ["done", "done", "failed", "failed"]
+    failed = board[board.status == "failed"]
+    assert set(failed.classifier) == {"rf", "head"}  # trained by Ray Train, and in one process
+    for row in failed.itertuples():
+        assert row.error.startswith("loss is not finite at epoch ")
+        assert row.accuracy == ""
     assert "failed" in stdout
 
 

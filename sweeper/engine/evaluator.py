@@ -74,8 +74,8 @@ class Context:
         Digest of each fold's rows; the last is the test split's.
     weights : dict
         Digest of the pretrained weights of each network that has them.
-    workers : int
-        Processes that train one network together.
+    numerics : list
+        What of the resources a network's weights depend on.
     deadline : float
         ``time.time()`` at which the sweep ends; infinity without a time budget.
     """
@@ -86,7 +86,7 @@ class Context:
     dataset: str
     fold_digests: tuple[str, ...]
     weights: dict[str, str]
-    workers: int
+    numerics: list[Any]
     deadline: float
 
 
@@ -107,7 +107,7 @@ class Evaluator:
             CODEBOOK_VERSION,
         ]
         if isinstance(plugins.featurizer(pipeline.featurizer), Network):
-            versions += [FIT_VERSION, INPUT_VERSION, self._context.workers]
+            versions += [FIT_VERSION, INPUT_VERSION, *self._context.numerics]
         weights = None
         if pipeline.featurizer_params.get("weights") == "imagenet":
             weights = self._context.weights[pipeline.featurizer]
@@ -191,12 +191,18 @@ class Evaluator:
         ask = self._context.store.representation.remote
         refs = {ask(rung.pipeline, fold, rung.budget): fold for fold in folds}
         features: dict[int | str, Representation] = {}
+        failures: dict[int | str, _NoFeatures] = {}
         while refs:
             fold = refs.pop(ref := self._next(list(refs)))
             try:
                 features[fold] = ray.get(ref)
             except RayTaskError as error:
-                raise _why_no_features(cause_of(error)) from error
+                why = _why_no_features(cause_of(error))
+                if not isinstance(why, _NoFeatures):
+                    raise why from error
+                failures[fold] = why
+        if failures:  # that of the first fold, whichever came first
+            raise next(failures[fold] for fold in folds if fold in failures)
         return features
 
     def _submit(self, rung: _Rung, fold: int | str, features: Representation) -> Any:

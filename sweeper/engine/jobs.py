@@ -11,17 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import classifiers
-import featurizers
-import search_spaces
-import sweeper
 from sweeper.mirror import is_url, shown
+from sweeper.plugins import PACKAGES, source_folder
 from sweeper.spec import SweepSpec
 from sweeper.yamlfile import to_yaml
 
 _SPEC = "sweep.yaml"
-_UPLOADED = (sweeper, featurizers, classifiers, search_spaces)
-"""The code that runs here runs there, plugins that a user wrote among it."""
 
 
 @contextmanager
@@ -78,8 +73,8 @@ def submit(spec: SweepSpec, out: str, address: str) -> str:
                 f"{name} must be an absolute path of the cluster's, got {path!r}: data are not sent"
             )
     with tempfile.TemporaryDirectory(prefix="sweeper-job-") as folder, _client(address) as client:
-        for package in _UPLOADED:
-            source = Path(package.__path__[0])
+        for package in PACKAGES:  # the code that runs here runs there, plugins that a user wrote among it
+            source = source_folder(package)
             ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
             shutil.copytree(source, Path(folder, source.name), ignore=ignored)
         Path(folder, _SPEC).write_text(to_yaml(spec.resolved()))

@@ -18,6 +18,7 @@ class Ledger:
         self._journal = Journal(path)
         self._known_at_start = len(self._journal)
         self._context: Any = None
+        self._store_settings: Any = None
         self._started: dict[str, float] = {}
         self._epochs = 0
         self._failures: dict[str, str] = {}
@@ -33,6 +34,14 @@ class Ledger:
     def context(self) -> Any:
         """What :meth:`set_context` was given."""
         return self._context
+
+    def set_store_settings(self, settings: Any) -> None:
+        """Keep what the feature store is made with, in the one actor that is never restarted."""
+        self._store_settings = settings
+
+    def store_settings(self) -> Any:
+        """What :meth:`set_store_settings` was given."""
+        return self._store_settings
 
     def lookup(self, keys: list[str]) -> list[Record | None]:
         """Evaluations under some keys, None where there is none."""
@@ -60,12 +69,12 @@ class Ledger:
             self._journal.append(record)
 
     def fail(self, key: str, why: str) -> None:
-        """Keep why a fit of a network failed; its workers have no other way to say it."""
+        """Keep why a fit of a network failed: its workers have no other way to say it. Empty: it did not."""
         self._failures[key] = why
 
     def failure(self, key: str) -> str:
-        """Why a fit failed, asked once; empty when it did not."""
-        return self._failures.pop(key, "")
+        """Why a fit failed; empty when it did not."""
+        return self._failures.get(key, "")
 
     def append_trial(self, record: Record) -> bool:
         """Record what a trial is, once; False when the journal says that it is another pipeline."""

@@ -22,6 +22,7 @@ from sweeper import blocks as block_files
 from sweeper import plugins
 from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
 from sweeper.engine.tasks import FrameRef, prepared_frames
+from sweeper.journal import JournalError
 from sweeper.names import block_name
 from sweeper.networks.errors import DivergedError, FitError
 from sweeper.networks.inputs import Inputs, write_inputs
@@ -48,6 +49,11 @@ class Resources:
     gpus: float
     compile: bool
     slots: int
+
+    @property
+    def numerics(self) -> list[Any]:
+        """What of them the weights depend on."""
+        return [self.workers, self.compile]
 
     def device(self, gpu: int = 0) -> Any:
         """The device of one worker: its cores, or the GPU of that number among those that it sees."""
@@ -112,7 +118,7 @@ def prepare_inputs(
 ) -> float:
     """Write one shard of inputs; gives milliseconds a frame, which are kept beside the file."""
     note = path.with_suffix(".json")
-    if path.exists() and note.exists():
+    if note.exists() and _whole(path, (len(frames), size, size)):
         return float(json.loads(note.read_text())["prepare_ms"])
     times: list[float] = []
 
@@ -130,6 +136,14 @@ def prepare_inputs(
         note, np.frombuffer(json.dumps({"prepare_ms": prepare_ms}).encode(), np.uint8)
     )
     return prepare_ms
+
+
+def _whole(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file of inputs is there, of this shape and not cut short."""
+    try:
+        return bool(np.load(path, mmap_mode="r", allow_pickle=False).shape == shape)
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 # --------------------------------------------------------------------------- training
@@ -173,6 +187,18 @@ def _complete_journal(model: Path, to_journal: Callable[[dict[str, Any]], None])
         to_journal(dict(epoch))
 
 
+def _remove_damaged(model: Path) -> None:
+    """Remove a model file that cannot be read, so that it is made again."""
+    from sweeper.networks.model import read_info
+
+    try:
+        read_info(model)
+    except FileNotFoundError:
+        return
+    except ValueError:
+        model.unlink(missing_ok=True)
+
+
 def announce(job: NetworkJob, rows: TrainingRows, resources: Resources) -> dict[str, Any]:
     """The journal's record of a fit, which its epochs refer to."""
     return {
@@ -195,6 +221,7 @@ def train_here(
     from sweeper.networks.fit import train
 
     to_journal = _to_journal(job, ledger)
+    _remove_damaged(model_path(job, epochs))
     path = train(_fit(job, inputs, rows), epochs, resources.device(), to_journal)
     _complete_journal(path, to_journal)
 
@@ -223,13 +250,18 @@ def train_with_ray(
             failure_config=FailureConfig(max_failures=_LOST_WORKERS),
         ),
     )
+    ray.get(ledger.fail.remote(job.key, ""))
     trainer.fit()
     shutil.rmtree(storage, ignore_errors=True)  # Ray Train's own records; checkpoints are the job's
     failed: str = ray.get(ledger.failure.remote(job.key))
+    if failed.startswith(_DISK):
+        raise OSError(failed.removeprefix(_DISK))
     if failed:
         raise FitError(failed)
 
 
+_DISK = "disk: "
+"""Marks a reason to fail that is no fault of the fit: it ends the sweep."""
 _LOST_WORKERS = 5
 """Workers that may be lost while one network is trained; each time it goes on from its checkpoint."""
 
@@ -241,10 +273,14 @@ def _train_worker(config: dict[str, Any]) -> None:
     from sweeper.networks.fit import train
 
     job, epochs, inputs, rows, resources, ledger = config["arguments"]
+    if ray.get(ledger.failure.remote(job.key)):  # it failed before the workers were started anew
+        return
     # Workers of one machine see the GPUs of all of them.
     device = resources.device(ray.train.torch.get_device().index or 0)
     first = ray.train.get_context().get_world_rank() == 0
     to_journal = _to_journal(job, ledger)
+    if first:
+        _remove_damaged(model_path(job, epochs))
 
     def on_epoch(epoch: dict[str, Any]) -> None:
         if first:
@@ -255,8 +291,13 @@ def _train_worker(config: dict[str, Any]) -> None:
         path = train(_fit(job, inputs, rows), epochs, device, on_epoch)
         if first:
             _complete_journal(path, to_journal)
-    except FitError as error:  # it would happen again: no reason to start the workers anew
-        ray.get(ledger.fail.remote(job.key, str(error)))
+    except (FitError, ValueError, OSError, JournalError) as error:
+        if isinstance(error, ConnectionError | TimeoutError):  # another worker was lost
+            raise
+        disk = _DISK if isinstance(error, OSError | JournalError) else ""
+        ray.get(ledger.fail.remote(job.key, f"{disk}{getattr(error, 'strerror', None) or error}"))
+        if resources.workers > 1:  # the others may wait for this one: Ray Train ends them all
+            raise
 
 
 # --------------------------------------------------------------------------- blocks
@@ -286,7 +327,7 @@ def extract_block(
     started = time.perf_counter()
     try:
         features, logits = extract(module, inputs, rows, device)
-    except ValueError as error:
+    except DivergedError as error:
         raise DivergedError(f"{error}, after {epochs} epochs") from None
     compute_ms = 1e3 * (time.perf_counter() - started) / max(1, len(rows))
     info = block_files.BlockInfo(
@@ -306,6 +347,7 @@ def _untrained(network: Network, job: NetworkJob) -> Any:
 
 _ALONE: dict[str, Any] = {"scheduling_strategy": "DEFAULT", "max_retries": 0}
 inputs_task = ray.remote(num_cpus=1, scheduling_strategy="DEFAULT", max_retries=3)(prepare_inputs)
-train_task = ray.remote(**_ALONE)(train_here)
+# A process that trains one architecture after another keeps what torch set up for each: it ends now and then.
+train_task = ray.remote(max_calls=20, **_ALONE)(train_here)
 ray_train_task = ray.remote(num_cpus=0, **_ALONE)(train_with_ray)
-extract_task = ray.remote(num_returns=2, **_ALONE)(extract_block)
+extract_task = ray.remote(num_returns=2, max_calls=50, **_ALONE)(extract_block)

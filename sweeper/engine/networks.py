@@ -155,7 +155,7 @@ class NetworkBlocks:
         if params.get("weights") == "imagenet":
             weights, weights_digest = settings.weights[network.name]
         snapshots = settings.fractions if trained and not _is_head(pipeline) else ()
-        fitted_on = [self._folds[fold].fit_key, settings.resources.workers] if trained else []
+        fitted_on = [self._folds[fold].fit_key, *settings.resources.numerics] if trained else []
         key = digest(
             [
                 network.name,
@@ -200,9 +200,10 @@ class NetworkBlocks:
                     for i, start in enumerate(range(0, len(read), _PART))
                 ]
                 found = await self._load([path for path, _ in parts])
-                self._stats["blocks_computed" if found is None else "blocks_reused"] += 1
+                count = "blocks_reused" if found is not None else "blocks_computed"
                 if found is None:
                     found = await self._make(job, epochs, rows.fit, parts, rung=head)
+                self._stats[count] += 1
                 self._blocks[key] = _joined(key, found)
         return self._blocks[key]
 
@@ -299,6 +300,7 @@ class NetworkBlocks:
             await self._on_device(submit, trains=True)
         except FitError as error:
             self._failures[job.key] = error
+            (job.folder / "checkpoint.pt").unlink(missing_ok=True)  # it would fail again
             raise
         self._stats["fits_done"] += 1
 
@@ -338,7 +340,8 @@ class NetworkBlocks:
         """Keep the models of the best trial of each network, list them, and remove all others.
 
         `best` has ``trial``, ``featurizer``, ``score`` and ``pipeline``, best first. What is removed can be
-        made again; what a sweep that goes on needs are blocks, which stay.
+        made again; what a sweep that goes on needs are blocks, which stay, and checkpoints of fits that its
+        time budget ended, which stay too.
         """
         kept, trials = set(), []
         for entry in best:
@@ -350,7 +353,7 @@ class NetworkBlocks:
             listed = [str(path.relative_to(self._settings.networks)) for path in models]
             trials.append({k: entry[k] for k in ("trial", "featurizer", "score")} | {"models": listed})
         for folder in self._settings.networks.iterdir() if self._settings.networks.exists() else ():
-            if folder.is_dir() and folder not in kept:
+            if folder.is_dir() and folder not in kept and not (folder / "checkpoint.pt").exists():
                 shutil.rmtree(folder, ignore_errors=True)
         if trials:
             text = json.dumps({"trials": trials}, indent=1)

@@ -14,6 +14,9 @@ from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeper.plugins import PACKAGES as PLUGIN_PACKAGES
+from sweeper.plugins import source_folder
+
 PACKAGES = (
     "ray", "hpbandster", "ConfigSpace", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "catboost",
     "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py", "torch", "timm",
@@ -55,13 +58,9 @@ def package_versions() -> dict[str, str]:
 @cache
 def code_digest() -> str:
     """Digest of the source that this process runs: the engine and all plugins."""
-    import classifiers
-    import featurizers
-    import sweeper
-
     hasher = hashlib.blake2b(digest_size=8)
-    for package in (sweeper, featurizers, classifiers):
-        root = Path(package.__path__[0])
+    for package in PLUGIN_PACKAGES:
+        root = source_folder(package)
         for path in sorted(root.rglob("*.py")):
             hasher.update(str(path.relative_to(root)).encode())
             hasher.update(path.read_bytes())

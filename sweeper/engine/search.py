@@ -66,7 +66,7 @@ def run_search(
         dataset_digest,
         inputs.fold_digests(),
         {name: file_digest for name, (_, file_digest) in weights.items()},
-        cluster.resources.workers,
+        cluster.resources.numerics,
         deadline - _test_share(spec, inputs),
     )
     ray.get(actors.ledger.set_context.remote(context))
@@ -129,7 +129,8 @@ def _start_actors(
         cluster.files,
         cluster.data_everywhere,
     )
-    store = FeatureStoreActor.options(scheduling_strategy=here).remote(settings)
+    ray.get(ledger.set_store_settings.remote(settings))
+    store = FeatureStoreActor.options(scheduling_strategy=here).remote(name)
     return Actors(store, ledger, name)
 
 

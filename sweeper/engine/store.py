@@ -108,7 +108,9 @@ class _Family:
 class FeatureStore:
     """Actor; see the module. All methods may be called again after a restart."""
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, ledger: str) -> None:
+        """Ask the actor named `ledger` for :class:`StoreSettings`; a restarted store asks again."""
+        settings: StoreSettings = ray.get(ray.get_actor(ledger).store_settings.remote())
         self._settings = settings
         self._files = settings.files
         self._families: dict[str, _Family] = {}

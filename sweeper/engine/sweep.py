@@ -24,7 +24,7 @@ from sweeper.engine.files import FileActors, start_file_actors
 from sweeper.engine.network_tasks import Resources
 from sweeper.engine.networks import FoldRows
 from sweeper.engine.progress import Progress
-from sweeper.engine.training import check_networks, networks, training_resources
+from sweeper.engine.training import check_sizes, find_all_weights, networks, training_resources
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
 from sweeper.networks.training_sets import split_share
@@ -109,7 +109,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     if spec.time_budget_s:
         deadline = started + spec.time_budget_s - min(_CLOSING_S, 0.05 * spec.time_budget_s)
     space, dataset = check(spec)
-    weights = check_networks(space, spec)
+    weights = find_all_weights(space, spec)
     folder = RunFolder(out)
     folder.claim(spec)
     progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s
@@ -140,6 +140,7 @@ def check(spec: SweepSpec) -> tuple[Space, Dataset]:
     space = spec.load_space()
     if spec.search == "grid" and space.size == float("inf"):
         raise ValueError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
+    check_sizes(space)
     dataset = _load(spec)
     split(spec, dataset)
     return space.for_classes(dataset.classes), dataset

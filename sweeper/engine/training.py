@@ -22,21 +22,28 @@ def networks(space: Space) -> list[tuple[Network, Part]]:
     return [(plugin, part) for plugin, part in found if isinstance(plugin, Network)]
 
 
-def check_networks(space: Space, spec: SweepSpec) -> dict[str, tuple[str, str]]:
-    """Check sizes and pretrained weights; gives the file and its digest for each network that needs one.
+def check_sizes(space: Space) -> None:
+    """Raise ValueError, naming network and size, where a network cannot take what the space asks for."""
+    from sweeper.networks.weights import check_size
+
+    for network, part in networks(space):
+        for params in _fixed_params(network, part):
+            check_size(network, params)
+
+
+def find_all_weights(space: Space, spec: SweepSpec) -> dict[str, tuple[str, str]]:
+    """File of pretrained weights and its digest for each network that needs one; downloaded if need be.
 
     Raises
     ------
     ValueError
-        A size that a network cannot take; weights that are neither in ``--weights`` nor to be had from the
-        hub, or that are of another architecture.
+        Weights that are neither in ``--weights`` nor to be had from the hub, or of another architecture.
     """
-    from sweeper.networks.weights import check_size, check_weights, find_weights, weights_digest
+    from sweeper.networks.weights import check_weights, find_weights, weights_digest
 
     weights: dict[str, tuple[str, str]] = {}
     for network, part in networks(space):
         for params in _fixed_params(network, part):
-            check_size(network, params)
             if params.get("weights") == "imagenet" and network.name not in weights:
                 path = find_weights(network, spec.weights)
                 check_weights(network, params, path)
@@ -64,20 +71,37 @@ def training_resources(spec: SweepSpec, space: Space) -> Resources:
     """
     import ray
 
-    have = ray.cluster_resources()
-    cpus_there, gpus_there = have.get("CPU", 1.0), have.get("GPU", 0.0)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    with_gpu = [node for node in nodes if node.get("GPU", 0.0)]
+    gpus_there = sum(node["GPU"] for node in with_gpu)
     gpus = min(1.0, gpus_there) if spec.train_gpus is None else spec.train_gpus
     cpus = spec.train_cpus
     if cpus is None:
-        share = cpus_there * gpus // gpus_there if gpus and gpus_there else 1.0
-        cpus = min(_MOST_LOADER_CORES, max(1.0, share))
+        shares = [node.get("CPU", 0.0) / node["GPU"] * gpus for node in with_gpu] if gpus else []
+        cpus = min(_MOST_LOADER_CORES, max(1.0, min(shares, default=1.0) // 1))
+    at_once = workers_at_once(nodes, cpus, gpus)
     if networks(space):
+        cpus_there = sum(node.get("CPU", 0.0) for node in nodes)
+        of = f" for each of {spec.train_workers} workers" if spec.train_workers > 1 else ""
         for name, each, there in (("train_gpus", gpus, gpus_there), ("train_cpus", cpus, cpus_there)):
             if each * spec.train_workers > there:
-                of = f" for each of {spec.train_workers} workers" if spec.train_workers > 1 else ""
                 what = "GPUs" if name == "train_gpus" else "cores"
                 raise ValueError(f"{name} = {each:g}{of} must be at most what Ray has here: {there:g} {what}")
-    slots = cpus_there // cpus if not gpus else min(cpus_there // cpus, gpus_there // gpus)
+        if at_once < spec.train_workers:
+            raise ValueError(
+                f"train_cpus = {cpus:g} with train_gpus = {gpus:g}{of} must be at most what one machine has: "
+                f"the cluster has a place for {at_once} such workers"
+            )
     return Resources(
-        spec.train_workers, cpus, gpus, spec.train_compile, max(1, int(slots) // spec.train_workers)
+        spec.train_workers, cpus, gpus, spec.train_compile, max(1, at_once // spec.train_workers)
     )
+
+
+def workers_at_once(nodes: list[dict[str, float]], cpus: float, gpus: float) -> int:
+    """How many workers find a place at once: each takes its cores and GPUs from one machine."""
+
+    def on(node: dict[str, float]) -> int:
+        takes = [node.get(name, 0.0) / each for name, each in (("CPU", cpus), ("GPU", gpus)) if each]
+        return int(min(takes) + 1e-9)  # 1 / 0.1 may be below 10
+
+    return sum(on(node) for node in nodes)

@@ -82,7 +82,8 @@ class Watch(tune.Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended, at the full budget or at a lower rung."""
         self.progress.state.trials_ended += 1
-        self.actors.store.release.remote(Pipeline.from_dict(json.loads(trial.config["pipeline"])))
+        if not (trial.last_result or {}).get("ended"):  # ended with the sweep, it may go on another time
+            self.actors.store.release.remote(Pipeline.from_dict(json.loads(trial.config["pipeline"])))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died, and Tune gave it up."""

@@ -40,9 +40,36 @@ def save(path: Path, progress: Progress) -> None:
     import torch
 
     shallow = {f.name: getattr(progress, f.name) for f in fields(progress)}
-    # To a path torch writes on its own, and a full disk is no OSError.
-    with atomically(path, sync=False) as partial, partial.open("wb") as file:
-        torch.save(shallow, file)
+    with atomically(path, sync=False) as partial, partial.open("wb", buffering=0) as file:
+        told = _Told(file)
+        try:
+            torch.save(shallow, told)
+        except RuntimeError:
+            if told.error is None:
+                raise
+            raise told.error from None
+
+
+class _Told:
+    """A file that remembers why it could not be written: torch makes a RuntimeError of a full disk."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        total = len(rest)
+        try:
+            while rest:  # an unbuffered file may take less than all
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = error
+            raise
+        return total
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def load(path: Path, key: str) -> Progress | None:

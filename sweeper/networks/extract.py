@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sweeper.api import NetworkModule
 from sweeper.networks._loading import Frames, in_order, loader, on_device
 from sweeper.networks.devices import Device, memory_advice, mixed_dtype, torch_device
+from sweeper.networks.errors import DivergedError
 from sweeper.networks.inputs import Inputs
 from sweeper.networks.training_sets import Rows, TrainingFrames
 
@@ -55,8 +56,10 @@ def extract(
 
     Raises
     ------
+    DivergedError
+        Features or logits that are not finite.
     ValueError
-        Features or logits that are not finite; a GPU that is not there.
+        A GPU that is not there.
     OutOfMemoryError
         The device has too little memory.
     """
@@ -85,7 +88,7 @@ def extract(
     finite = np.isfinite(features).all(axis=1) & np.isfinite(logits).all(axis=1)
     if not finite.all():
         row = int(rows[np.flatnonzero(~finite)[0]])
-        raise ValueError(
+        raise DivergedError(
             f"features of {int((~finite).sum())} frames are not finite, the first is row {row}: the network "
             "has diverged"
         )
