@@ -157,10 +157,13 @@ class Cluster:
         """What `sweeper status` says."""
         return self.at_desk(f"python -m sweeper status {job.id} --address {DASHBOARD}").stdout
 
+    def _goes_on(self, status: str) -> bool:
+        return ": pending" in status or ": running" in status
+
     def wait(self, job: Job, timeout: float = _JOB_S) -> str:
         """Wait until a job ended; what its status says then."""
         deadline = time.monotonic() + timeout
-        while any(word in (said := self.status(job)) for word in (": pending", ": running")):
+        while self._goes_on(said := self.status(job)):
             assert time.monotonic() < deadline, f"{said}\n{self.printed(job)}"
             time.sleep(2)
         return said
@@ -181,8 +184,13 @@ class Cluster:
     def wait_for_evaluations(self, job: Job, count: int, timeout: float = _JOB_S) -> int:
         """Wait until a run folder has so many evaluations; how many it has."""
         deadline = time.monotonic() + timeout
+        look = time.monotonic() + 10
         while (found := len(self.evaluations(job))) < count:
-            assert time.monotonic() < deadline, f"{found} evaluations\n{self.printed(job)}"
+            if (now := time.monotonic()) > look:
+                said, look = self.status(job), now + 10
+                assert now < deadline and self._goes_on(said), (
+                    f"{said}{found} evaluations\n{self.printed(job)}"
+                )
             time.sleep(0.5)
         return found
 
