@@ -85,7 +85,8 @@ def side_by_side(
     space = write(folder / "space.yaml", SIDE_BY_SIDE)
     arguments = (
         *(textures, "--space", space, "--search", "grid", "--folds", 2, "--seed", 3),
-        *("--weights", weights, "--out", folder / "run"),
+        # Relative, as people write it: workers run in another folder.
+        *("--weights", os.path.relpath(weights, REPOSITORY), "--out", folder / "run"),
     )
     return folder / "run", arguments, sweep(run_cli, *arguments)
 

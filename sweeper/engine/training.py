@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 from sweeper import plugins
@@ -45,7 +46,7 @@ def find_all_weights(space: Space, spec: SweepSpec) -> dict[str, tuple[str, str]
     for network, part in networks(space):
         for params in _fixed_params(network, part):
             if params.get("weights") == "imagenet" and network.name not in weights:
-                path = find_weights(network, spec.weights)
+                path = str(Path(find_weights(network, spec.weights)).resolve())  # workers run elsewhere
                 check_weights(network, params, path)
                 weights[network.name] = (path, weights_digest(path))
     return weights
