@@ -47,7 +47,7 @@ def score(y_true: NDArray[np.int64], scores: NDArray[np.float64], n_classes: int
     return {
         "accuracy": float(hits.sum() / support.sum()),
         "recall_macro": float(recall[present].mean()),
-        "precision_weighted": float(precision @ support / support.sum()),
+        "precision_weighted": float((precision * support).sum() / support.sum()),
         "f1_macro": float(f1[present].mean()),
         "kappa": _kappa(table) if varied else None,
         "mcc": _mcc(table) if varied else None,
