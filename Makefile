@@ -35,6 +35,7 @@ bench: setup
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/sweep.py --quick
+	$(BIN)/python benchmarks/training.py --quick
 
 clean:
 	rm -rf demo $(VENV)
