@@ -13,6 +13,7 @@ import pytest
 from sweeper.api import PreparedFrame
 from sweeper.engine import network_tasks
 from sweeper.engine.network_tasks import Resources, prepare_inputs
+from sweeper.engine.files import FileActors
 from sweeper.engine.networks import FoldRows, NetworkBlocks, NetworkSettings
 from sweeper.engine.tasks import FrameRef
 from sweeper.engine.training import workers_at_once
@@ -50,7 +51,7 @@ def settings(folder: Path) -> NetworkSettings:
 
 
 def blocks(of: NetworkSettings, fold: FoldRows = FOLD) -> NetworkBlocks:
-    return NetworkBlocks(of, [], [], {0: fold}, {})
+    return NetworkBlocks(of, [], [], {0: fold}, FileActors([]), True, {})
 
 
 def test_a_fit_is_keyed_by_all_that_it_depends_on(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_inputs_that_were_cut_short_are_written_again(
 ) -> None:
     image = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     frame = PreparedFrame(image, image, np.ones((8, 8), dtype=bool), 8)
-    monkeypatch.setattr(network_tasks, "prepared_frames", lambda frames, intensity: iter([frame] * 2))
+    monkeypatch.setattr(network_tasks, "prepared_frames", lambda frames, intensity, reader: iter([frame] * 2))
     path = tmp_path / "inputs.npy"
     frames = [FrameRef("a", 0, None), FrameRef("b", 0, None)]
     first = prepare_inputs(frames, {}, 8, path)
