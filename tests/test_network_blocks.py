@@ -12,8 +12,8 @@ import pytest
 
 from sweeper.api import PreparedFrame
 from sweeper.engine import network_tasks
-from sweeper.engine.network_tasks import Resources, prepare_inputs
 from sweeper.engine.files import FileActors
+from sweeper.engine.network_tasks import Resources, prepare_inputs
 from sweeper.engine.networks import FoldRows, NetworkBlocks, NetworkSettings
 from sweeper.engine.tasks import FrameRef
 from sweeper.engine.training import workers_at_once
