@@ -39,7 +39,7 @@ from sweeper.networks.devices import Device, mixed_dtype
 from sweeper.networks.extract import extract
 from sweeper.networks.fit import Fit, train
 from sweeper.networks.inputs import Inputs
-from sweeper.networks.model import network
+from sweeper.plugins import network
 
 BACKBONES = ("lenet", "vgg16", "vgg19", "resnet50", "xception", "inception_resnet_v2", "deepfreak")
 COMPARED = ("lenet", "resnet50")

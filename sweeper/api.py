@@ -457,6 +457,11 @@ class Classifier:
     budget: Literal["trees", "rows", "epochs"]
     build: Callable[[Build], Estimator]
 
+    @property
+    def is_head(self) -> bool:
+        """Whether it is a network's own head: its budget is the network's epochs."""
+        return self.budget == "epochs"
+
 
 class ProbabilityScores:
     """Adapter: an estimator with ``predict_proba`` as an :class:`Estimator`."""

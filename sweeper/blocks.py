@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import Featurizer, Network, Params
+from sweeper.atomic import atomically
 from sweeper.names import block_name, column_name
 
 _METADATA = b"sweeper"
@@ -200,17 +200,8 @@ def _is_whole(data: NDArray[np.uint8]) -> bool:
 
 def write_atomically(path: Path, data: NDArray[np.uint8]) -> None:
     """Write bytes so that `path` is whole or absent, whatever happens in between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data.data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(error.errno, f"{path}: {error.strerror}") from error
+    with atomically(path) as partial:
+        partial.write_bytes(data.data)
 
 
 # --------------------------------------------------------------------------- reading

@@ -181,7 +181,7 @@ def fit_pipeline(
     if not counts.all():
         raise ValueError(f"every class must have training rows, class {int(counts.argmin())} has none")
     params = _parameters(pipeline, classifier)
-    if classifier.budget == "epochs":  # a network's own head: it was fitted with the network
+    if classifier.is_head:  # a network's own head: it was fitted with the network
         build = Build(params, budget, n_classes, seed, threads)
         return FittedPipeline(FittedReducer(), classifier.build(build), n_classes, len(train), 0.0)
     rows = stratified_share(y, train, budget, seed) if classifier.budget == "rows" else train

@@ -57,7 +57,9 @@ def plan(spec: SweepSpec) -> str:
     settings = "1 setting" if intensities == 1 else f"{_count(intensities)} settings"
     lines.append(f"blocks, computed once each ({n} frames, {settings} of intensities):")
     for name, blocks in wanted.items():
-        lines.append(f"  {name}: {_blocks(_texture(name), blocks, space)}; {compute_ms[name]:.1f} ms a frame")
+        lines.append(
+            f"  {name}: {_blocks(plugins.texture(name), blocks, space)}; {compute_ms[name]:.1f} ms a frame"
+        )
     features_s = n * per_intensity / 1e3
     lines.append(f"  reading and intensities: {prepare_ms:.1f} ms a frame")
     lines.append(
@@ -142,13 +144,6 @@ def _part_arithmetic(part: Part) -> str:
     return factors[0] if factors else "1"
 
 
-def _texture(name: str) -> Featurizer:
-    """A featurizer that computes blocks from frames."""
-    featurizer = plugins.featurizer(name)
-    assert isinstance(featurizer, Featurizer)
-    return featurizer
-
-
 def _blocks(featurizer: Featurizer, blocks: list[dict[str, Any]], space: Space) -> str:
     part = next(p for p in space.parts["featurizer"] if p.name == featurizer.name)
     text = f"{len(blocks)} block{'s' if len(blocks) > 1 else ''}"
@@ -181,7 +176,7 @@ def _time_frames(
         prepare_ms.append(1e3 * (time.perf_counter() - start))
         for name, blocks in wanted.items():
             start = time.perf_counter()
-            _texture(name).compute(frame, blocks)
+            plugins.texture(name).compute(frame, blocks)
             compute_ms[name].append(1e3 * (time.perf_counter() - start))
     return _median(prepare_ms), {name: _median(times) for name, times in compute_ms.items()}
 

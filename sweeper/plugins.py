@@ -106,6 +106,21 @@ def featurizer(name: str) -> Featurizer | Network:
     return plugin
 
 
+def texture(name: str) -> Featurizer:
+    """The featurizer called `name`, which computes its blocks from frames alone."""
+    plugin = featurizer(name)
+    assert isinstance(plugin, Featurizer)
+    return plugin
+
+
+def network(name: str) -> Network:
+    """The network called `name`; ValueError when it is another featurizer."""
+    plugin = featurizer(name)
+    if not isinstance(plugin, Network):
+        raise ValueError(f"{name} is a featurizer that is not trained: a network is needed")
+    return plugin
+
+
 def family(name: str) -> NetworkFamily | None:
     """The family of networks that the file called `name` holds; None when it holds a single plugin."""
     plugin = _load("featurizers", "FEATURIZER", name, (Featurizer, Network, NetworkFamily))

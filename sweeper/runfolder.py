@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweeper.atomic import write_text
 from sweeper.journal import is_open
 from sweeper.spec import SweepSpec, load_spec
 from sweeper.yamlfile import to_yaml
@@ -148,14 +149,3 @@ def write_frame_list(path: Path, problems: Iterable[tuple[str, str]]) -> None:
     """Write names of frames, and what is wrong with them, as CSV."""
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file).writerows([("frame", "reason"), *problems])
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that it is whole or unchanged."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(error.errno, f"{path}: {error.strerror}") from error

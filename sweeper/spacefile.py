@@ -162,7 +162,7 @@ def _reducer_parts(name: str, params: Any) -> tuple[Part, ...]:
 
 def _classifier_parts(name: str, params: Any) -> tuple[Part, ...]:
     plugin = plugins.classifier(name)
-    return (replace(_part(name, plugin.axes, params), head=plugin.budget == "epochs"),)
+    return (replace(_part(name, plugin.axes, params), head=plugin.is_head),)
 
 
 def _alternatives(

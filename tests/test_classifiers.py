@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sweeper import plugins
 from sweeper.api import CLASS_WEIGHT, Build, Estimator
 
-NAMES = [name for name in plugins.classifier_names() if plugins.classifier(name).budget != "epochs"]
+NAMES = [name for name in plugins.classifier_names() if not plugins.classifier(name).is_head]
 """A network's own head is fitted with its network."""
 TINY: dict[str, Any] = {"n_trees": 12, "min_child_samples": 3, "num_leaves": 7}
 

@@ -217,7 +217,7 @@ def test_a_classifier_declares_what_a_sweep_asks(name: str) -> None:
     assert classifier.source.strip()
     assert classifier.budget in {"trees", "rows", "epochs"}
     assert_axes_are_sound(name, classifier.axes)
-    head = classifier.budget == "epochs"  # a network's own: how it weighs classes is its training set's
+    head = classifier.is_head  # a network's own: how it weighs classes is its training set's
     assert head or CLASS_WEIGHT in classifier.axes
     # A space may name it and leave everything else to the defaults.
     featurizer = "lenet" if head else "histogram"

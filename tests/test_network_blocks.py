@@ -18,6 +18,7 @@ from sweeper.engine.networks import FoldRows, NetworkBlocks, NetworkSettings
 from sweeper.engine.tasks import FrameRef
 from sweeper.engine.training import workers_at_once
 from sweeper.networks.inputs import Inputs
+from sweeper.networks.model import model_path
 from sweeper.pipeline import Pipeline
 from sweeper.space import Space
 from sweeper.spacefile import parse_space
@@ -83,7 +84,7 @@ def test_checkpoints_of_fits_that_the_time_ended_stay(tmp_path: Path) -> None:
     for folder, file in (("unfinished", "checkpoint.pt"), ("second", "model-50.safetensors")):
         (base.networks / folder).mkdir(parents=True)
         (base.networks / folder / file).touch()
-    model = network_tasks.model_path(store.job(best, 0), 50)
+    model = model_path(store.job(best, 0).folder, 50)
     model.parent.mkdir()
     model.touch()
     entry = {"trial": 7, "featurizer": "lenet", "score": 0.9}

@@ -183,7 +183,7 @@ class Evaluator:
 
     def _head_fit_s(self, rung: _Rung, features: Representation) -> float:
         """What fitting a network's own head took: training the network."""
-        head = plugins.classifier(rung.pipeline.classifier).budget == "epochs"
+        head = plugins.classifier(rung.pipeline.classifier).is_head
         return features.fit_s if head else 0.0
 
     def _features(self, rung: _Rung, folds: list[int | str]) -> dict[int | str, Representation]:

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from sweeper import blocks as block_files
 from sweeper import plugins
 from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
+from sweeper.atomic import write_text
 from sweeper.engine.tasks import FrameRef, prepared_frames
 from sweeper.journal import JournalError
 from sweeper.names import block_name
 from sweeper.networks.errors import DivergedError, FitError
 from sweeper.networks.inputs import Inputs, write_inputs
+from sweeper.networks.model import model_path
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,6 @@ class NetworkJob:
     snapshots: tuple[int, ...] = ()
 
 
-def model_path(job: NetworkJob, epochs: int) -> Path:
-    """The model after a number of epochs."""
-    return job.folder / f"model-{epochs}.safetensors"
-
-
 @dataclass(frozen=True)
 class TrainingRows:
     """Labels and groups of the data set, (n_frames,), and the rows that a network is fitted on."""
@@ -132,9 +129,7 @@ def prepare_inputs(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_inputs(path, timed(), len(frames), size)
     prepare_ms = statistics.median(times)
-    block_files.write_atomically(
-        note, np.frombuffer(json.dumps({"prepare_ms": prepare_ms}).encode(), np.uint8)
-    )
+    write_text(note, json.dumps({"prepare_ms": prepare_ms}))
     return prepare_ms
 
 
@@ -221,7 +216,7 @@ def train_here(
     from sweeper.networks.fit import train
 
     to_journal = _to_journal(job, ledger)
-    _remove_damaged(model_path(job, epochs))
+    _remove_damaged(model_path(job.folder, epochs))
     path = train(_fit(job, inputs, rows), epochs, resources.device(), to_journal)
     _complete_journal(path, to_journal)
 
@@ -280,7 +275,7 @@ def _train_worker(config: dict[str, Any]) -> None:
     first = ray.train.get_context().get_world_rank() == 0
     to_journal = _to_journal(job, ledger)
     if first:
-        _remove_damaged(model_path(job, epochs))
+        _remove_damaged(model_path(job.folder, epochs))
 
     def on_epoch(epoch: dict[str, Any]) -> None:
         if first:
@@ -315,11 +310,10 @@ def extract_block(
     from sweeper.networks.extract import extract
     from sweeper.networks.model import load_model
 
-    network = plugins.featurizer(job.featurizer)
-    assert isinstance(network, Network)
+    network = plugins.network(job.featurizer)
     module: Any
     if epochs:
-        module, saved = load_model(model_path(job, epochs))
+        module, saved = load_model(model_path(job.folder, epochs))
         fit_s = sum(epoch["seconds"] for epoch in saved.history)
     else:
         module, fit_s = _untrained(network, job), 0.0

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from ray.exceptions import LocalRayletDiedError, NodeDiedError, RayTaskError, WorkerCrashedError
 
 from sweeper import plugins
-from sweeper.api import PRETRAINED, Network, scaled_count
+from sweeper.api import PRETRAINED, scaled_count
+from sweeper.atomic import write_text
 from sweeper.blocks import BlockInfo
 from sweeper.engine.files import FileActors
 from sweeper.engine.network_tasks import (
@@ -30,7 +31,6 @@ from sweeper.engine.network_tasks import (
     announce,
     extract_task,
     inputs_task,
-    model_path,
     ray_train_task,
     train_task,
 )
@@ -39,6 +39,7 @@ from sweeper.intensity import INTENSITY_VERSION
 from sweeper.networks.errors import FitError
 from sweeper.networks.fit import FIT_VERSION
 from sweeper.networks.inputs import INPUT_VERSION, Inputs
+from sweeper.networks.model import model_path
 from sweeper.pipeline import Pipeline, digest
 
 _PART = 4096
@@ -149,7 +150,11 @@ class NetworkBlocks:
 
     def job(self, pipeline: Pipeline, fold: int | str) -> NetworkJob:
         """The fit that a pipeline needs on a fold."""
-        settings, network, params = self._settings, _network(pipeline.featurizer), pipeline.featurizer_params
+        settings, network, params = (
+            self._settings,
+            plugins.network(pipeline.featurizer),
+            pipeline.featurizer_params,
+        )
         trained = params["training_set"] != PRETRAINED
         weights, weights_digest = None, None
         if params.get("weights") == "imagenet":
@@ -245,7 +250,7 @@ class NetworkBlocks:
         if epochs == job.params.get("epochs"):
             (job.folder / "checkpoint.pt").unlink(missing_ok=True)  # there is nothing to go on to
         elif epochs and epochs not in job.snapshots:
-            model_path(job, epochs).unlink(missing_ok=True)  # its block is there
+            model_path(job.folder, epochs).unlink(missing_ok=True)  # its block is there
         return list(made)
 
     # ----------------------------------------------------------------- inputs and training
@@ -333,7 +338,7 @@ class NetworkBlocks:
             job = self.job(pipeline, fold)
             async with self._locks[job.key]:
                 (job.folder / "checkpoint.pt").unlink(missing_ok=True)
-                if not model_path(job, job.params["epochs"]).exists():
+                if not model_path(job.folder, job.params["epochs"]).exists():
                     shutil.rmtree(job.folder, ignore_errors=True)
 
     def keep(self, best: list[dict[str, Any]]) -> None:
@@ -347,7 +352,7 @@ class NetworkBlocks:
         for entry in best:
             pipeline = Pipeline.from_dict(entry["pipeline"])
             jobs = [self.job(pipeline, fold) for fold in self._folds]
-            paths = dict.fromkeys(model_path(job, job.params.get("epochs", 0)) for job in jobs)
+            paths = dict.fromkeys(model_path(job.folder, job.params.get("epochs", 0)) for job in jobs)
             models = [path for path in paths if path.exists()]
             kept |= {path.parent for path in models}
             listed = [str(path.relative_to(self._settings.networks)) for path in models]
@@ -357,17 +362,11 @@ class NetworkBlocks:
                 shutil.rmtree(folder, ignore_errors=True)
         if trials:
             text = json.dumps({"trials": trials}, indent=1)
-            (self._settings.networks / "best.json").write_text(text)
-
-
-def _network(name: str) -> Network:
-    network = plugins.featurizer(name)
-    assert isinstance(network, Network)
-    return network
+            write_text(self._settings.networks / "best.json", text)
 
 
 def _is_head(pipeline: Pipeline) -> bool:
-    return plugins.classifier(pipeline.classifier).budget == "epochs"
+    return plugins.classifier(pipeline.classifier).is_head
 
 
 def _devices(resources: Resources) -> dict[str, float]:

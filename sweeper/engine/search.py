@@ -259,7 +259,7 @@ def _keep_models(spec: SweepSpec, inputs: Inputs, folder: RunFolder, watch: Watc
     records = list(read_journal(folder.journal))
     board = build_leaderboard(records, metric=spec.metric, folds=len(inputs.splits))
     pipelines = {r["trial"]: r["pipeline"] for r in reversed(records) if r["kind"] == "trial"}
-    heads = board.classifier.map(lambda name: plugins.classifier(name).budget == "epochs")
+    heads = board.classifier.map(lambda name: plugins.classifier(name).is_head)
     whole = (board.status == "done") | ((board.status == "stopped") & ~heads)
     best = [
         {**row, "pipeline": pipelines[row["trial"]]}

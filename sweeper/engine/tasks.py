@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sweeper import blocks as block_files
 from sweeper import plugins
-from sweeper.api import Build, Featurizer, Network, Params, PreparedFrame
+from sweeper.api import Build, Network, Params, PreparedFrame
 from sweeper.engine.limits import TimeLimitError, limits
 from sweeper.frames import FrameReport
 from sweeper.names import block_name
@@ -181,7 +181,7 @@ def featurize(
         order of `jobs`.
     """
     names = list(jobs)
-    featurizers = [_texture(name) for name in names]
+    featurizers = [plugins.texture(name) for name in names]
     rows: list[list[list[NDArray[Any]]]] = [[] for _ in names]
     prepare_s: list[float] = []
     compute_s: list[list[float]] = [[] for _ in names]
@@ -209,13 +209,6 @@ def featurize(
     return [infos, *files]
 
 
-def _texture(name: str) -> Featurizer:
-    """A featurizer that computes blocks from frames."""
-    featurizer = plugins.featurizer(name)
-    assert isinstance(featurizer, Featurizer)
-    return featurizer
-
-
 def fit_codebook(
     featurizer_name: str,
     params: Params,
@@ -227,7 +220,7 @@ def fit_codebook(
     """Fit a bag of visual words on training rows and encode every frame with it: a block's info and bytes."""
     from sweeper import codebook
 
-    featurizer = _texture(featurizer_name)
+    featurizer = plugins.texture(featurizer_name)
     assert featurizer.codebook is not None
     clusters = int(params[featurizer.codebook.name])
     block = {axis.name: params[axis.name] for axis in featurizer.axes}
@@ -285,7 +278,7 @@ def _matrix(
     """Feature matrix of the job, from this worker's cache when it was read before."""
     featurizer, params = plugins.featurizer(job.pipeline.featurizer), job.pipeline.featurizer_params
     columns = block_files.representation_columns(featurizer, params)
-    head = plugins.classifier(job.pipeline.classifier).budget == "epochs"
+    head = plugins.classifier(job.pipeline.classifier).is_head
     if isinstance(featurizer, Network) and head:
         columns = block_files.logit_columns(featurizer, params, data.n_classes)
     key = digest([job.columns_key, columns])

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from sweeper.atomic import write_text
 from sweeper.explain import drawing
 from sweeper.explain.frames import GivenFrame, at_most, check_readable, evenly, find_frames, png_names
 from sweeper.explain.models import find_models
 from sweeper.explain.pictures import Explainer, pictures
-from sweeper.runfolder import write_text
 
 SHEET, TABLE = "contact_sheet.png", "explain.csv"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from sweeper.networks._files import atomically
+from sweeper.atomic import atomically
 
 
 @dataclass

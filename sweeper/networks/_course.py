@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweeper.api import PRETRAINED, Network, NetworkBuild, NetworkModule, Params
+from sweeper.atomic import remove_partial
 from sweeper.networks import _checkpoint, _ranks
 from sweeper.networks._checkpoint import Progress
-from sweeper.networks._files import remove_partial
 from sweeper.networks._learner import Learner, seed_torch
 from sweeper.networks._loading import Frames, ShuffledBatches, in_order, loader
 from sweeper.networks.devices import Device, torch_device

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper import plugins
 from sweeper.api import PRETRAINED, Network, Params
 from sweeper.networks import _ranks
 from sweeper.networks._course import FIT_VERSION, Course, Metrics
 from sweeper.networks.devices import Device, memory_advice, reproducible, torch_device
 from sweeper.networks.errors import DivergedError, OutOfMemoryError
 from sweeper.networks.inputs import Inputs
-from sweeper.networks.model import model_path, network, trained_s
+from sweeper.networks.model import model_path, trained_s
 from sweeper.networks.training_sets import Rows
 
 __all__ = [
@@ -117,7 +118,7 @@ def train(fit: Fit, epochs: int, device: Device, on_epoch: Callable[[Metrics], o
     OSError
         A file cannot be read or written.
     """
-    plugin = network(fit.network)
+    plugin = plugins.network(fit.network)
     params = _complete(plugin, fit.params)
     _check(params, epochs, _ranks.world()[1])
     torch_device(device)  # before processes exchange anything

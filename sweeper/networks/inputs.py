@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import PreparedFrame
-from sweeper.networks._files import atomically
+from sweeper.atomic import atomically
 
 INPUT_VERSION = 1
 """Raise it when the same prepared frame gives another input."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeper import plugins
-from sweeper.api import Network, NetworkBuild, NetworkModule, Params
-from sweeper.networks._files import atomically
+from sweeper.api import NetworkBuild, NetworkModule, Params
+from sweeper.atomic import atomically
 
 _METADATA = "sweeper"
 
@@ -57,14 +57,6 @@ def model_path(folder: Path, epochs: int) -> Path:
 def trained_s(folder: Path, epochs: int) -> float:
     """Seconds that all epochs took of the model that was trained to `epochs`; errors as ``read_info``."""
     return sum(epoch["seconds"] for epoch in read_info(model_path(folder, epochs)).history)
-
-
-def network(name: str) -> Network:
-    """The plugin of that name; ValueError when it is no network."""
-    plugin = plugins.featurizer(name)
-    if not isinstance(plugin, Network):
-        raise ValueError(f"{name} is a featurizer that is not trained: a network is needed")
-    return plugin
 
 
 def save_model(path: Path, module: NetworkModule, info: ModelInfo) -> None:
@@ -126,7 +118,7 @@ def load_model(path: Path) -> tuple[NetworkModule, ModelInfo]:
     from safetensors.torch import load_file
 
     info = read_info(path)
-    plugin = network(info.network)
+    plugin = plugins.network(info.network)
     if plugin.version != info.version:
         raise ValueError(
             f"{path}: {info.network} must be of version {plugin.version}, the file's is {info.version}: "

@@ -41,6 +41,12 @@ def atomically(path: Path, *, sync: bool = True) -> Iterator[Path]:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it is whole or unchanged; OSError, naming it, when it cannot be written."""
+    with atomically(path, sync=False) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def remove_partial(folder: Path) -> None:
     """Remove what a process that was killed has left in a folder that nobody else writes to."""
     for partial in folder.glob(".*.partial"):
