@@ -2,7 +2,8 @@
 
 A site is a network namespace with a bridge, where the operator sits, and hosts that hang on the bridge.
 Each is a tree of processes under one `unshare` that dies with this process. Namespaces have no names
-outside: when the processes are gone, networks and mounts are too, also after a SIGKILL.
+outside: when the processes are gone, networks and mounts are too, also after a SIGKILL. A host that was
+killed can be started again: its home is what it was, its temporary folder is empty.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ mkdir /run/sshd
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs tmpfs "$STAGE"
 mkdir -m 1777 "$STAGE/tmp"
-mkdir -m 700 "$STAGE/home"
+mkdir "$STAGE/home"
+mkdir -m 700 -p "$DISK"
+mount --bind "$DISK" "$STAGE/home"
 touch "$STAGE/home/.bashrc"
 cp "$NAMES" "$STAGE/hosts"
 while read -r from to; do
@@ -90,7 +93,7 @@ def missing() -> str:
     return "" if made.returncode == 0 else f"test hosts need namespaces: {made.stderr.decode().strip()}"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Host:
     """One machine.
 
@@ -107,19 +110,25 @@ class Host:
     address: str
     shared: Path
     home: Path
-    _process: subprocess.Popen[bytes]
-    _site: int
-    _key: Path
+    _folder: Path
+    _desk: Host | None
+    _process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
         """Of the process that holds the host, as this machine counts."""
+        assert self._process is not None
         return self._process.pid
+
+    @property
+    def _site(self) -> int:
+        """Of the process that holds the bridge."""
+        return self.pid if self._desk is None else self._desk.pid
 
     def ssh(self, command: str) -> list[str]:
         """The command line that runs `command` there by ssh, started from the operator's desk."""
         there = [f"root@{self.address}", "--", f"bash --login -c {shlex.quote(command)}"]
-        return [*_in_network(self._site), "ssh", "-i", str(self._key), *_SSH, *there]
+        return [*_in_network(self._site), "ssh", "-i", str(self._folder / "user_key"), *_SSH, *there]
 
     def run(
         self, command: str, *, check: bool = True, timeout: float = 120
@@ -146,12 +155,38 @@ class Host:
 
     def alive(self) -> bool:
         """Whether its processes are there."""
-        return self._process.poll() is None
+        return self._process is not None and self._process.poll() is None
+
+    def start_up(self) -> None:
+        """Switch the host on, for the first time or after :meth:`kill`; returns when it can be reached.
+
+        It ends with the thread that calls this.
+        """
+        self.switch_on()
+        self.wait_until_reached()
+
+    def switch_on(self) -> None:
+        """The first half of :meth:`start_up`: the host runs, and may not listen yet."""
+        assert not self.alive()
+        if self._desk is not None:
+            _wait_until_unplugged(self._site, self.address)
+        self._process = _start(self._folder, self.name, self.address, bridge=self._desk is None)
+        if self._desk is not None:
+            _plug_in(self._site, self.pid, self.address)
+
+    def wait_until_reached(self) -> None:
+        """Return when the host answers by ssh."""
+        deadline = time.monotonic() + _START_S
+        while self.run("true", check=False).returncode:
+            log = (self._folder / f"{self.name}.log").read_text()
+            assert self.alive() and time.monotonic() < deadline, f"{self.name} does not answer: {log}"
+            time.sleep(0.2)
 
     def kill(self) -> None:
         """End the host as a power cut does: nothing in it is told."""
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def cut(self) -> None:
         """Take its cable out: others no longer reach it, nor it them."""
@@ -202,26 +237,17 @@ def hosts(count: int, root: Path, visible: Sequence[Path] = ()) -> Iterator[Site
     (folder / "hosts").write_text("".join(f"{line}\n" for line in lines))
     seen = [REPOSITORY, Path(sys.prefix), Path(sys.base_prefix), folder, *visible]
     _write_binds(folder / "binds", seen)
-    started: list[subprocess.Popen[bytes]] = []
+    bench = Host(*desk, shared, Path.home(), folder, None)
+    made = tuple(Host(name, address, shared, Path.home(), folder, bench) for name, address in names)
     try:
-        started.append(_start(folder, *desk, bridge=True))
-        site = started[0].pid
-        for name, address in names:
-            process = _start(folder, name, address, bridge=False)
-            started.append(process)
-            _plug_in(site, process.pid, address)
-        made = [
-            Host(name, address, shared, Path.home(), process, site, folder / "user_key")
-            for (name, address), process in zip((desk, *names), started, strict=True)
-        ]
-        for host in made:
-            _wait_for(host, folder / f"{host.name}.log")
-        yield Site(made[0], tuple(made[1:]), folder / "user_key")
+        for host in (bench, *made):
+            host.switch_on()
+        for host in (bench, *made):
+            host.wait_until_reached()
+        yield Site(bench, made, folder / "user_key")
     finally:
-        for process in reversed(started):
-            process.kill()
-        for process in started:
-            process.wait()
+        for host in (*reversed(made), bench):
+            host.kill()
         deadline = time.monotonic() + _END_S
         while left := leftovers(folder):
             assert time.monotonic() < deadline, left
@@ -242,7 +268,7 @@ def _write_binds(path: Path, seen: Sequence[Path]) -> None:
 def _start(folder: Path, name: str, address: str, *, bridge: bool) -> subprocess.Popen[bytes]:
     """Start the processes of one machine; they die with this process."""
     stage = folder / f"stage-{name}"
-    stage.mkdir()
+    stage.mkdir(exist_ok=True)
     sshd = folder / f"{name}.sshd"
     sshd.write_text(_SSHD.format(address=address, folder=folder, mark=_MARK, repository=REPOSITORY))
     kept = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ}
@@ -253,6 +279,7 @@ def _start(folder: Path, name: str, address: str, *, bridge: bool) -> subprocess
         _MARK: str(folder),
         "NAME": name,
         "STAGE": str(stage),
+        "DISK": str(folder / f"disk-{name}"),
         "NAMES": str(folder / "hosts"),
         "BINDS": str(folder / "binds"),
         "LINK": "switch" if bridge else "wire",
@@ -262,7 +289,7 @@ def _start(folder: Path, name: str, address: str, *, bridge: bool) -> subprocess
         "SSHD": str(sshd),
     }
     apart = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc"]
-    with (folder / f"{name}.log").open("wb") as log:
+    with (folder / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *apart, "--kill-child", "bash", "-c", _HOST],
             env=environment,
@@ -296,6 +323,15 @@ def _plug_in(site: int, host: int, address: str) -> None:
     _check([*inside, "ip", "link", "set", end, "master", "switch", "up"])
 
 
+def _wait_until_unplugged(site: int, address: str) -> None:
+    """Wait until the kernel has taken away the cable of a host that was killed."""
+    look = [*_in_network(site), "ip", "link", "show", _port(address)]
+    deadline = time.monotonic() + _END_S
+    while subprocess.run(look, capture_output=True).returncode == 0:
+        assert time.monotonic() < deadline, f"{address} is still plugged in"
+        time.sleep(0.05)
+
+
 def _in_network(pid: int) -> list[str]:
     return ["nsenter", f"--net=/proc/{pid}/ns/net"]
 
@@ -303,13 +339,6 @@ def _in_network(pid: int) -> list[str]:
 def _check(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr.strip()}"
-
-
-def _wait_for(host: Host, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while host.run("true", check=False).returncode:
-        assert host.alive() and time.monotonic() < deadline, f"{host.name} does not answer: {log.read_text()}"
-        time.sleep(0.2)
 
 
 def leftovers(root: Path) -> list[str]:

@@ -77,6 +77,19 @@ def test_a_host_that_is_killed_takes_its_processes_with_it(tmp_path: Path) -> No
     assert leftovers(tmp_path / "site") == []
 
 
+def test_a_host_that_was_killed_is_started_again_with_its_home_and_address(tmp_path: Path) -> None:
+    with hosts(2, tmp_path / "site") as site:
+        one, two = site.hosts
+        one.run("echo kept > ~/note; touch /tmp/lost; setsid sleep 4343 > /dev/null 2>&1 &")
+        one.kill()
+        one.start_up()
+        assert one.run("cat ~/note; ls /tmp/lost", check=False).stdout == "kept\n"
+        assert "sleep 4343" not in one.run("ps ax").stdout
+        assert two.run("ls ~/note", check=False).returncode != 0
+        assert reaches(two, one) and reaches(one, two) and reaches(site.desk, one)
+    assert leftovers(tmp_path / "site") == []
+
+
 _HELD = """
 import sys, time
 from pathlib import Path
