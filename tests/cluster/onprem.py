@@ -29,10 +29,11 @@ _KEYS = {
 }  # fmt: skip
 
 
-def config_for(hosts: Sequence[Host]) -> dict[str, Any]:
+def config_for(hosts: Sequence[Host], options: str = "", before: str = "") -> dict[str, Any]:
     """The configuration as it is shipped, with the values that its user changes.
 
-    Setup is left out: the hosts see the environment that runs this.
+    Setup is left out: the hosts see the environment that runs this. `options` are added to each
+    ``ray start``, and the shell command `before` runs before it.
     """
     config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
     assert set(config) == _KEYS
@@ -44,6 +45,10 @@ def config_for(hosts: Sequence[Host]) -> dict[str, Any]:
     installs = [c for c in config["setup_commands"] if "-m venv" in c or "-m pip install" in c]
     assert len(installs) == 2 and "--constraint ~/sweeper/constraints.txt" in installs[1]
     config["setup_commands"] = [c for c in config["setup_commands"] if c not in installs]
+    for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+        assert commands[-1].count("&& ray start") == 1
+        start = f"&& {before} && ray start" if before else "&& ray start"
+        commands[-1] = f"{commands[-1].replace('&& ray start', start)} {options}"
     return config
 
 
@@ -53,6 +58,28 @@ class Job:
 
     id: str
     out: str
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A sweep that was submitted by somebody who watches it."""
+
+    job: Job
+    _process: subprocess.Popen[bytes]
+    _log: Path
+
+    def wait(self, timeout: float = _JOB_S) -> int:
+        """Wait until ``sweeper submit`` ends by itself; its exit status."""
+        return self._process.wait(timeout)
+
+    def leave(self) -> None:
+        """Stop watching."""
+        self._process.terminate()
+        self._process.wait()
+
+    def seen(self) -> str:
+        """What ``sweeper submit`` printed, errors included."""
+        return self._log.read_text()
 
 
 @dataclass
@@ -66,11 +93,15 @@ class Cluster:
         Hosts that it runs on, the head first.
     logs : Path
         Where what the tunnel prints goes.
+    options, before : str
+        See :func:`config_for`.
     """
 
     site: Site
     members: tuple[Host, ...]
     logs: Path
+    options: str = ""
+    before: str = ""
     _tunnel: subprocess.Popen[bytes] | None = None
 
     @property
@@ -101,13 +132,33 @@ class Cluster:
     def up(self) -> None:
         """Start Ray on all hosts, and open the way to the dashboard."""
         for host in self.site.all():
-            host.run(f"ln -s {shlex.quote(sys.prefix)} {_ENVIRONMENT}")
-        self.desk.run(f"mkdir -m 700 ~/.ssh && install -m 600 {self.site.key} ~/.ssh/id_ed25519")
-        text = yaml.safe_dump(config_for(self.members), sort_keys=False)
+            host.run(f"ln -sfn {shlex.quote(sys.prefix)} {_ENVIRONMENT}")
+        self.desk.run(f"mkdir -p -m 700 ~/.ssh && install -m 600 {self.site.key} ~/.ssh/id_ed25519")
+        text = yaml.safe_dump(config_for(self.members, self.options, self.before), sort_keys=False)
         self.desk.run(f"echo {shlex.quote(text)} > ~/onprem.yaml")
         self.at_desk("ray get-auth-token --generate > /dev/null")
+        self.up_again()
+
+    def up_again(self) -> float:
+        """`ray up`, and open the way to the dashboard again; seconds until all hosts are in the cluster."""
+        started = time.monotonic()
+        self.close_tunnel()
         self.at_desk("ray up -y ~/onprem.yaml", timeout=_UP_S)
         self.wait_for_nodes(len(self.members))
+        took = time.monotonic() - started
+        self.open_tunnel()
+        return took
+
+    def close_tunnel(self) -> None:
+        """End ``ray dashboard``."""
+        self.desk.run("pkill --full 'ray dashboard'; pkill --full 'ssh .*8265'", check=False)
+        if self._tunnel is not None:
+            self._tunnel.terminate()
+            self._tunnel.wait()
+            self._tunnel = None
+
+    def open_tunnel(self) -> None:
+        """Start ``ray dashboard``."""
         self._tunnel = self.desk.start(self.command("ray dashboard ~/onprem.yaml"), self.logs / "tunnel.log")
         self._wait_for_dashboard()
 
@@ -146,6 +197,19 @@ class Cluster:
         first = said.splitlines()[0].split()
         assert first[0] == "job", said
         return Job(first[1], out)
+
+    def follow(self, arguments: str, out: str, name: str) -> Followed:
+        """Submit a sweep and watch it."""
+        log = self.logs / f"{name}.followed"
+        command = f"python -m sweeper submit {arguments} --address {DASHBOARD} --out {out}"
+        process = self.desk.start(self.command(command), log)
+        deadline = time.monotonic() + 120
+        while not (text := log.read_text()).endswith("\n"):
+            assert process.poll() is None and time.monotonic() < deadline, text
+            time.sleep(0.2)
+        first = text.split()
+        assert first[0] == "job", text
+        return Followed(Job(first[1], out), process, log)
 
     def plain(self, arguments: str, name: str) -> list[dict[str, str]]:
         """The leaderboard of the same sweep at the desk, on Ray of its own, without timings."""
@@ -204,6 +268,16 @@ class Cluster:
         found: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
         return found
 
+    def running(self, title: str) -> list[tuple[Host, int]]:
+        """Hosts and ids of the processes whose command line or title begins with `title`."""
+        found = []
+        for host in self.members:
+            for line in host.run("ps -eo pid=,args=").stdout.splitlines() if host.alive() else ():
+                pid, args = line.split(maxsplit=1)
+                if args.startswith(title):
+                    found.append((host, int(pid)))
+        return found
+
     def processes(self, host: Host) -> list[str]:
         """Ray's processes on a host."""
         lines = host.run("ps -eo args").stdout.splitlines()
@@ -212,9 +286,7 @@ class Cluster:
     def down(self) -> None:
         """End Ray on all hosts."""
         self.at_desk("ray down -y ~/onprem.yaml", timeout=_DOWN_S)
-        if self._tunnel is not None:
-            self._tunnel.terminate()
-            self._tunnel.wait()
+        self.close_tunnel()
 
 
 def rows(text: str) -> list[dict[str, str]]:
