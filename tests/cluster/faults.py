@@ -23,12 +23,25 @@ Board = list[dict[str, str]]
 
 
 @contextmanager
-def cluster_of(members: int, base: Path, *, options: str = "", before: str = "") -> Iterator[Cluster]:
-    """A head and workers with a sweep to run; see `onprem.config_for` for `options` and `before`."""
-    with hosts(members, base / "site") as site:
+def cluster_of(
+    members: int,
+    base: Path,
+    *,
+    strangers: int = 0,
+    options: str = "",
+    before: str = "",
+    prepare: Callable[[Host], None] = lambda host: None,
+) -> Iterator[Cluster]:
+    """A head and workers with a sweep to run, and hosts beside them.
+
+    See `onprem.config_for` for `options` and `before`; `prepare` is called with each host first.
+    """
+    with hosts(members + strangers, base / "site") as site:
+        for host in site.hosts:
+            prepare(host)
         write_textures(site.desk.shared / "frames", per_class=64)
-        (site.desk.shared / "long.yaml").write_text(LONG)
-        made = Cluster(site, site.hosts, base, options, before)
+        (site.desk.shared / "long.yaml").write_text(LONG.replace("[400, 800]", "[100, 200]"))
+        made = Cluster(site, site.hosts[:members], base, options, before)
         made.up()
         yield made
 
@@ -36,6 +49,16 @@ def cluster_of(members: int, base: Path, *, options: str = "", before: str = "")
 def long_sweep(cluster: Cluster) -> str:
     """Arguments of the sweep of about 100 evaluations."""
     return sweep_of(f"{cluster.desk.shared}/frames", cluster, "long")
+
+
+_undisturbed: dict[str, Board] = {}
+
+
+def undisturbed_board(cluster: Cluster) -> Board:
+    """The leaderboard of the same sweep on one machine; made once for all modules."""
+    if "long" not in _undisturbed:
+        _undisturbed["long"] = cluster.plain(long_sweep(cluster), "undisturbed")
+    return _undisturbed["long"]
 
 
 class Pace:
@@ -138,7 +161,7 @@ def go_on(
     return followed.seen()
 
 
-def last_lines(text: str, count: int = 12) -> str:
+def last_lines(text: str, count: int = 4) -> str:
     """The end of what was printed, without the leaderboard."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join(f"  | {line[:200]}" for line in lines[-count:])

@@ -78,7 +78,7 @@ StrictModes no
 PidFile none
 MaxStartups 100
 MaxSessions 100
-SetEnv {mark}={folder} PYTHONPATH={repository}
+SetEnv {mark}={folder} PYTHONPATH={repository} RAY_raylet_start_wait_time_s=300
 """
 
 

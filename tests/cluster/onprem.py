@@ -114,9 +114,11 @@ class Cluster:
         """The host whose head it is."""
         return self.members[0]
 
-    def command(self, command: str, *, token: bool = True) -> str:
-        """A shell command in Sweeper's environment; without `token` as somebody who has none."""
+    def command(self, command: str, *, token: bool | str = True) -> str:
+        """A shell command in Sweeper's environment; without `token` as somebody who has none, or another."""
         mode = "RAY_AUTH_MODE=token" if token else "RAY_AUTH_MODE=disabled"
+        if isinstance(token, str):
+            mode += f" RAY_AUTH_TOKEN={shlex.quote(token)}"
         code = shlex.quote(str(REPOSITORY))
         return (
             f". {_ENVIRONMENT}/bin/activate && cd {code} && "
@@ -124,7 +126,7 @@ class Cluster:
         )
 
     def at_desk(
-        self, command: str, *, token: bool = True, check: bool = True, timeout: float = 120
+        self, command: str, *, token: bool | str = True, check: bool = True, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run a command at the desk."""
         return self.desk.run(self.command(command, token=token), check=check, timeout=timeout)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.faults import Board, cluster_of, endure, long_sweep
+from tests.cluster.faults import Board, cluster_of, endure, undisturbed_board
 from tests.cluster.onprem import Cluster
 
 MEMBERS = 3
@@ -28,7 +28,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def undisturbed(cluster: Cluster) -> Board:
     """The same sweep on one machine."""
-    return cluster.plain(long_sweep(cluster), "undisturbed")
+    return undisturbed_board(cluster)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,129 @@
+"""Features that do not fit: into the object stores of the hosts, or into the folders where these spill.
+
+Stores have 80 MB each, near the least that Ray takes; features have more than both together. They come from
+a featurizer that is a file of the user's, and travel with the job.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.faults import Board, cluster_of, last_lines, whole_journal
+from tests.cluster.hosts import REPOSITORY
+from tests.cluster.onprem import Cluster, Job
+
+MEMBERS = 2
+STORE_BYTES = 80_000_000
+SPILL = "$HOME/spill"
+OPTIONS = f"--object-store-memory={STORE_BYTES} --object-spilling-directory={SPILL}"
+BEFORE_RAY = (
+    f"mkdir -p {SPILL} && (mountpoint --quiet {SPILL} || mount -t tmpfs -o size=2g tmpfs {SPILL})"
+)
+"""Each host's folder to spill to is a disk of its own."""
+
+WIDE = '''
+"""All pixels, in six blocks: 110 kB a frame."""
+
+import numpy as np
+
+from sweeper.api import Axis, Featurizer, Interval
+
+COLUMNS = tuple(f"pixel{i}" for i in range(48 * 48))
+
+
+def _compute(frame, blocks):
+    row = np.sort(frame.image.ravel())
+    return [row ** (1.0 + block["power"] / 10.0) for block in blocks]
+
+
+FEATURIZER = Featurizer(
+    name="wide",
+    version=1,
+    source="a featurizer for tests",
+    axes=(Axis("power", Interval(0, 5, integer=True), 0),),
+    columns=lambda params: COLUMNS,
+    compute=_compute,
+)
+'''
+SPACE = """
+name: wide
+source: a space whose features are large, for tests
+featurizers:
+  wide: {power: [0, 1, 2, 3, 4, 5]}
+reducers: [standard]
+classifiers:
+  rf: {n_trees: [50]}
+intensity:
+  clip_high: [90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 99.5, 100]
+"""
+FEATURE_BYTES = 12 * 6 * 192 * 48 * 48 * 8
+"""Of all settings of intensities: 255 MB."""
+SETTINGS = "--search random --trials 36 --folds 2 --seed 3"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A head and a worker with small object stores; the desk's code has one featurizer more."""
+    base = tmp_path_factory.mktemp("memory")
+    with cluster_of(MEMBERS, base, options=OPTIONS, before=BEFORE_RAY) as made:
+        desk = made.desk
+        desk.run(f"cp -r {REPOSITORY}/featurizers ~/ && echo {shlex.quote(WIDE)} > ~/featurizers/wide.py")
+        desk.run(f"mount --bind ~/featurizers {REPOSITORY}/featurizers")
+        (desk.shared / "wide.yaml").write_text(SPACE)
+        yield made
+
+
+def wide_sweep(cluster: Cluster) -> str:
+    return f"{cluster.desk.shared}/frames --space {cluster.desk.shared}/wide.yaml {SETTINGS}"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster) -> Board:
+    """The same sweep on one machine."""
+    return cluster.plain(wide_sweep(cluster), "undisturbed-wide")
+
+
+def most_spilled(cluster: Cluster, job: Job) -> int:
+    """Wait until a job ended; the most bytes that lay in the hosts' spill folders, seen every few seconds."""
+    most = 0
+    while "running" in (said := cluster.status(job)) or "pending" in said:
+        used = [host.run(f"du --bytes --summarize {SPILL}").stdout.split()[0] for host in cluster.members]
+        most = max(most, sum(map(int, used)))
+        time.sleep(1)
+    return most
+
+
+def resize(cluster: Cluster, size: str) -> None:
+    """Give every host's spill folder a size."""
+    for host in cluster.members:
+        host.run(f"mount -o remount,size={size} {SPILL}")
+
+
+def test_features_that_do_not_fit_into_the_object_stores_are_spilled(
+    cluster: Cluster, undisturbed: Board
+) -> None:
+    started = time.monotonic()
+    job = cluster.submit(wide_sweep(cluster), f"{cluster.desk.shared}/spilled")
+    spilled = most_spilled(cluster, job)
+    took = time.monotonic() - started
+    assert "succeeded" in cluster.status(job), cluster.printed(job)
+    whole_journal(cluster, job)
+    assert cluster.leaderboard(job) == undisturbed
+    assert spilled > FEATURE_BYTES - MEMBERS * STORE_BYTES - FEATURE_BYTES // 5
+    print(
+        f"\nspill: {FEATURE_BYTES / 1e6:.0f} MB of features, {MEMBERS} stores of {STORE_BYTES / 1e6:.0f} MB: "
+        f"{spilled / 1e6:.0f} MB spilled at most, {took:.0f} s\n{last_lines(cluster.printed(job))}"
+    )
+
+
+def test_a_full_disk_under_the_spill_folder(cluster: Cluster, undisturbed: Board) -> None:
+    resize(cluster, "16m")
+    followed = cluster.follow(wide_sweep(cluster), f"{cluster.desk.shared}/full", "full")
+    started = time.monotonic()
+    status = followed.wait()
+    print(f"\nspill full: {status} after {time.monotonic() - started:.0f} s\n{last_lines(followed.seen())}")
+    resize(cluster, "2g")
