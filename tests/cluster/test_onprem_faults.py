@@ -35,7 +35,7 @@ def undisturbed(cluster: Cluster) -> Board:
     ("name", "title"),
     [
         ("evaluation", "ray::trial "),
-        ("trial", "ray::SweepTrial"),
+        ("trial", "ray::SweepTrial.train"),
         ("store", "ray::FeatureStore"),
         ("files", "ray::Files"),
     ],
@@ -105,7 +105,11 @@ def test_a_raylet_that_is_killed(cluster: Cluster, undisturbed: Board) -> None:
 
 
 def test_a_host_that_is_gone_and_comes_back(cluster: Cluster, undisturbed: Board) -> None:
-    """The sweep goes on without it; once it runs again it is one of the cluster's, and works."""
+    """The sweep goes on without it; when it runs again the cluster starts Ray on it."""
     worker = cluster.members[2]
     endure(cluster, "host", undisturbed, worker.kill)
     assert cluster.nodes() == [host.address for host in cluster.members[:2]]
+    worker.start_up()
+    print(f"host: back after {cluster.wait_for_nodes(MEMBERS):.0f} s")
+    job = endure(cluster, "host-back", undisturbed, lambda: None)
+    assert worker.address in {task["address"] for task in cluster.tasks(job)}

@@ -6,7 +6,6 @@ again, and the leaderboard is that of a sweep that nothing disturbed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -90,7 +89,9 @@ def test_a_head_whose_control_process_is_killed(cluster: Cluster, undisturbed: B
         took[0] = cluster.up_again()
 
     gcs = next(
-        line.split(" ")[0] for line in cluster.processes(cluster.head) if line.split(" ")[0].endswith("gcs_server")
+        line.split(" ")[0]
+        for line in cluster.processes(cluster.head)
+        if line.split(" ")[0].endswith("gcs_server")
     )
     seen = go_on(cluster, "gcs", undisturbed, lambda: kill(cluster, gcs), mend)
     print(f"gcs: `ray up` and {MEMBERS} nodes in {took[0]:.0f} s")
@@ -109,5 +110,3 @@ def test_a_head_that_is_gone_and_comes_back(cluster: Cluster, undisturbed: Board
     seen = go_on(cluster, "head", undisturbed, head.kill, mend, out=f"{head.home}/run-head")
     print(f"head: `ray up` and {MEMBERS} nodes in {took[0]:.0f} s")
     assert "Traceback" not in seen
-
-

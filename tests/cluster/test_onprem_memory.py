@@ -20,9 +20,7 @@ MEMBERS = 2
 STORE_BYTES = 80_000_000
 SPILL = "$HOME/spill"
 OPTIONS = f"--object-store-memory={STORE_BYTES} --object-spilling-directory={SPILL}"
-BEFORE_RAY = (
-    f"mkdir -p {SPILL} && (mountpoint --quiet {SPILL} || mount -t tmpfs -o size=2g tmpfs {SPILL})"
-)
+BEFORE_RAY = f"mkdir -p {SPILL} && (mountpoint --quiet {SPILL} || mount -t tmpfs -o size=2g tmpfs {SPILL})"
 """Each host's folder to spill to is a disk of its own."""
 
 WIDE = '''

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.faults import cluster_of, long_sweep
 from tests.cluster.hosts import REPOSITORY, Host
-from tests.cluster.onprem import DASHBOARD, Cluster
+from tests.cluster.onprem import DASHBOARD, Cluster, Job
 
 MEMBERS = 2
 WRONG = "0" * 64
-LISTENING = {"sshd", "gcs_server", "raylet", "ray::", "python"}
+HTTP_METRICS = {44217, 44227}
+"""Ports of the head, of its autoscaler and its dashboard, where metrics are read; an agent has one more."""
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A head and a worker; one more host is on their network."""
     with cluster_of(MEMBERS, tmp_path_factory.mktemp("security"), strangers=1) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def job(cluster: Cluster) -> Job:
+    """A sweep that runs."""
+    made = cluster.submit(long_sweep(cluster), f"{cluster.head.home}/guarded")
+    cluster.wait_for_evaluations(made, 1)
+    return made
 
 
 @dataclass(frozen=True)
@@ -32,44 +43,123 @@ class Port:
     number: int
     process: str
 
+    @property
+    def is_ray(self) -> bool:
+        return "sshd" not in self.process
+
+    @property
+    def is_for_others(self) -> bool:
+        """Other machines reach it."""
+        return "127.0.0.1" not in self.address and self.address != "[::1]"
+
 
 def listening(host: Host) -> list[Port]:
     """All TCP ports of a host that something listens on."""
+    processes = dict(line.split(maxsplit=1) for line in host.run("ps -eo pid=,args=").stdout.splitlines())
     ports = []
     for line in host.run("ss --listening --tcp --numeric --processes --no-header").stdout.splitlines():
-        where = line.split()[3]
-        address, _, number = where.rpartition(":")
+        address, _, number = line.split()[3].rpartition(":")
         pid = re.search(r"pid=(\d+)", line)
         assert pid, line
-        process = host.run(f"ps -o args= -p {pid[1]}", check=False).stdout.strip()
-        ports.append(Port(address, int(number), process))
+        ports.append(Port(address, int(number), processes.get(pid[1], "")))
     return ports
 
 
-def test_a_wrong_token_is_refused(cluster: Cluster) -> None:
-    frames = f"{long_sweep(cluster)} --address {DASHBOARD} --out /tmp/no --no-wait"
-    refused = cluster.at_desk(f"python -m sweeper submit {frames}", token=WRONG, check=False)
-    print(refused.stdout, refused.stderr)
-    asked = cluster.at_desk(
-        f"curl --silent --write-out '%{{http_code}}' --header 'Authorization: Bearer {WRONG}' "
-        f"{DASHBOARD}/api/jobs/"
+def http_status(host: Host, url: str) -> int:
+    """What a request without a token gets from `host`; 0 where nobody speaks HTTP."""
+    said = host.run(
+        f"curl --silent --max-time 10 --output /dev/null --write-out '%{{http_code}}' {url}", check=False
     )
-    print(asked.stdout)
+    return int(said.stdout)
+
+
+def knock(cluster: Cluster, host: Host, token: str, ports: list[int]) -> dict[str, dict[str, str]]:
+    """What Ray's services on ports of a host answer to the stranger."""
     stranger = cluster.site.hosts[MEMBERS]
-    joined = stranger.run(
-        cluster.command(f"ray start --address={cluster.head.address}:6379", token=WRONG), check=False
+    script = Path(__file__).with_name("knock.py")
+    asked = " ".join(map(str, ports))
+    said = stranger.run(
+        cluster.command(f"python {script} {host.address} '{token}' {asked}", token=False), timeout=600
     )
-    print(joined.returncode, joined.stdout, joined.stderr)
+    answers: dict[str, dict[str, str]] = json.loads(said.stdout.splitlines()[-1])
+    return answers
+
+
+def test_a_wrong_token_is_refused(cluster: Cluster) -> None:
+    sweep = f"{long_sweep(cluster)} --address {DASHBOARD} --out /tmp/no --no-wait"
+    refused = cluster.at_desk(f"python -m sweeper submit {sweep}", token=WRONG, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.strip() == (
+        f"sweeper: --address {DASHBOARD}: the cluster's token is needed: set RAY_AUTH_MODE=token and "
+        "RAY_AUTH_TOKEN_PATH to its file"
+    )
+    for path in ("/api/jobs/", "/nodes?view=summary", "/api/v0/tasks"):
+        asked = cluster.at_desk(
+            "curl --silent --output /dev/null --write-out '%{http_code}' "
+            f"--header 'Authorization: Bearer {WRONG}' '{DASHBOARD}{path}'"
+        )
+        assert asked.stdout in ("401", "403"), path
+    stranger = cluster.site.hosts[MEMBERS]
+    start = cluster.command(f"ray start --address={cluster.head.address}:6379", token=WRONG)
+    joined = stranger.run(start, check=False)
+    assert joined.returncode != 0
+    assert "InvalidAuthToken" in joined.stdout + joined.stderr
     assert cluster.nodes() == [host.address for host in cluster.members]
 
 
-def test_ports(cluster: Cluster) -> None:
+def test_the_dashboard_listens_on_loopback_alone(cluster: Cluster) -> None:
+    ports = [port for host in cluster.members for port in listening(host) if port.number == 8265]
+    assert [port.address for port in ports] == ["127.0.0.1"]
+
+
+def test_ports_that_others_reach_want_the_token(cluster: Cluster, job: Job) -> None:
+    """All but those where metrics are read; of these a sweep's hold no path and no secret."""
+    stranger = cluster.site.hosts[MEMBERS]
+    token = cluster.head.run("cat ~/.ray/auth_token").stdout.strip()
     for host in cluster.members:
-        for port in listening(host):
-            answer = cluster.desk.run(
-                f"curl --silent --max-time 5 --output /dev/null --write-out '%{{http_code}}' "
-                f"http://{host.address}:{port.number}/metrics", check=False).stdout
-            job = cluster.desk.run(
-                f"curl --silent --max-time 5 --output /dev/null --write-out '%{{http_code}}' "
-                f"http://{host.address}:{port.number}/api/job_agent/jobs/", check=False).stdout
-            print(host.name, port.address, port.number, answer, job, port.process[:160])
+        ports = {port.number: port for port in listening(host) if port.is_for_others and port.is_ray}
+        open_http, rpc = set(), []
+        for number in ports:
+            status = http_status(stranger, f"http://{host.address}:{number}/metrics")
+            if status == 200:
+                open_http.add(number)
+            elif status == 0:
+                rpc.append(number)
+            else:
+                assert status == 401, (ports[number], status)
+        named = open_http & HTTP_METRICS
+        assert named == (HTTP_METRICS if host is cluster.head else set())
+        assert len(open_http - named) == 1, open_http  # the agent's
+        for number in open_http:
+            metrics = stranger.run(f"curl --silent http://{host.address}:{number}/metrics").stdout
+            assert token not in metrics
+            for path in ("/api/jobs/", "/api/job_agent/jobs/", "/api/v0/tasks", "/logs"):
+                status = http_status(stranger, f"http://{host.address}:{number}{path}")
+                answer = stranger.run(f"curl --silent http://{host.address}:{number}{path}").stdout
+                assert status in (401, 403, 404) or answer.startswith("# HELP"), (number, path, status)
+        answers = knock(cluster, host, "", rpc)
+        print(
+            f"\n{host.name}: metrics on {sorted(open_http)}, want a token: "
+            f"{[(number, ports[number].process[-60:]) for number in ports if number not in open_http]}"
+        )
+        for number, answered in answers.items():
+            assert "UNAUTHENTICATED" in answered.values(), (ports[int(number)], answered)
+            assert set(answered.values()) <= {"UNAUTHENTICATED", "UNIMPLEMENTED"}, (number, answered)
+        wrong = knock(cluster, host, WRONG, rpc)
+        assert all("OK" not in answered.values() for answered in wrong.values()), wrong
+    assert "OK" in knock(cluster, cluster.head, token, [6379])["6379"].values()
+
+
+def test_the_token_is_in_nothing_that_a_sweep_writes(cluster: Cluster, job: Job) -> None:
+    assert "succeeded" in cluster.wait(job), cluster.printed(job)
+    token = cluster.head.run("cat ~/.ray/auth_token").stdout.strip()
+    assert token not in cluster.printed(job)
+    look = f"grep --recursive --files-with-matches {token}"
+    for host in cluster.members:
+        found = host.run(f"{look} /tmp/ray ~/guarded", check=False).stdout
+        assert found == ""
+        environments = host.run(f"grep --files-with-matches {token} /proc/[0-9]*/environ", check=False).stdout
+        assert environments == ""
+    assert cluster.head.run("ls ~/guarded/journal.jsonl ~/guarded/sweep.yaml").returncode == 0
+    known = cluster.head.run(f"{look} ~ --exclude-dir={REPOSITORY.name}", check=False).stdout
+    assert known.split() == [f"{cluster.head.home}/.ray/auth_token"]
