@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
@@ -36,11 +37,13 @@ def answer(address: str, token: str, call: str) -> str:
 def main() -> None:
     """Answers by port and call."""
     address, token, *ports = sys.argv[1:]
-    print(
-        json.dumps(
-            {port: {call: answer(f"{address}:{port}", token, call) for call in CALLS} for port in ports}
-        )
-    )
+    asked = [(port, call) for port in ports for call in CALLS]
+    with ThreadPoolExecutor(16) as pool:
+        answers = pool.map(lambda ask: answer(f"{address}:{ask[0]}", token, ask[1]), asked)
+    found: dict[str, dict[str, str]] = {port: {} for port in ports}
+    for (port, call), said in zip(asked, answers, strict=True):
+        found[port][call] = said
+    print(json.dumps(found))
 
 
 main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -206,12 +207,10 @@ class Cluster:
         command = f"python -m sweeper submit {arguments} --address {DASHBOARD} --out {out}"
         process = self.desk.start(self.command(command), log)
         deadline = time.monotonic() + 120
-        while not (text := log.read_text()).endswith("\n"):
-            assert process.poll() is None and time.monotonic() < deadline, text
+        while not (told := re.search(r"^job (\S+) at ", log.read_text(), re.MULTILINE)):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
-        first = text.split()
-        assert first[0] == "job", text
-        return Followed(Job(first[1], out), process, log)
+        return Followed(Job(told[1], out), process, log)
 
     def plain(self, arguments: str, name: str) -> list[dict[str, str]]:
         """The leaderboard of the same sweep at the desk, on Ray of its own, without timings."""
