@@ -76,8 +76,6 @@ class Context:
         Digest of the pretrained weights of each network that has them.
     numerics : list
         What of the resources a network's weights depend on.
-    deadline : float
-        ``time.time()`` at which the sweep ends; infinity without a time budget.
     """
 
     store: Any
@@ -87,7 +85,6 @@ class Context:
     fold_digests: tuple[str, ...]
     weights: dict[str, str]
     numerics: list[Any]
-    deadline: float
 
 
 class Evaluator:
@@ -96,6 +93,7 @@ class Evaluator:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._data: SweepData = ray.get(context.data[0])
+        self._deadline = float("inf")
 
     def key(self, pipeline: Pipeline, budget: float, fold: int | str) -> str:
         """What an evaluation is a pure function of, digested."""
@@ -132,7 +130,10 @@ class Evaluator:
             When a result or a block cannot be written.
         """
         rung = _Rung(pipeline, budget, label, {fold: self.key(pipeline, budget, fold) for fold in folds})
-        known = ray.get(self._context.ledger.lookup.remote(list(rung.keys.values())))
+        ledger = self._context.ledger
+        asked = [ledger.lookup.remote(list(rung.keys.values())), ledger.left_s.remote()]
+        known, left_s = ray.get(asked)
+        self._deadline = time.monotonic() + left_s
         records = {fold: record for fold, record in zip(folds, known, strict=True) if record is not None}
         for attempt in range(_LOST_ATTEMPTS):
             missing = [fold for fold in folds if fold not in records]
@@ -174,7 +175,7 @@ class Evaluator:
     def _next(self, running: list[Any]) -> Any:
         """The next of some references to be there; DeadlineError when the time is up before."""
         while True:
-            left = self._context.deadline - time.time()
+            left = self._deadline - time.monotonic()
             if left <= 0:
                 raise DeadlineError
             ready, _ = ray.wait(running, timeout=min(left, 3600.0))

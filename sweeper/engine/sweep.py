@@ -25,6 +25,7 @@ from sweeper.engine.network_tasks import Resources
 from sweeper.engine.networks import FoldRows
 from sweeper.engine.progress import Progress
 from sweeper.engine.training import check_sizes, find_all_weights, networks, training_resources
+from sweeper.engine.watching import check_logger
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
 from sweeper.networks.training_sets import split_share
@@ -104,7 +105,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     SweepStopped
         The disk is full or the folder is gone; running the same command again goes on.
     """
-    started = time.time()
+    started = time.monotonic()
     deadline = float("inf")
     if spec.time_budget_s:
         deadline = started + spec.time_budget_s - min(_CLOSING_S, 0.05 * spec.time_budget_s)
@@ -140,6 +141,8 @@ def check(spec: SweepSpec) -> tuple[Space, Dataset]:
     space = spec.load_space()
     if spec.search == "grid" and space.size == float("inf"):
         raise ValueError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
+    for name in spec.log:
+        check_logger(name)
     check_sizes(space)
     dataset = _load(spec)
     split(spec, dataset)
