@@ -6,10 +6,11 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper import plugins
@@ -37,6 +38,7 @@ from sweeper.spec import SweepSpec
 
 _TEST_SHARE = 0.1
 _SEARCH_ATTEMPTS = 10
+_LEDGER_LOST = "the process that writes the journal died; nothing recorded is lost"
 
 
 def run_search(
@@ -78,12 +80,28 @@ def run_search(
             ray.get(actors.ledger.end_in.remote(deadline - time.monotonic()))
             _score_test(spec, inputs, folder, context, watch)
             _keep_models(spec, inputs, folder, watch)
-    finally:
-        ray.get(actors.ledger.close.remote())
+    except RayActorError:
+        if _closed(actors.ledger):
+            raise
+        raise SweepStopped(_LEDGER_LOST) from None
+    except BaseException:
+        _closed(actors.ledger)
+        raise
+    if not _closed(actors.ledger):
+        raise SweepStopped(_LEDGER_LOST)
     if watch.fatal.startswith(FAULT):
         raise RuntimeError(watch.fatal)
     if watch.fatal:
         raise SweepStopped(watch.fatal)
+
+
+def _closed(ledger: Any) -> bool:
+    """Close the journal; False when its writer has died, the one actor that is never started again."""
+    try:
+        ray.get(ledger.close.remote())
+    except RayActorError:
+        return False
+    return True
 
 
 def _test_share(spec: SweepSpec, inputs: Inputs) -> float:
