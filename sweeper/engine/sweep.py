@@ -321,7 +321,16 @@ def shards_of(n_frames: int) -> list[range]:
 
 
 def write_leaderboard(spec: SweepSpec, folder: RunFolder, folds: int) -> Any:
-    """Build the leaderboard from the journal and write it; returns it."""
+    """Build the leaderboard from the journal and write it; returns it.
+
+    Raises
+    ------
+    SweepStopped
+        It cannot be written.
+    """
     board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folds)
-    write_csv(board, folder.leaderboard)
+    try:
+        write_csv(board, folder.leaderboard)
+    except OSError as error:
+        raise SweepStopped(f"{folder.leaderboard}: {error.strerror}; nothing recorded is lost") from None
     return board
