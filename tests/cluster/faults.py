@@ -54,11 +54,12 @@ def long_sweep(cluster: Cluster) -> str:
 _undisturbed: dict[str, Board] = {}
 
 
-def undisturbed_board(cluster: Cluster) -> Board:
+def undisturbed_board(cluster: Cluster, settings: str = "") -> Board:
     """The leaderboard of the same sweep on one machine; made once for all modules."""
-    if "long" not in _undisturbed:
-        _undisturbed["long"] = cluster.plain(long_sweep(cluster), "undisturbed")
-    return _undisturbed["long"]
+    if settings not in _undisturbed:
+        name = f"undisturbed{len(_undisturbed)}"
+        _undisturbed[settings] = cluster.plain(f"{long_sweep(cluster)} {settings}", name)
+    return _undisturbed[settings]
 
 
 class Pace:

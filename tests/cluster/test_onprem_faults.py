@@ -15,7 +15,10 @@ from tests.cluster.faults import Board, cluster_of, endure, undisturbed_board
 from tests.cluster.onprem import Cluster
 
 MEMBERS = 3
+LONGER = "--repeats 4"
+"""A sweep of 400 evaluations."""
 _DEAD_S = 180.0
+_BACK_S = 180.0
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +107,37 @@ def test_a_raylet_that_is_killed(cluster: Cluster, undisturbed: Board) -> None:
     print(f"raylet: {MEMBERS} nodes at most {time.monotonic() - struck[0]:.0f} s after the fault")
 
 
-def test_a_host_that_is_gone_and_comes_back(cluster: Cluster, undisturbed: Board) -> None:
-    """The sweep goes on without it; when it runs again the cluster starts Ray on it."""
+def test_a_host_that_is_gone(cluster: Cluster, undisturbed: Board) -> None:
+    """The sweep ends without it; when the host runs again the cluster starts Ray on it, unasked."""
     worker = cluster.members[2]
     endure(cluster, "host", undisturbed, worker.kill)
     assert cluster.nodes() == [host.address for host in cluster.members[:2]]
     worker.start_up()
-    print(f"host: back after {cluster.wait_for_nodes(MEMBERS):.0f} s")
-    job = endure(cluster, "host-back", undisturbed, lambda: None)
-    assert worker.address in {task["address"] for task in cluster.tasks(job)}
+    print(f"host: {MEMBERS} nodes {cluster.wait_for_nodes(MEMBERS):.0f} s after it could be reached again")
+
+
+def test_a_host_that_is_gone_and_comes_back_while_the_sweep_runs(cluster: Cluster) -> None:
+    """Its Ray is started again, and the sweep sends evaluations there."""
+    worker = cluster.members[2]
+    others = [host.address for host in cluster.members if host is not worker]
+    times = {}
+
+    def fault() -> None:
+        times["gone"] = time.monotonic()
+        worker.kill()
+        while cluster.nodes() != others:
+            assert time.monotonic() < times["gone"] + _DEAD_S
+            time.sleep(1)
+        times["dead"] = time.monotonic()
+        worker.start_up()
+        times["up"] = time.monotonic()
+        while worker not in {host for host, _ in cluster.running("ray::trial ")}:
+            assert time.monotonic() < times["up"] + _BACK_S
+            time.sleep(0.5)
+        times["works"] = time.monotonic()
+
+    endure(cluster, "back", undisturbed_board(cluster, LONGER), fault, settings=LONGER)
+    print(
+        f"back: dead after {times['dead'] - times['gone']:.0f} s; evaluates again "
+        f"{times['works'] - times['up']:.0f} s after it could be reached"
+    )
