@@ -15,6 +15,7 @@ import pytest
 from tests.cluster.faults import Board, cluster_of, last_lines, whole_journal
 from tests.cluster.hosts import REPOSITORY
 from tests.cluster.onprem import Cluster, Job
+from tests.conftest import write_textures
 
 MEMBERS = 2
 STORE_BYTES = 80_000_000
@@ -23,44 +24,39 @@ OPTIONS = f"--object-store-memory={STORE_BYTES} --object-spilling-directory={SPI
 BEFORE_RAY = f"mkdir -p {SPILL} && (mountpoint --quiet {SPILL} || mount -t tmpfs -o size=2g tmpfs {SPILL})"
 """Each host's folder to spill to is a disk of its own."""
 
-WIDE = '''
-"""All pixels, in six blocks: 110 kB a frame."""
-
+FRAMES, COLUMNS, SETTINGS_OF_INTENSITY = 1536, 1728, 10
+FEATURE_BYTES = FRAMES * COLUMNS * SETTINGS_OF_INTENSITY * 8
+WIDE = f"""
 import numpy as np
 
-from sweeper.api import Axis, Featurizer, Interval
-
-COLUMNS = tuple(f"pixel{i}" for i in range(48 * 48))
+from sweeper.api import Featurizer
 
 
 def _compute(frame, blocks):
-    row = np.sort(frame.image.ravel())
-    return [row ** (1.0 + block["power"] / 10.0) for block in blocks]
+    return [np.sort(frame.image.ravel())[-{COLUMNS}:].astype(np.float64) for _ in blocks]
 
 
 FEATURIZER = Featurizer(
     name="wide",
     version=1,
-    source="a featurizer for tests",
-    axes=(Axis("power", Interval(0, 5, integer=True), 0),),
-    columns=lambda params: COLUMNS,
+    source="the brightest pixels in order, for tests",
+    axes=(),
+    columns=lambda params: tuple(f"pixel{{i}}" for i in range({COLUMNS})),
     compute=_compute,
 )
-'''
-SPACE = """
+"""
+SPACE = f"""
 name: wide
 source: a space whose features are large, for tests
 featurizers:
-  wide: {power: [0, 1, 2, 3, 4, 5]}
+  wide:
 reducers: [standard]
 classifiers:
-  rf: {n_trees: [50]}
+  rf: {{n_trees: [5]}}
 intensity:
-  clip_high: [90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 99.5, 100]
+  clip_high: {[90 + i for i in range(SETTINGS_OF_INTENSITY)]}
 """
-FEATURE_BYTES = 12 * 6 * 192 * 48 * 48 * 8
-"""Of all settings of intensities: 255 MB."""
-SETTINGS = "--search random --trials 36 --folds 2 --seed 3"
+SWEEP = "--search grid --folds 2 --seed 3"
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +68,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         desk.run(f"cp -r {REPOSITORY}/featurizers ~/ && echo {shlex.quote(WIDE)} > ~/featurizers/wide.py")
         desk.run(f"mount --bind ~/featurizers {REPOSITORY}/featurizers")
         (desk.shared / "wide.yaml").write_text(SPACE)
+        write_textures(desk.shared / "many", per_class=FRAMES // 3)
         yield made
 
 
 def wide_sweep(cluster: Cluster) -> str:
-    return f"{cluster.desk.shared}/frames --space {cluster.desk.shared}/wide.yaml {SETTINGS}"
+    return f"{cluster.desk.shared}/many --space {cluster.desk.shared}/wide.yaml {SWEEP}"
 
 
 @pytest.fixture(scope="module")
