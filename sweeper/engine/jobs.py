@@ -22,12 +22,13 @@ _SPEC = "sweep.yaml"
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
     """A client of the jobs of the cluster whose dashboard is at `address`; ValueError when none answers."""
+    import requests
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     try:
         yield JobSubmissionClient(address)
-    except ConnectionError as error:
+    except (ConnectionError, requests.ConnectionError) as error:
         raise ValueError(f"--address {address}: no Ray dashboard answers ({_line(error)})") from None
     except AuthenticationError:
         raise ValueError(

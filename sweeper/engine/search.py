@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.exceptions import RayActorError, RayTaskError
+from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper import plugins
@@ -38,6 +39,7 @@ from sweeper.spec import SweepSpec
 
 _TEST_SHARE = 0.1
 _SEARCH_ATTEMPTS = 10
+_OF_SCHEDULER = "ray/tune/schedulers/"
 _LEDGER_LOST = "the process that writes the journal died; nothing recorded is lost"
 
 
@@ -199,15 +201,25 @@ def _prefetch(space: Space, watch: Watch) -> bool:
 
 
 def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watch) -> None:
-    """Run the search on Ray Tune; again from the journal when a trial's process died beyond repair."""
+    """Run the search on Ray Tune; again from the journal when a trial's process died beyond repair.
+
+    Tune's scheduler can lose count of trials when machines come and go: its assertions end the attempt.
+    """
     for _ in range(_SEARCH_ATTEMPTS):
         watch.start_over()
-        _tune_once(spec, space, folds, actors, watch)
+        why = "the process of a trial died"
+        try:
+            _tune_once(spec, space, folds, actors, watch)
+        except TuneError as error:
+            if _OF_SCHEDULER not in str(error):
+                raise
+            watch.crashed = True
+            why = f"Ray Tune lost count of trials ({str(error).strip().splitlines()[-1]})"
         watch.refresh()
         if not watch.crashed:
             return
-        watch.progress.note("the process of a trial died; the search goes on from the journal")
-    raise RuntimeError(f"the processes of trials died in {_SEARCH_ATTEMPTS} attempts at the search")
+        watch.progress.note(f"{why}; the search goes on from the journal")
+    raise RuntimeError(f"{why} in the last of {_SEARCH_ATTEMPTS} attempts at the search")
 
 
 def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watch) -> None:
