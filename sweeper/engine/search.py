@@ -17,6 +17,7 @@ from sweeper.engine.cluster import trial_resources
 from sweeper.engine.evaluator import Context, DeadlineError, Evaluator, cause_of
 from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.networks import NetworkSettings
+from sweeper.engine.nodes import UnequalNodeError
 from sweeper.engine.progress import Progress
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.schedulers import make_scheduler
@@ -129,7 +130,6 @@ def _start_actors(
         inputs.fold_rows(spec.seed),
         networks,
         cluster.files,
-        cluster.data_everywhere,
     )
     ray.get(ledger.set_store_settings.remote(settings))
     store = FeatureStoreActor.options(scheduling_strategy=here).remote(name)
@@ -171,7 +171,7 @@ def _prefetch(space: Space, watch: Watch) -> bool:
     try:
         ray.get(ref)
     except RayTaskError as error:
-        if isinstance(cause_of(error), OSError):
+        if isinstance(cause_of(error), OSError | UnequalNodeError):
             raise SweepStopped(f"{cause_of(error)}; nothing recorded is lost") from None
         watch.progress.note(
             f"note: {' '.join(str(cause_of(error)).split())}; pipelines that need it will fail"
