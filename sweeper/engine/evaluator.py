@@ -222,7 +222,7 @@ class Evaluator:
             outcome: dict[str, Any] = ray.get(ref)
             return outcome
         except _DIED as error:
-            limit_s = self._data.time_limit_s
+            limit_s = self._data.limits.time_s
             if ray.get(self._context.ledger.ran_s.remote(key)) > limit_s + GRACE_S:
                 return overran(limit_s)
             if not final:

@@ -23,7 +23,7 @@ from sweeper import blocks as block_files
 from sweeper import plugins
 from sweeper.api import Build, Network, Params, PreparedFrame
 from sweeper.engine import nodes
-from sweeper.engine.limits import TimeLimitError, limits
+from sweeper.engine.limits import Limits, TimeLimitError, limits
 from sweeper.frames import FrameReport
 from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
@@ -56,8 +56,7 @@ class SweepData:
     test : Split or None
         All other rows against the test rows.
     seed : int
-    time_limit_s : float
-    memory_limit_bytes : int
+    limits : Limits
     """
 
     labels: NDArray[np.int64]
@@ -66,8 +65,7 @@ class SweepData:
     representation: NDArray[np.int64] | None
     test: Split | None
     seed: int
-    time_limit_s: float
-    memory_limit_bytes: int
+    limits: Limits
 
     def split(self, fold: int | str) -> Split:
         """Split of a fold, or of ``"test"``."""
@@ -190,6 +188,7 @@ def featurize(
     frames: Sequence[FrameRef],
     intensity: Params,
     jobs: Mapping[str, list[dict[str, Any]]],
+    limit: Limits,
     reader: Reader | None = None,
 ) -> list[Any]:
     """Compute blocks of one shard in one pass over its frames.
@@ -200,6 +199,8 @@ def featurize(
     intensity : mapping
     jobs : mapping
         Featurizer name to the parameters of its blocks.
+    limit : Limits
+        Of one featurizer on one frame.
     reader : Reader, optional
         See :func:`prepared_frames`.
 
@@ -219,7 +220,8 @@ def featurize(
         before, now = now, time.perf_counter()
         prepare_s.append(now - before)
         for i, featurizer in enumerate(featurizers):
-            rows[i].append(featurizer.compute(frame, jobs[names[i]]))
+            with limit.named(f"{names[i]} on one frame"):
+                rows[i].append(featurizer.compute(frame, jobs[names[i]]))
             before, now = now, time.perf_counter()
             compute_s[i].append(now - before)
     infos, files = [], []
@@ -243,6 +245,7 @@ def fit_codebook(
     params: Params,
     train: NDArray[np.int64],
     seed: int,
+    limit: Limits,
     layout: Sequence[int],
     *files: Bytes,
 ) -> list[Any]:
@@ -259,8 +262,9 @@ def fit_codebook(
         block_name(featurizer_name, block),
         featurizer.descriptor_width,
     )
-    sample = codebook.sample_descriptors([descriptors[i] for i in train], clusters, seed)
-    words = codebook.encode(descriptors, codebook.fit_codebook(sample, clusters, seed), clusters)
+    with limit.named(f"the codebook of {featurizer_name}"):
+        sample = codebook.sample_descriptors([descriptors[i] for i in train], clusters, seed)
+        words = codebook.encode(descriptors, codebook.fit_codebook(sample, clusters, seed), clusters)
     columns = block_files.codebook_columns(featurizer, params)
     info = block_files.BlockInfo(
         (block_name(featurizer_name, params),),
@@ -329,10 +333,13 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
     pipeline = job.pipeline
     job.ledger.start.remote(job.key)
     x = _matrix(job, data, layout, files)
-    _load_library(pipeline.classifier)
+    try:
+        _load_libraries(pipeline.classifier)
+    except ImportError as error:
+        return failure(f"{type(error).__name__}: {error}"[:500])
     split = data.split(job.fold)
     try:
-        with limits(data.time_limit_s, data.memory_limit_bytes):
+        with limits(data.limits.time_s, data.limits.memory_bytes):
             result = fit_and_score(
                 pipeline,
                 x,
@@ -346,9 +353,9 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
                 classifier=plugins.classifier(pipeline.classifier),
             )
     except TimeLimitError:
-        return failure(f"time limit of {data.time_limit_s:g} s reached", limit=True)
+        return failure(f"time limit of {data.limits.time_s:g} s reached", limit=True)
     except MemoryError:
-        return failure(f"memory limit of {data.memory_limit_bytes / 2**30:.2g} GiB reached", limit=True)
+        return failure(f"memory limit of {data.limits.memory_bytes / 2**30:.2g} GiB reached", limit=True)
     except Exception as error:
         return failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
     return {
@@ -365,8 +372,13 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
 
 
 @cache
-def _load_library(classifier: str) -> None:
-    """Import what a classifier is made of: its time is not the fit's."""
+def _load_libraries(classifier: str) -> None:
+    """Import what an evaluation is made of, outside its limits.
+
+    The time is not the fit's, and a library whose import was cut short cannot be imported again.
+    """
+    import sklearn.decomposition  # noqa: F401  what reducers are made of
+
     plugin = plugins.classifier(classifier)
     plugin.build(Build({axis.name: axis.default for axis in plugin.axes}, 1.0, 2, 0, 1))
 
