@@ -23,6 +23,7 @@ from sweeper import plugins
 from sweeper.api import Network
 from sweeper.codebook import CODEBOOK_VERSION
 from sweeper.engine.limits import GRACE_S
+from sweeper.engine.nodes import UnequalNodeError, check
 from sweeper.engine.store import Representation
 from sweeper.engine.tasks import FoldJob, SweepData, died, evaluate_task, failure, overran
 from sweeper.intensity import INTENSITY_VERSION
@@ -91,6 +92,7 @@ class Evaluator:
     """Evaluates one pipeline at a time for a sweep."""
 
     def __init__(self, context: Context) -> None:
+        check()
         self._context = context
         self._data: SweepData = ray.get(context.data[0])
         self._deadline = float("inf")
@@ -120,14 +122,16 @@ class Evaluator:
     def evaluate(self, pipeline: Pipeline, budget: float, folds: list[int | str], label: str) -> list[Record]:
         """Records of the folds asked for, computed where the journal has none.
 
-        Once one of them reached a limit the others are not tried.
+            Once one of them reached a limit the others are not tried.
 
-        Raises
-        ------
-        DeadlineError
-            When the time budget ends first; folds that were done are in the journal.
-        JournalError
-            When a result or a block cannot be written.
+            Raises
+            ------
+            DeadlineError
+                When the time budget ends first; folds that were done are in the journal.
+            JournalError
+                When a result or a block cannot be written.
+        UnequalNodeError
+            When a machine that came later runs other versions.
         """
         rung = _Rung(pipeline, budget, label, {fold: self.key(pipeline, budget, fold) for fold in folds})
         ledger = self._context.ledger
@@ -218,7 +222,7 @@ class Evaluator:
             outcome: dict[str, Any] = ray.get(ref)
             return outcome
         except _DIED as error:
-            limit_s = self._data.time_limit_s
+            limit_s = self._data.limits.time_s
             if ray.get(self._context.ledger.ran_s.remote(key)) > limit_s + GRACE_S:
                 return overran(limit_s)
             if not final:
@@ -227,7 +231,7 @@ class Evaluator:
                 return failure("memory limit of the machine reached; the process was ended", limit=True)
             return died()
         except RayTaskError as error:
-            if isinstance(cause_of(error), _LOST):
+            if isinstance(cause_of(error), (*_LOST, UnequalNodeError)):
                 raise cause_of(error) from error
             raise
 
@@ -254,9 +258,8 @@ def cause_of(error: Exception) -> Exception:
 
 def _why_no_features(cause: Exception) -> Exception:
     """What to raise when the store gave no features: lost and full disks are no fault of the pipeline."""
-    if isinstance(cause, _LOST):
-        lost: Exception = cause
-        return lost
+    if isinstance(cause, (*_LOST, UnequalNodeError)):
+        return cause
     if isinstance(cause, OSError):
         return JournalError(f"{cause.strerror or cause}; nothing recorded is lost")
     if isinstance(cause, FitError):

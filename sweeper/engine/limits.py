@@ -8,12 +8,33 @@ import resource
 import signal
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 
 class TimeLimitError(Exception):
     """The time limit was reached."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one fit with its predictions, one codebook, or a featurizer on one frame may take."""
+
+    time_s: float
+    memory_bytes: int
+
+    @contextlib.contextmanager
+    def named(self, what: str) -> Iterator[None]:
+        """Hold :func:`limits`; who goes past one of them is named in the error."""
+        try:
+            with limits(self.time_s, self.memory_bytes):
+                yield
+        except TimeLimitError:
+            raise TimeLimitError(f"{what}: time limit of {self.time_s:g} s reached") from None
+        except MemoryError:
+            limit = f"{self.memory_bytes / 2**30:.2g} GiB"
+            raise MemoryError(f"{what}: memory limit of {limit} reached") from None
 
 
 GRACE_S = 5.0

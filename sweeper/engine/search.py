@@ -18,7 +18,9 @@ from sweeper import plugins
 from sweeper.engine.cluster import trial_resources
 from sweeper.engine.evaluator import Context, DeadlineError, Evaluator, cause_of
 from sweeper.engine.ledger import LedgerActor
+from sweeper.engine.limits import Limits
 from sweeper.engine.networks import NetworkSettings
+from sweeper.engine.nodes import UnequalNodeError
 from sweeper.engine.progress import Progress
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.schedulers import make_scheduler
@@ -147,9 +149,9 @@ def _start_actors(
         tuple(digest([inputs.frame_digests[i] for i in rows]) for rows in shards),
         wanted_blocks(space),
         inputs.fold_rows(spec.seed),
+        _limits(spec),
         networks,
         cluster.files,
-        cluster.data_everywhere,
     )
     ray.get(ledger.set_store_settings.remote(settings))
     store = FeatureStoreActor.options(scheduling_strategy=here).remote(name)
@@ -157,9 +159,6 @@ def _start_actors(
 
 
 def _sweep_data(spec: SweepSpec, inputs: Inputs) -> SweepData:
-    memory = ray.cluster_resources().get("memory", 4 * 2**30)
-    cpus = max(1.0, ray.cluster_resources().get("CPU", 1.0))
-    limit = spec.trial_memory_limit_gb * 2**30 if spec.trial_memory_limit_gb else memory / cpus
     return SweepData(
         labels=inputs.dataset.labels,
         n_classes=len(inputs.dataset.classes),
@@ -167,9 +166,16 @@ def _sweep_data(spec: SweepSpec, inputs: Inputs) -> SweepData:
         representation=inputs.representation,
         test=inputs.test,
         seed=spec.seed,
-        time_limit_s=spec.trial_time_limit_s,
-        memory_limit_bytes=int(limit),
+        limits=_limits(spec),
     )
+
+
+def _limits(spec: SweepSpec) -> Limits:
+    """The spec's limits; by default a core's share of the memory."""
+    memory = ray.cluster_resources().get("memory", 4 * 2**30)
+    cpus = max(1.0, ray.cluster_resources().get("CPU", 1.0))
+    limit = spec.trial_memory_limit_gb * 2**30 if spec.trial_memory_limit_gb else memory / cpus
+    return Limits(spec.trial_time_limit_s, int(limit))
 
 
 def _prefetch(space: Space, watch: Watch) -> bool:
@@ -191,7 +197,7 @@ def _prefetch(space: Space, watch: Watch) -> bool:
     try:
         ray.get(ref)
     except RayTaskError as error:
-        if isinstance(cause_of(error), OSError):
+        if isinstance(cause_of(error), OSError | UnequalNodeError):
             raise SweepStopped(f"{cause_of(error)}; nothing recorded is lost") from None
         watch.progress.note(
             f"note: {' '.join(str(cause_of(error)).split())}; pipelines that need it will fail"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError, WorkerCrashedError
 from ray.experimental.locations import get_local_object_locations
 
 from sweeper import plugins
@@ -21,6 +22,7 @@ from sweeper.api import Featurizer, Network, Params
 from sweeper.blocks import BlockInfo, read_info, representation_blocks
 from sweeper.codebook import CODEBOOK_VERSION
 from sweeper.engine.files import FileActors
+from sweeper.engine.limits import Limits
 from sweeper.engine.networks import FoldRows, NetworkBlocks, NetworkSettings
 from sweeper.engine.tasks import FrameRef, codebook_task, featurize_task
 from sweeper.intensity import INTENSITY_VERSION
@@ -69,11 +71,11 @@ class StoreSettings:
         that are missing, because reading costs as much as computing.
     folds : dict
         Rows of each fold, and of ``"test"`` where there is a test split.
+    limits : Limits
+        Of a featurizer on one frame, and of a codebook.
     networks : NetworkSettings
     files : FileActors
         On the driver's machine.
-    data_everywhere : bool
-        Every node sees the frames' files; else frames come through the object store.
     """
 
     folder: Path
@@ -81,9 +83,9 @@ class StoreSettings:
     shard_digests: tuple[str, ...]
     wanted: dict[str, list[dict[str, Any]]]
     folds: dict[int | str, FoldRows]
+    limits: Limits
     networks: NetworkSettings
     files: FileActors
-    data_everywhere: bool
 
 
 @dataclass
@@ -100,6 +102,8 @@ class _Family:
 
     shards: list[list[_File]]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    failure: Exception | None = None
+    """Why its blocks cannot be computed: a featurizer that ran into its limit is not asked again."""
 
     def blocks(self, shard: int) -> set[str]:
         return {block for file in self.shards[shard] for block in file.info.blocks}
@@ -134,7 +138,6 @@ class FeatureStore:
             settings.shard_digests,
             settings.folds,
             settings.files,
-            settings.data_everywhere,
             self._stats,
         )
 
@@ -205,11 +208,18 @@ class FeatureStore:
         """The families, complete; whoever forgets them meanwhile does not change what is returned."""
         families = {name: self._family(intensity, name) for name in sorted(featurizers)}
         async with _all(family.lock for family in families.values()):
+            if failure := next((f.failure for f in families.values() if f.failure is not None), None):
+                raise failure
             missing = await self._missing(intensity, families)
             self._stats["shards_total"] += len(missing)
-            await asyncio.gather(
-                *(self._featurize(intensity, families, shard, jobs) for shard, jobs in missing.items())
-            )
+            try:
+                await asyncio.gather(
+                    *(self._featurize(intensity, families, shard, jobs) for shard, jobs in missing.items())
+                )
+            except (RayTaskError, WorkerCrashedError) as error:
+                if len(families) == 1 and not isinstance(error, OSError):  # a full disk may have room again
+                    next(iter(families.values())).failure = error
+                raise
         return families
 
     def _family_key(self, intensity: Params, featurizer: str) -> str:
@@ -269,8 +279,9 @@ class FeatureStore:
         jobs: dict[str, list[dict[str, Any]]],
     ) -> None:
         task = featurize_task.options(name=f"block {'+'.join(jobs)} shard {shard}", num_returns=1 + len(jobs))
-        reader = None if self._settings.data_everywhere else self._files.any()
-        infos_ref, *files = task.remote(self._settings.shards[shard], intensity, jobs, reader)
+        infos_ref, *files = task.remote(
+            self._settings.shards[shard], intensity, jobs, self._settings.limits, self._files.reader()
+        )
         infos = await infos_ref
         for name, info, data in zip(jobs, infos, files, strict=True):
             file = f"{self._prefix(intensity, name, shard)}-{digest(sorted(info.blocks))}.parquet"
@@ -322,7 +333,7 @@ class FeatureStore:
         files = [f.data for shard in family.shards for f in shard]
         task = codebook_task.options(name=f"block {block_name(name, params)}")
         seed = int(rows.fit_key, 16) % 2**31
-        info_ref, data = task.remote(name, params, rows.fit, seed, layout, *files)
+        info_ref, data = task.remote(name, params, rows.fit, seed, self._settings.limits, layout, *files)
         info = await info_ref
         await self._files.any().write.remote(path, data)
         self._stats["blocks_computed"] += 1

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from sweeper import blocks as block_files
 from sweeper import plugins
 from sweeper.api import Build, Network, Params, PreparedFrame
-from sweeper.engine.limits import TimeLimitError, limits
+from sweeper.engine import nodes
+from sweeper.engine.limits import Limits, TimeLimitError, limits
 from sweeper.frames import FrameReport
 from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
@@ -55,8 +56,7 @@ class SweepData:
     test : Split or None
         All other rows against the test rows.
     seed : int
-    time_limit_s : float
-    memory_limit_bytes : int
+    limits : Limits
     """
 
     labels: NDArray[np.int64]
@@ -65,8 +65,7 @@ class SweepData:
     representation: NDArray[np.int64] | None
     test: Split | None
     seed: int
-    time_limit_s: float
-    memory_limit_bytes: int
+    limits: Limits
 
     def split(self, fold: int | str) -> Split:
         """Split of a fold, or of ``"test"``."""
@@ -78,7 +77,29 @@ class SweepData:
 # --------------------------------------------------------------------------- frames
 
 
-def inspect(files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str) -> list[FrameReport]:
+@dataclass(frozen=True)
+class Reader:
+    """Who reads frames for a node that does not see their files.
+
+    Attributes
+    ----------
+    actor : actor handle
+        Of :class:`sweeper.engine.files.Files`.
+    samples : tuple of (str, str)
+        Files of the data set with their stamps on the driver's machine.
+    """
+
+    actor: Any
+    samples: tuple[tuple[str, str], ...]
+
+    def is_needed(self) -> bool:
+        """Whether this node does not see the data set as the driver's machine does."""
+        return not nodes.sees(self.samples)
+
+
+def inspect(
+    files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str, reader: Reader | None = None
+) -> list[FrameReport]:
     """Check frames fully and digest them: one report a frame.
 
     Parameters
@@ -86,9 +107,14 @@ def inspect(files: Sequence[tuple[str, str | None, Sequence[int]]], negative: st
     files : sequence of (path, mask path or None, frame numbers)
     negative : {"masked", "valid"}
         What negative counts are.
+    reader : Reader, optional
+        None where every node sees the files.
     """
     from sweeper.frames import inspect_frames
 
+    if reader is not None and reader.is_needed():
+        fetched: list[FrameReport] = ray.get(reader.actor.inspect.remote(files, negative))
+        return fetched
     reports: list[FrameReport] = []
     for path, mask, indices in files:
         try:
@@ -112,7 +138,7 @@ Raw = tuple[NDArray[Any], NDArray[np.bool_] | None]
 
 
 def prepared_frames(
-    frames: Sequence[FrameRef], intensity: Params, reader: Any = None
+    frames: Sequence[FrameRef], intensity: Params, reader: Reader | None = None
 ) -> Iterator[PreparedFrame]:
     """Read frames in order and apply the intensity settings.
 
@@ -120,12 +146,13 @@ def prepared_frames(
     ----------
     frames : sequence of FrameRef
     intensity : mapping
-    reader : actor handle, optional
-        Reads them for a node that does not see their files; see ``engine.files``.
+    reader : Reader, optional
+        None where every node sees the files.
     """
     from sweeper.intensity import prepare
 
-    for counts, mask in raw_frames(frames) if reader is None else _fetched_frames(frames, reader):
+    actor = reader.actor if reader is not None and reader.is_needed() else None
+    for counts, mask in raw_frames(frames) if actor is None else _fetched_frames(frames, actor):
         yield prepare(counts, intensity, mask)
 
 
@@ -143,14 +170,14 @@ _FETCHED, _AHEAD = 8, 2
 """Frames that travel together, and how many such groups are on their way while one is worked on."""
 
 
-def _fetched_frames(frames: Sequence[FrameRef], reader: Any) -> Iterator[Raw]:
+def _fetched_frames(frames: Sequence[FrameRef], actor: Any) -> Iterator[Raw]:
     """The same through the object store."""
     groups = [frames[i : i + _FETCHED] for i in range(0, len(frames), _FETCHED)]
-    coming = deque(reader.read.remote(group) for group in groups[:_AHEAD])
+    coming = deque(actor.read.remote(group) for group in groups[:_AHEAD])
     for i in range(len(groups)):
         fetched = ray.get(coming.popleft())
         if i + _AHEAD < len(groups):
-            coming.append(reader.read.remote(groups[i + _AHEAD]))
+            coming.append(actor.read.remote(groups[i + _AHEAD]))
         yield from fetched
 
 
@@ -161,7 +188,8 @@ def featurize(
     frames: Sequence[FrameRef],
     intensity: Params,
     jobs: Mapping[str, list[dict[str, Any]]],
-    reader: Any = None,
+    limit: Limits,
+    reader: Reader | None = None,
 ) -> list[Any]:
     """Compute blocks of one shard in one pass over its frames.
 
@@ -171,7 +199,9 @@ def featurize(
     intensity : mapping
     jobs : mapping
         Featurizer name to the parameters of its blocks.
-    reader : actor handle, optional
+    limit : Limits
+        Of one featurizer on one frame.
+    reader : Reader, optional
         See :func:`prepared_frames`.
 
     Returns
@@ -190,7 +220,8 @@ def featurize(
         before, now = now, time.perf_counter()
         prepare_s.append(now - before)
         for i, featurizer in enumerate(featurizers):
-            rows[i].append(featurizer.compute(frame, jobs[names[i]]))
+            with limit.named(f"{names[i]} on one frame"):
+                rows[i].append(featurizer.compute(frame, jobs[names[i]]))
             before, now = now, time.perf_counter()
             compute_s[i].append(now - before)
     infos, files = [], []
@@ -214,6 +245,7 @@ def fit_codebook(
     params: Params,
     train: NDArray[np.int64],
     seed: int,
+    limit: Limits,
     layout: Sequence[int],
     *files: Bytes,
 ) -> list[Any]:
@@ -230,8 +262,9 @@ def fit_codebook(
         block_name(featurizer_name, block),
         featurizer.descriptor_width,
     )
-    sample = codebook.sample_descriptors([descriptors[i] for i in train], clusters, seed)
-    words = codebook.encode(descriptors, codebook.fit_codebook(sample, clusters, seed), clusters)
+    with limit.named(f"the codebook of {featurizer_name}"):
+        sample = codebook.sample_descriptors([descriptors[i] for i in train], clusters, seed)
+        words = codebook.encode(descriptors, codebook.fit_codebook(sample, clusters, seed), clusters)
     columns = block_files.codebook_columns(featurizer, params)
     info = block_files.BlockInfo(
         (block_name(featurizer_name, params),),
@@ -300,10 +333,13 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
     pipeline = job.pipeline
     job.ledger.start.remote(job.key)
     x = _matrix(job, data, layout, files)
-    _load_library(pipeline.classifier)
+    try:
+        _load_libraries(pipeline.classifier)
+    except ImportError as error:
+        return failure(f"{type(error).__name__}: {error}"[:500])
     split = data.split(job.fold)
     try:
-        with limits(data.time_limit_s, data.memory_limit_bytes):
+        with limits(data.limits.time_s, data.limits.memory_bytes):
             result = fit_and_score(
                 pipeline,
                 x,
@@ -317,9 +353,9 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
                 classifier=plugins.classifier(pipeline.classifier),
             )
     except TimeLimitError:
-        return failure(f"time limit of {data.time_limit_s:g} s reached", limit=True)
+        return failure(f"time limit of {data.limits.time_s:g} s reached", limit=True)
     except MemoryError:
-        return failure(f"memory limit of {data.memory_limit_bytes / 2**30:.2g} GiB reached", limit=True)
+        return failure(f"memory limit of {data.limits.memory_bytes / 2**30:.2g} GiB reached", limit=True)
     except Exception as error:
         return failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
     return {
@@ -336,8 +372,13 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
 
 
 @cache
-def _load_library(classifier: str) -> None:
-    """Import what a classifier is made of: its time is not the fit's."""
+def _load_libraries(classifier: str) -> None:
+    """Import what an evaluation is made of, outside its limits.
+
+    The time is not the fit's, and a library whose import was cut short cannot be imported again.
+    """
+    import sklearn.decomposition  # noqa: F401  what reducers are made of
+
     plugin = plugins.classifier(classifier)
     plugin.build(Build({axis.name: axis.default for axis in plugin.axes}, 1.0, 2, 0, 1))
 
@@ -370,7 +411,7 @@ def died() -> dict[str, Any]:
 
 # DEFAULT: outside the placement group of the trial that submits, which holds a slot and no core.
 _ONE_CORE: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
-inspect_task = ray.remote(max_retries=3, **_ONE_CORE)(inspect)
-featurize_task = ray.remote(max_retries=3, **_ONE_CORE)(featurize)
-codebook_task = ray.remote(max_retries=3, num_returns=2, **_ONE_CORE)(fit_codebook)
-evaluate_task = ray.remote(max_retries=0, **_ONE_CORE)(evaluate)
+inspect_task = ray.remote(max_retries=3, **_ONE_CORE)(nodes.checked(inspect))
+featurize_task = ray.remote(max_retries=3, **_ONE_CORE)(nodes.checked(featurize))
+codebook_task = ray.remote(max_retries=3, num_returns=2, **_ONE_CORE)(nodes.checked(fit_codebook))
+evaluate_task = ray.remote(max_retries=0, **_ONE_CORE)(nodes.checked(evaluate))
