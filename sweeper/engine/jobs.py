@@ -38,6 +38,8 @@ def _client(address: str) -> Iterator[Any]:
     except RuntimeError as error:
         if "does not exist" in str(error):
             raise ValueError(f"--address {address}: {_line(error)}") from None
+        if "WebSocket" in str(error):
+            raise ValueError(f"--address {address}: the dashboard no longer answers ({_line(error)})") from None
         raise
 
 
