@@ -39,7 +39,7 @@ def _client(address: str) -> Iterator[Any]:
         if "does not exist" in str(error):
             raise ValueError(f"--address {address}: {_line(error)}") from None
         if "WebSocket" in str(error):
-            raise ValueError(f"--address {address}: the dashboard no longer answers ({_line(error)})") from None
+            raise ValueError(f"--address {address}: the dashboard has gone ({_line(error)})") from None
         raise
 
 
