@@ -59,9 +59,8 @@ def listening(host: Host) -> list[Port]:
     ports = []
     for line in host.run("ss --listening --tcp --numeric --processes --no-header").stdout.splitlines():
         address, _, number = line.split()[3].rpartition(":")
-        pid = re.search(r"pid=(\d+)", line)
-        assert pid, line
-        ports.append(Port(address, int(number), processes.get(pid[1], "")))
+        pid = re.search(r"pid=(\d+)", line)  # a process that is just ending has none
+        ports.append(Port(address, int(number), processes.get(pid[1], "") if pid else ""))
     return ports
 
 
