@@ -24,7 +24,8 @@ OPTIONS = f"--object-store-memory={STORE_BYTES} --object-spilling-directory={SPI
 BEFORE_RAY = f"mkdir -p {SPILL} && (mountpoint --quiet {SPILL} || mount -t tmpfs -o size=2g tmpfs {SPILL})"
 """Each host's folder to spill to is a disk of its own."""
 
-FRAMES, COLUMNS, SETTINGS_OF_INTENSITY = 1536, 1728, 10
+SIDE, FRAMES, SETTINGS_OF_INTENSITY = 96, 192, 14
+COLUMNS = SIDE * SIDE
 FEATURE_BYTES = FRAMES * COLUMNS * SETTINGS_OF_INTENSITY * 8
 WIDE = f"""
 import numpy as np
@@ -33,13 +34,13 @@ from sweeper.api import Featurizer
 
 
 def _compute(frame, blocks):
-    return [np.sort(frame.image.ravel())[-{COLUMNS}:].astype(np.float64) for _ in blocks]
+    return [np.sort(frame.image.ravel()).astype(np.float64) for _ in blocks]
 
 
 FEATURIZER = Featurizer(
     name="wide",
     version=1,
-    source="the brightest pixels in order, for tests",
+    source="all pixels in order, for tests",
     axes=(),
     columns=lambda params: tuple(f"pixel{{i}}" for i in range({COLUMNS})),
     compute=_compute,
@@ -54,7 +55,7 @@ reducers: [standard]
 classifiers:
   rf: {{n_trees: [5]}}
 intensity:
-  clip_high: {[90 + i for i in range(SETTINGS_OF_INTENSITY)]}
+  clip_high: {[85 + i for i in range(SETTINGS_OF_INTENSITY)]}
 """
 SWEEP = "--search grid --folds 2 --seed 3"
 
@@ -68,7 +69,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         desk.run(f"cp -r {REPOSITORY}/featurizers ~/ && echo {shlex.quote(WIDE)} > ~/featurizers/wide.py")
         desk.run(f"mount --bind ~/featurizers {REPOSITORY}/featurizers")
         (desk.shared / "wide.yaml").write_text(SPACE)
-        write_textures(desk.shared / "many", per_class=FRAMES // 3)
+        write_textures(desk.shared / "many", per_class=FRAMES // 3, size=SIDE)
         yield made
 
 
@@ -108,7 +109,7 @@ def test_features_that_do_not_fit_into_the_object_stores_are_spilled(
     assert "succeeded" in cluster.status(job), cluster.printed(job)
     whole_journal(cluster, job)
     assert cluster.leaderboard(job) == undisturbed
-    assert spilled > FEATURE_BYTES - MEMBERS * STORE_BYTES - FEATURE_BYTES // 5
+    assert spilled > FEATURE_BYTES - MEMBERS * STORE_BYTES > 0
     print(
         f"\nspill: {FEATURE_BYTES / 1e6:.0f} MB of features, {MEMBERS} stores of {STORE_BYTES / 1e6:.0f} MB: "
         f"{spilled / 1e6:.0f} MB spilled at most, {took:.0f} s\n{last_lines(cluster.printed(job))}"
