@@ -149,7 +149,10 @@ def run_sleepers(
             "run",
             *map(str, (frames, "--out", out, *arguments, *options)),
         ],
-        environment={"PYTHONPATH": str(code), LOG: str(log)},
+        environment={
+            "PYTHONPATH": os.pathsep.join([str(code), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+            LOG: str(log),
+        },
         interval_s=0.25,
         timeout_s=timeout_s,
         on_sample=_watcher(found, memory_interval_s),
@@ -203,3 +206,25 @@ def private_bytes() -> list[tuple[str, int]]:
             is_driver = parent == os.getpid() and names[pid].startswith("python")
             below.append(("driver" if is_driver else names[pid], sizes[pid]))
     return below
+
+
+def utilisation(sleeps: np.ndarray, slots: int) -> tuple[float, float, float]:
+    """Share of slots that sleep: while there is work for all, and from the first begin to the last end.
+
+    The steady state begins when as many evaluations have begun as there are slots, and ends when the last
+    evaluation begins: from then on there is not enough for all. Its length in seconds is the third value.
+    """
+    begins = np.sort(sleeps[:, 0])
+    start, end = begins[slots - 1], begins[-1]
+    inside = np.clip(sleeps[:, 1], start, end) - np.clip(sleeps[:, 0], start, end)
+    steady = inside.sum() / (slots * (end - start))
+    whole = (sleeps[:, 1] - sleeps[:, 0]).sum() / (slots * (sleeps[:, 1].max() - begins[0]))
+    return float(steady), float(whole), float(end - start)
+
+
+def bytes_a_trial(memory: list[tuple[int, int, int]]) -> tuple[float, float]:
+    """Slope of the driver's and of the ledger's private bytes over trials, the first fifth left out."""
+    seen = np.array(memory, dtype=np.float64)
+    seen = seen[seen[:, 0] >= 0.2 * seen[-1, 0]]
+    driver, ledger = (np.polyfit(seen[:, 0], seen[:, column], 1)[0] for column in (1, 2))
+    return float(driver), float(ledger)
