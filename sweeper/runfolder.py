@@ -47,6 +47,16 @@ class RunFolder:
         return self.path / "networks"
 
     @property
+    def logs(self) -> Path:
+        """What ``--log`` writes for other tools."""
+        return self.path / "logs"
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, which names the sweep to other tools."""
+        return self.path.resolve().name
+
+    @property
     def frames(self) -> Path:
         return self.path / "frames.parquet"
 

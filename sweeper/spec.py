@@ -22,7 +22,7 @@ DEFAULT_TRIALS = 60
 """Trials of a sweep that was given neither a number nor a time."""
 _FREE = (
     "trials", "time_budget_s", "cpus", "object_store_gb", "address", "features", "test_top", "train_cpus",
-    "train_gpus", "weights", "skip_bad", "allow_outside",
+    "train_gpus", "weights", "log", "skip_bad", "allow_outside",
 )  # fmt: skip
 """Settings that may change when a sweep goes on: they decide how far it goes, not what it computes.
 
@@ -100,6 +100,8 @@ class SweepSpec:
         Use torch.compile.
     test_top : int
         Best pipelines that are scored on the test split, when there is one.
+    log : tuple of str
+        Other tools that every trial is logged for, in RUN/logs: mlflow, tensorboard.
     """
 
     data: str
@@ -129,6 +131,7 @@ class SweepSpec:
     train_gpus: float | None = None
     train_compile: bool = False
     test_top: int = 10
+    log: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _text("data", self.data)
@@ -150,6 +153,7 @@ class SweepSpec:
         _whole("rungs", self.rungs, 1, 8)
         _whole("cpus", self.cpus, 1, 4096, optional=True)
         _whole("test_top", self.test_top, 0)
+        object.__setattr__(self, "log", _names("log", self.log))
         _share("representation_share", self.representation_share)
         _whole("train_workers", self.train_workers, 1, 1024)
         _above_zero("train_cpus", self.train_cpus, optional=True)
@@ -183,7 +187,7 @@ class SweepSpec:
 
     def resolved(self) -> dict[str, Any]:
         """The spec as ``sweep.yaml`` keeps it: absolute paths, the space written out."""
-        data = dataclasses.asdict(self)
+        data = {**dataclasses.asdict(self), "log": list(self.log)}
         for name in ("data", "mask", "features", "weights"):
             if data[name] is not None:
                 data[name] = str(Path(data[name]).resolve())
@@ -209,6 +213,12 @@ def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
 def _text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name} must be text that is not empty, got {value!r}")
+
+
+def _names(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise ValueError(f"{name} must be a list of names, got {value!r}")
+    return tuple(dict.fromkeys(value))
 
 
 def _above_zero(name: str, value: object, *, optional: bool = False) -> None:

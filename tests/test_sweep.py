@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,8 @@ def undisturbed(
 ) -> Path:
     """A sweep on two cores that nothing disturbs."""
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    sweep(run_cli, textures, tiny_space, out, *SETTINGS, "--cpus", 2)
+    loggers = ("--log", "mlflow", "--log", "tensorboard")
+    sweep(run_cli, textures, tiny_space, out, *SETTINGS, "--cpus", 2, *loggers)
     return out
 
 
@@ -61,6 +64,15 @@ def test_the_leaderboard_finds_textures_that_differ(undisturbed: Path) -> None:
     assert best.accuracy > 0.8
     assert best.accuracy_ci_low <= best.accuracy <= best.accuracy_ci_high
     assert set(board.status) == {"done", "stopped"}
+
+
+def test_other_tools_are_told_of_every_trial(undisturbed: Path) -> None:
+    trials = [f"{row.featurizer}+{row.classifier} #{row.trial}" for row in scores(undisturbed).itertuples()]
+    with closing(sqlite3.connect(undisturbed / "logs" / "mlflow" / "mlflow.db")) as database:
+        runs = [name for (name,) in database.execute("select name from runs")]
+    assert sorted(runs) == sorted(trials)
+    folders = (undisturbed / "logs" / "tensorboard").iterdir()
+    assert sorted(folder.name.replace("-", " ") for folder in folders) == sorted(trials)
 
 
 def test_brackets_are_halved_as_hyperband_says(undisturbed: Path) -> None:

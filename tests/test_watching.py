@@ -346,8 +346,8 @@ def test_tensorboard_shows_each_rung_of_each_trial(tmp_path: Path) -> None:
 
 
 def test_mlflow_has_a_run_for_each_trial(tmp_path: Path) -> None:
-    mlflow = pytest.importorskip("mlflow")
-    pytest.importorskip("sqlalchemy")
+    import mlflow
+
     (callback,) = log_callbacks(("mlflow",), tmp_path, "first")
     log_two_trials(callback)
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")

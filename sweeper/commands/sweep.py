@@ -67,6 +67,8 @@ def _run(args: argparse.Namespace) -> int:
     from sweeper.tables import leaderboard_table
 
     spec = spec_of(args)
+    if spec.log and isinstance(args.out, str):
+        raise ValueError(f"--log writes into the run folder: --out must be a folder, got {shown(args.out)}")
     progress = Progress()
     try:
         with working(args.out, progress.note) as out:
@@ -159,6 +161,12 @@ def add_sweep_options(parser: argparse.ArgumentParser, *, joins: bool = True) ->
         default=None,
         metavar="T",
         help="most time of one fit (10m)",
+    )
+    parser.add_argument(
+        "--log",
+        action="append",
+        metavar="TOOL",
+        help="log every trial in RUN/logs for mlflow or tensorboard; may be given twice",
     )
     for flag, text in (
         ("--skip-bad", "leave unreadable frames out instead of refusing to start"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -10,21 +11,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sweeper.engine import nodes
+
 TRIAL_SLOT = "trial_slot"
 """Custom resource that a trial holds: it waits for tasks, and takes no core itself."""
 
-_ENVIRONMENT = {
+_OF_WORKERS = {
     # Threads equal Ray CPUs: tasks take one core each.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     # Ray Train takes a worker's report when it looks after its health, every two seconds by default.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+}
+_ENVIRONMENT = {
+    **_OF_WORKERS,
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_THRESHOLD_S": "30",
@@ -79,7 +85,7 @@ def connected(
         )
     else:
         try:
-            ray.init(address=address, **quiet)
+            ray.init(address=address, runtime_env={"env_vars": _for_workers()}, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ValueError(f"--address {address}: no Ray cluster answers ({error})") from None
         n = int(ray.cluster_resources().get("CPU", 1))
@@ -90,6 +96,12 @@ def connected(
     finally:
         signal.signal(signal.SIGTERM, previous)
         ray.shutdown()
+
+
+def _for_workers() -> dict[str, str]:
+    """Environment of this sweep's workers on every machine of a cluster that somebody else started."""
+    versions = json.dumps(nodes.versions())
+    return {**{name: os.environ[name] for name in _OF_WORKERS}, nodes.EXPECTED: versions}
 
 
 def _interrupt(signum: int, frame: Any) -> None:

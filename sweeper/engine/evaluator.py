@@ -23,6 +23,7 @@ from sweeper import plugins
 from sweeper.api import Network
 from sweeper.codebook import CODEBOOK_VERSION
 from sweeper.engine.limits import GRACE_S
+from sweeper.engine.nodes import UnequalNodeError, check
 from sweeper.engine.store import Representation
 from sweeper.engine.tasks import FoldJob, SweepData, died, evaluate_task, failure, overran
 from sweeper.intensity import INTENSITY_VERSION
@@ -76,8 +77,6 @@ class Context:
         Digest of the pretrained weights of each network that has them.
     numerics : list
         What of the resources a network's weights depend on.
-    deadline : float
-        ``time.time()`` at which the sweep ends; infinity without a time budget.
     """
 
     store: Any
@@ -87,15 +86,16 @@ class Context:
     fold_digests: tuple[str, ...]
     weights: dict[str, str]
     numerics: list[Any]
-    deadline: float
 
 
 class Evaluator:
     """Evaluates one pipeline at a time for a sweep."""
 
     def __init__(self, context: Context) -> None:
+        check()
         self._context = context
         self._data: SweepData = ray.get(context.data[0])
+        self._deadline = float("inf")
 
     def key(self, pipeline: Pipeline, budget: float, fold: int | str) -> str:
         """What an evaluation is a pure function of, digested."""
@@ -122,17 +122,22 @@ class Evaluator:
     def evaluate(self, pipeline: Pipeline, budget: float, folds: list[int | str], label: str) -> list[Record]:
         """Records of the folds asked for, computed where the journal has none.
 
-        Once one of them reached a limit the others are not tried.
+            Once one of them reached a limit the others are not tried.
 
-        Raises
-        ------
-        DeadlineError
-            When the time budget ends first; folds that were done are in the journal.
-        JournalError
-            When a result or a block cannot be written.
+            Raises
+            ------
+            DeadlineError
+                When the time budget ends first; folds that were done are in the journal.
+            JournalError
+                When a result or a block cannot be written.
+        UnequalNodeError
+            When a machine that came later runs other versions.
         """
         rung = _Rung(pipeline, budget, label, {fold: self.key(pipeline, budget, fold) for fold in folds})
-        known = ray.get(self._context.ledger.lookup.remote(list(rung.keys.values())))
+        ledger = self._context.ledger
+        asked = [ledger.lookup.remote(list(rung.keys.values())), ledger.left_s.remote()]
+        known, left_s = ray.get(asked)
+        self._deadline = time.monotonic() + left_s
         records = {fold: record for fold, record in zip(folds, known, strict=True) if record is not None}
         for attempt in range(_LOST_ATTEMPTS):
             missing = [fold for fold in folds if fold not in records]
@@ -174,7 +179,7 @@ class Evaluator:
     def _next(self, running: list[Any]) -> Any:
         """The next of some references to be there; DeadlineError when the time is up before."""
         while True:
-            left = self._context.deadline - time.time()
+            left = self._deadline - time.monotonic()
             if left <= 0:
                 raise DeadlineError
             ready, _ = ray.wait(running, timeout=min(left, 3600.0))
@@ -226,7 +231,7 @@ class Evaluator:
                 return failure("memory limit of the machine reached; the process was ended", limit=True)
             return died()
         except RayTaskError as error:
-            if isinstance(cause_of(error), _LOST):
+            if isinstance(cause_of(error), (*_LOST, UnequalNodeError)):
                 raise cause_of(error) from error
             raise
 
@@ -253,9 +258,8 @@ def cause_of(error: Exception) -> Exception:
 
 def _why_no_features(cause: Exception) -> Exception:
     """What to raise when the store gave no features: lost and full disks are no fault of the pipeline."""
-    if isinstance(cause, _LOST):
-        lost: Exception = cause
-        return lost
+    if isinstance(cause, (*_LOST, UnequalNodeError)):
+        return cause
     if isinstance(cause, OSError):
         return JournalError(f"{cause.strerror or cause}; nothing recorded is lost")
     if isinstance(cause, FitError):

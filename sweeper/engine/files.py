@@ -11,7 +11,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper import blocks as block_files
-from sweeper.engine.tasks import Bytes, FrameRef, Raw, inspect, raw_frames
+from sweeper.engine.tasks import Bytes, FrameRef, Raw, Reader, inspect, raw_frames
 from sweeper.frames import FrameReport
 
 _MOST_ACTORS = 8
@@ -45,10 +45,18 @@ _FilesActor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_c
 
 
 class FileActors:
-    """Several of them on one machine, taken in turn."""
+    """Several of them on one machine, taken in turn.
 
-    def __init__(self, actors: Sequence[Any]) -> None:
+    Parameters
+    ----------
+    actors : sequence of actor handles
+    samples : tuple of (str, str), or None
+        See :class:`~sweeper.engine.tasks.Reader`; None when the cluster is this machine alone.
+    """
+
+    def __init__(self, actors: Sequence[Any], samples: tuple[tuple[str, str], ...] | None) -> None:
         self._actors = tuple(actors)
+        self._samples = samples
         self._next = 0
 
     def any(self) -> Any:
@@ -56,9 +64,14 @@ class FileActors:
         self._next = (self._next + 1) % len(self._actors)
         return self._actors[self._next]
 
+    def reader(self) -> Reader | None:
+        """What a task needs that reads frames, on whichever node it is."""
+        return None if self._samples is None else Reader(self.any(), self._samples)
 
-def start_file_actors() -> FileActors:
+
+def start_file_actors(samples: tuple[tuple[str, str], ...] | None) -> FileActors:
     """Actors on this machine, the driver's."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     count = max(1, min(_MOST_ACTORS, (os.cpu_count() or 1) // 2))
-    return FileActors([_FilesActor.options(scheduling_strategy=here).remote() for _ in range(count)])
+    actors = [_FilesActor.options(scheduling_strategy=here).remote() for _ in range(count)]
+    return FileActors(actors, samples)

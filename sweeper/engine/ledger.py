@@ -22,6 +22,7 @@ class Ledger:
         self._started: dict[str, float] = {}
         self._epochs = 0
         self._failures: dict[str, str] = {}
+        self._deadline = float("inf")
 
     def ready(self) -> int:
         """Number of unreadable lines that were left out; returns once the journal is open."""
@@ -42,6 +43,14 @@ class Ledger:
     def store_settings(self) -> Any:
         """What :meth:`set_store_settings` was given."""
         return self._store_settings
+
+    def end_in(self, seconds: float) -> None:
+        """Say how long the sweep may go on from now; infinity without a time budget."""
+        self._deadline = time.monotonic() + seconds
+
+    def left_s(self) -> float:
+        """Seconds until the sweep ends: clocks of machines may differ, and jump; this one does neither."""
+        return self._deadline - time.monotonic()
 
     def lookup(self, keys: list[str]) -> list[Record | None]:
         """Evaluations under some keys, None where there is none."""

@@ -22,7 +22,8 @@ from sweeper import blocks as block_files
 from sweeper import plugins
 from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
 from sweeper.atomic import write_text
-from sweeper.engine.tasks import FrameRef, prepared_frames
+from sweeper.engine import nodes
+from sweeper.engine.tasks import FrameRef, Reader, prepared_frames
 from sweeper.journal import JournalError
 from sweeper.names import block_name
 from sweeper.networks.errors import DivergedError, FitError
@@ -111,7 +112,7 @@ class TrainingRows:
 
 
 def prepare_inputs(
-    frames: Sequence[FrameRef], intensity: Params, size: int, path: Path, reader: Any = None
+    frames: Sequence[FrameRef], intensity: Params, size: int, path: Path, reader: Reader | None = None
 ) -> float:
     """Write one shard of inputs; gives milliseconds a frame, which are kept beside the file."""
     note = path.with_suffix(".json")
@@ -126,7 +127,7 @@ def prepare_inputs(
             times.append(1e3 * (time.perf_counter() - started))
             started = time.perf_counter()
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    nodes.check_folder(path.parent)
     write_inputs(path, timed(), len(frames), size)
     prepare_ms = statistics.median(times)
     write_text(note, json.dumps({"prepare_ms": prepare_ms}))
@@ -267,6 +268,7 @@ def _train_worker(config: dict[str, Any]) -> None:
 
     from sweeper.networks.fit import train
 
+    nodes.check()
     job, epochs, inputs, rows, resources, ledger = config["arguments"]
     if ray.get(ledger.failure.remote(job.key)):  # it failed before the workers were started anew
         return
@@ -340,8 +342,10 @@ def _untrained(network: Network, job: NetworkJob) -> Any:
 
 
 _ALONE: dict[str, Any] = {"scheduling_strategy": "DEFAULT", "max_retries": 0}
-inputs_task = ray.remote(num_cpus=1, scheduling_strategy="DEFAULT", max_retries=3)(prepare_inputs)
+inputs_task = ray.remote(num_cpus=1, scheduling_strategy="DEFAULT", max_retries=3)(
+    nodes.checked(prepare_inputs)
+)
 # A process that trains one architecture after another keeps what torch set up for each: it ends now and then.
-train_task = ray.remote(max_calls=20, **_ALONE)(train_here)
+train_task = ray.remote(max_calls=20, **_ALONE)(nodes.checked(train_here))
 ray_train_task = ray.remote(num_cpus=0, **_ALONE)(train_with_ray)
-extract_task = ray.remote(num_returns=2, max_calls=50, **_ALONE)(extract_block)
+extract_task = ray.remote(num_returns=2, max_calls=50, **_ALONE)(nodes.checked(extract_block))

@@ -126,7 +126,6 @@ class NetworkBlocks:
         shard_digests: Sequence[str],
         folds: dict[int | str, FoldRows],
         files: FileActors,
-        data_everywhere: bool,
         stats: dict[str, int],
     ) -> None:
         self._settings = settings
@@ -134,7 +133,6 @@ class NetworkBlocks:
         self._shard_digests = shard_digests
         self._folds = folds
         self._files = files
-        self._data_everywhere = data_everywhere
         self._stats = stats
         self._blocks: dict[str, NetworkBlock] = {}
         self._failures: dict[str, FitError] = {}
@@ -261,13 +259,14 @@ class NetworkBlocks:
         key = digest([INPUT_VERSION, INTENSITY_VERSION, dict(sorted(job.intensity.items())), size])
         async with self._locks[key]:
             if key not in self._inputs:
+                self._settings.features.mkdir(parents=True, exist_ok=True)
                 paths = [
                     self._settings.features / f"inputs-{digest([key, d])}.npy" for d in self._shard_digests
                 ]
                 times = await asyncio.gather(
                     *(
                         inputs_task.options(name=f"inputs {size} px").remote(
-                            frames, job.intensity, size, path, self._reader()
+                            frames, job.intensity, size, path, self._files.reader()
                         )
                         for frames, path in zip(self._shards, paths, strict=True)
                     )
@@ -275,10 +274,6 @@ class NetworkBlocks:
                 inputs = Inputs(tuple(map(str, paths)), tuple(len(frames) for frames in self._shards))
                 self._inputs[key] = (inputs, float(np.median(times)))
         return self._inputs[key]
-
-    def _reader(self) -> Any:
-        """Who reads frames for a task on a node that does not see them."""
-        return None if self._data_everywhere else self._files.any()
 
     async def _train(
         self, job: NetworkJob, epochs: int, train: NDArray[np.int64], inputs: Inputs, *, rung: bool

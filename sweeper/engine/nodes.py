@@ -1,15 +1,22 @@
-"""Machines of the cluster: whether they run this code, and what they see of the driver's files."""
+"""Machines of the cluster: whether they run this code, and what they see of the driver's files.
+
+Those that are there when a sweep starts are asked before it spends anything. A machine that comes later is
+asked by the first task that runs there.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
+import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -22,7 +29,16 @@ PACKAGES = (
     "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py", "torch", "timm",
 )  # fmt: skip
 """What decides the numbers that a sweep gives."""
+EXPECTED = "SWEEPER_VERSIONS"
+"""Variable in the environment of a cluster's workers: versions that the driver runs, as JSON."""
 _PROBE_S = 120.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class UnequalNodeError(Exception):
+    """A machine runs other versions or other code than the driver, or does not see its run folder."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,50 @@ def versions() -> dict[str, str]:
     return {"python": python, "sweeper code": code_digest(), **package_versions()}
 
 
+def _difference(node: str, expected: dict[str, str], found: dict[str, str]) -> str | None:
+    """The first version in which a node differs, in a line; None when it does not."""
+    for what, version in expected.items():
+        if found[what] != version:
+            return (
+                f"node {node}: {what} must be {version}, as where the sweep was started, it is {found[what]}"
+            )
+    return None
+
+
+@cache
+def check() -> None:
+    """On a worker, once: raise UnequalNodeError when it does not run what the driver runs."""
+    expected = os.environ.get(EXPECTED)
+    if expected is not None:
+        node = ray.util.get_node_ip_address()
+        if difference := _difference(node, json.loads(expected), versions()):
+            raise UnequalNodeError(difference)
+
+
+def checked(function: Callable[P, T]) -> Callable[P, T]:
+    """A task that calls :func:`check` first: it may run on a machine that came after the sweep began."""
+
+    @wraps(function)
+    def task(*args: P.args, **kwargs: P.kwargs) -> T:
+        check()
+        return function(*args, **kwargs)
+
+    return task
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UnequalNodeError when this machine does not see a folder that the driver made."""
+    if not folder.is_dir():
+        node = ray.util.get_node_ip_address()
+        raise UnequalNodeError(f"{folder}: networks need a folder that every node sees, {node} does not")
+
+
+@cache
+def sees(samples: tuple[tuple[str, str], ...]) -> bool:
+    """Whether this machine sees files with the stamps that they have for the driver."""
+    return all(stamp(path) == seen for path, seen in samples)
+
+
 def _look(name: str, paths: Sequence[tuple[str, str]]) -> Node:
     """On a node: its versions, and the paths that it does not see as the driver does."""
     return Node(name, versions(), tuple(path for path, seen in paths if stamp(path) != seen))
@@ -110,12 +170,8 @@ def probe(paths: Sequence[str]) -> list[Node]:
     nodes: list[Node] = ray.get(refs, timeout=_PROBE_S)
     mine = versions()
     for node in nodes:
-        for what, version in mine.items():
-            if node.versions[what] != version:
-                raise ValueError(
-                    f"node {node.name}: {what} must be {version}, as where the sweep was started, it is "
-                    f"{node.versions[what]}"
-                )
+        if difference := _difference(node.name, mine, node.versions):
+            raise ValueError(difference)
     return nodes
 
 
@@ -130,8 +186,3 @@ def marker(folder: Path) -> Path:
 def unseeing(nodes: Sequence[Node], path: str) -> list[str]:
     """Names of the nodes that do not see a file that was asked for."""
     return [node.name for node in nodes if path in node.unseen]
-
-
-def is_one() -> bool:
-    """Whether the cluster is one machine: then nothing has to be asked."""
-    return len([node for node in ray.nodes() if node["Alive"]]) == 1

@@ -11,8 +11,7 @@ from typing import Any
 import ray
 
 from sweeper.dataset import Dataset
-from sweeper.engine.files import FileActors
-from sweeper.engine.tasks import FrameRef, inspect_task
+from sweeper.engine.tasks import FrameRef, Reader, inspect_task
 from sweeper.frames import FrameReport
 
 _FRAMES_A_TASK = 64
@@ -24,13 +23,12 @@ def scan(
     cache: Path,
     negative: str,
     on_progress: Callable[[int, int], None],
-    files: FileActors | None = None,
+    reader: Callable[[], Reader | None] = lambda: None,
 ) -> list[FrameReport]:
     """Read every frame in full, in parallel, and report on each, in the order of the data set.
 
-    With `files` they are read on the driver's machine, the only one that sees them, else by tasks on any
-    node. Reports are kept in `cache` (Parquet) with each file's size and time of change; a file that did
-    not change is not read again.
+    `reader` gives who reads files for a node that does not see them. Reports are kept in `cache`
+    (Parquet) with each file's size and time of change; a file that did not change is not read again.
     """
     n = len(dataset)
     frames = frame_refs(dataset)
@@ -43,11 +41,8 @@ def scan(
     running: dict[Any, list[int]] = {}
     for start in range(0, len(missing), _FRAMES_A_TASK):
         rows = missing[start : start + _FRAMES_A_TASK]
-        if files is None:
-            ask = inspect_task.options(name=f"inspect frames {rows[0]} to {rows[-1]}").remote
-        else:
-            ask = files.any().inspect.remote
-        running[ask(_files([frames[row] for row in rows]), negative)] = rows
+        task = inspect_task.options(name=f"inspect frames {rows[0]} to {rows[-1]}")
+        running[task.remote(_files([frames[row] for row in rows]), negative, reader())] = rows
         while len(running) >= _IN_FLIGHT:
             done += _collect(running, found)
             on_progress(done, n)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import ray
@@ -18,6 +17,7 @@ from sweeper.engine.cluster import trial_resources
 from sweeper.engine.evaluator import Context, DeadlineError, Evaluator, cause_of
 from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.networks import NetworkSettings
+from sweeper.engine.nodes import UnequalNodeError
 from sweeper.engine.progress import Progress
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.schedulers import make_scheduler
@@ -27,6 +27,7 @@ from sweeper.engine.sweep import Cluster, Inputs, SweepStopped, shards_of, wante
 from sweeper.engine.tasks import SweepData
 from sweeper.engine.trial import FAULT, SweepTrial
 from sweeper.engine.watch import Actors, StopAll, Watch
+from sweeper.engine.watching import log_callbacks
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard
 from sweeper.pipeline import Pipeline, digest
@@ -67,14 +68,16 @@ def run_search(
         inputs.fold_digests(),
         {name: file_digest for name, (_, file_digest) in weights.items()},
         cluster.resources.numerics,
-        deadline - _test_share(spec, inputs),
     )
     ray.get(actors.ledger.set_context.remote(context))
-    watch = Watch(spec, folder, progress, actors, context.deadline, len(inputs.splits))
+    search_deadline = deadline - _test_share(spec, inputs)
+    ray.get(actors.ledger.end_in.remote(search_deadline - time.monotonic()))
+    watch = Watch(spec, folder, progress, actors, search_deadline, len(inputs.splits))
     try:
         if _prefetch(space, watch):
             _tune(spec, space, len(inputs.splits), actors, watch)
-            _score_test(spec, inputs, folder, replace(context, deadline=deadline), watch)
+            ray.get(actors.ledger.end_in.remote(deadline - time.monotonic()))
+            _score_test(spec, inputs, folder, context, watch)
             _keep_models(spec, inputs, folder, watch)
     finally:
         ray.get(actors.ledger.close.remote())
@@ -127,7 +130,6 @@ def _start_actors(
         inputs.fold_rows(spec.seed),
         networks,
         cluster.files,
-        cluster.data_everywhere,
     )
     ray.get(ledger.set_store_settings.remote(settings))
     store = FeatureStoreActor.options(scheduling_strategy=here).remote(name)
@@ -162,14 +164,14 @@ def _prefetch(space: Space, watch: Watch) -> bool:
     watch.progress.stage("featurizing")
     ref = watch.actors.store.ensure.remote(next(intensity.grid()), list(wanted_blocks(space)))
     while not ray.wait([ref], timeout=0.2)[0]:
-        if time.time() >= watch.deadline:
+        if time.monotonic() >= watch.deadline:
             watch.progress.note("the time budget ended before the features were there")
             return False
         watch.poll()
     try:
         ray.get(ref)
     except RayTaskError as error:
-        if isinstance(cause_of(error), OSError):
+        if isinstance(cause_of(error), OSError | UnequalNodeError):
             raise SweepStopped(f"{cause_of(error)}; nothing recorded is lost") from None
         watch.progress.note(
             f"note: {' '.join(str(cause_of(error)).split())}; pipelines that need it will fail"
@@ -225,7 +227,7 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
                 storage_path=scratch,
                 stop=StopAll(watch),
                 verbose=0,
-                callbacks=[watch],
+                callbacks=[watch, *log_callbacks(spec.log, watch.folder.logs, watch.folder.name)],
                 failure_config=tune.FailureConfig(max_failures=3),
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             ),

@@ -72,8 +72,6 @@ class StoreSettings:
     networks : NetworkSettings
     files : FileActors
         On the driver's machine.
-    data_everywhere : bool
-        Every node sees the frames' files; else frames come through the object store.
     """
 
     folder: Path
@@ -83,7 +81,6 @@ class StoreSettings:
     folds: dict[int | str, FoldRows]
     networks: NetworkSettings
     files: FileActors
-    data_everywhere: bool
 
 
 @dataclass
@@ -134,7 +131,6 @@ class FeatureStore:
             settings.shard_digests,
             settings.folds,
             settings.files,
-            settings.data_everywhere,
             self._stats,
         )
 
@@ -269,8 +265,7 @@ class FeatureStore:
         jobs: dict[str, list[dict[str, Any]]],
     ) -> None:
         task = featurize_task.options(name=f"block {'+'.join(jobs)} shard {shard}", num_returns=1 + len(jobs))
-        reader = None if self._settings.data_everywhere else self._files.any()
-        infos_ref, *files = task.remote(self._settings.shards[shard], intensity, jobs, reader)
+        infos_ref, *files = task.remote(self._settings.shards[shard], intensity, jobs, self._files.reader())
         infos = await infos_ref
         for name, info, data in zip(jobs, infos, files, strict=True):
             file = f"{self._prefix(intensity, name, shard)}-{digest(sorted(info.blocks))}.parquet"

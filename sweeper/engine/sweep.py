@@ -25,6 +25,7 @@ from sweeper.engine.network_tasks import Resources
 from sweeper.engine.networks import FoldRows
 from sweeper.engine.progress import Progress
 from sweeper.engine.training import check_sizes, find_all_weights, networks, training_resources
+from sweeper.engine.watching import check_logger
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
 from sweeper.networks.training_sets import split_share
@@ -104,7 +105,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     SweepStopped
         The disk is full or the folder is gone; running the same command again goes on.
     """
-    started = time.time()
+    started = time.monotonic()
     deadline = float("inf")
     if spec.time_budget_s:
         deadline = started + spec.time_budget_s - min(_CLOSING_S, 0.05 * spec.time_budget_s)
@@ -120,13 +121,14 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
         from sweeper.engine.search import run_search
 
         resources = training_resources(spec, space)
-        files = start_file_actors()
-        shared = sees_data(spec, space, dataset, folder)
-        inputs = examine(spec, dataset, folder, space, progress, None if shared else files)
+        files = start_file_actors(None if spec.address is None else samples_of(dataset))
+        if spec.address is not None:
+            check_nodes(spec, space, folder)
+        inputs = examine(spec, dataset, folder, space, progress, files)
         data_digest = inputs.dataset.digest(inputs.frame_digests)
         folder.check_dataset(data_digest)
         folder.write_environment(environment(inputs, data_digest, cpus))
-        cluster = Cluster(resources, files, data_everywhere=shared)
+        cluster = Cluster(resources, files)
         run_search(spec, space, inputs, data_digest, weights, cluster, folder, progress, deadline)
     return write_leaderboard(spec, folder, len(inputs.splits))
 
@@ -140,6 +142,8 @@ def check(spec: SweepSpec) -> tuple[Space, Dataset]:
     space = spec.load_space()
     if spec.search == "grid" and space.size == float("inf"):
         raise ValueError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
+    for name in spec.log:
+        check_logger(name)
     check_sizes(space)
     dataset = _load(spec)
     split(spec, dataset)
@@ -194,17 +198,20 @@ class Cluster:
         What training one network takes.
     files : FileActors
         On the driver's machine.
-    data_everywhere : bool
-        Every node sees the frames' files.
     """
 
     resources: Resources
     files: FileActors
-    data_everywhere: bool
 
 
-def sees_data(spec: SweepSpec, space: Space, dataset: Dataset, folder: RunFolder) -> bool:
-    """Whether every node sees the frames' files; a single machine does.
+def samples_of(dataset: Dataset) -> tuple[tuple[str, str], ...]:
+    """Files by which a node can tell whether it sees the data set, with their stamps here."""
+    paths = [str(Path(dataset.paths[row]).resolve()) for row in (0, len(dataset) - 1)]
+    return tuple((path, nodes.stamp(path)) for path in paths)
+
+
+def check_nodes(spec: SweepSpec, space: Space, folder: RunFolder) -> None:
+    """Ask the nodes of a cluster, before anything is spent.
 
     Raises
     ------
@@ -212,13 +219,10 @@ def sees_data(spec: SweepSpec, space: Space, dataset: Dataset, folder: RunFolder
         A node runs other code or versions; networks are searched and a node does not see the run folder,
         where they keep their inputs and checkpoints.
     """
-    if nodes.is_one():
-        return True
     folders = [folder.path, *([Path(spec.features)] if spec.features else [])]
     markers = [nodes.marker(path.resolve()) for path in folders]
     try:
-        samples = [str(Path(dataset.paths[row]).resolve()) for row in (0, len(dataset) - 1)]
-        found = nodes.probe([*samples, *map(str, markers)])
+        found = nodes.probe([str(path) for path in markers])
     finally:
         for path in markers:
             path.unlink(missing_ok=True)
@@ -227,7 +231,6 @@ def sees_data(spec: SweepSpec, space: Space, dataset: Dataset, folder: RunFolder
             raise ValueError(
                 f"{path.parent}: networks need a folder that every node sees, {', '.join(unseeing)} does not"
             )
-    return not any(nodes.unseeing(found, path) for path in samples)
 
 
 def examine(
@@ -236,12 +239,9 @@ def examine(
     folder: RunFolder,
     space: Space,
     progress: Progress,
-    files: FileActors | None,
+    files: FileActors,
 ) -> Inputs:
-    """Read every frame once: refuse bad ones, or leave them out with ``skip_bad``; split the rest.
-
-    With `files` frames are read on the driver's machine alone.
-    """
+    """Read every frame once: refuse bad ones, or leave them out with ``skip_bad``; split the rest."""
     from sweeper.engine.scan import scan
 
     progress.stage(f"checking {len(dataset)} frames")
@@ -252,7 +252,7 @@ def examine(
         folder.frames,
         "masked" if masked else "valid",
         lambda done, n: progress.restage(f"checking frames, {done} of {n}"),
-        files,
+        files.reader,
     )
     good = np.array([report.error is None for report in reports])
     bad = [(dataset.names[i], str(reports[i].error)) for i in np.flatnonzero(~good)]

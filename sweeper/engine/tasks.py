@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sweeper import blocks as block_files
 from sweeper import plugins
 from sweeper.api import Build, Network, Params, PreparedFrame
+from sweeper.engine import nodes
 from sweeper.engine.limits import TimeLimitError, limits
 from sweeper.frames import FrameReport
 from sweeper.names import block_name
@@ -78,7 +79,29 @@ class SweepData:
 # --------------------------------------------------------------------------- frames
 
 
-def inspect(files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str) -> list[FrameReport]:
+@dataclass(frozen=True)
+class Reader:
+    """Who reads frames for a node that does not see their files.
+
+    Attributes
+    ----------
+    actor : actor handle
+        Of :class:`sweeper.engine.files.Files`.
+    samples : tuple of (str, str)
+        Files of the data set with their stamps on the driver's machine.
+    """
+
+    actor: Any
+    samples: tuple[tuple[str, str], ...]
+
+    def is_needed(self) -> bool:
+        """Whether this node does not see the data set as the driver's machine does."""
+        return not nodes.sees(self.samples)
+
+
+def inspect(
+    files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str, reader: Reader | None = None
+) -> list[FrameReport]:
     """Check frames fully and digest them: one report a frame.
 
     Parameters
@@ -86,9 +109,14 @@ def inspect(files: Sequence[tuple[str, str | None, Sequence[int]]], negative: st
     files : sequence of (path, mask path or None, frame numbers)
     negative : {"masked", "valid"}
         What negative counts are.
+    reader : Reader, optional
+        None where every node sees the files.
     """
     from sweeper.frames import inspect_frames
 
+    if reader is not None and reader.is_needed():
+        fetched: list[FrameReport] = ray.get(reader.actor.inspect.remote(files, negative))
+        return fetched
     reports: list[FrameReport] = []
     for path, mask, indices in files:
         try:
@@ -112,7 +140,7 @@ Raw = tuple[NDArray[Any], NDArray[np.bool_] | None]
 
 
 def prepared_frames(
-    frames: Sequence[FrameRef], intensity: Params, reader: Any = None
+    frames: Sequence[FrameRef], intensity: Params, reader: Reader | None = None
 ) -> Iterator[PreparedFrame]:
     """Read frames in order and apply the intensity settings.
 
@@ -120,12 +148,13 @@ def prepared_frames(
     ----------
     frames : sequence of FrameRef
     intensity : mapping
-    reader : actor handle, optional
-        Reads them for a node that does not see their files; see ``engine.files``.
+    reader : Reader, optional
+        None where every node sees the files.
     """
     from sweeper.intensity import prepare
 
-    for counts, mask in raw_frames(frames) if reader is None else _fetched_frames(frames, reader):
+    actor = reader.actor if reader is not None and reader.is_needed() else None
+    for counts, mask in raw_frames(frames) if actor is None else _fetched_frames(frames, actor):
         yield prepare(counts, intensity, mask)
 
 
@@ -143,14 +172,14 @@ _FETCHED, _AHEAD = 8, 2
 """Frames that travel together, and how many such groups are on their way while one is worked on."""
 
 
-def _fetched_frames(frames: Sequence[FrameRef], reader: Any) -> Iterator[Raw]:
+def _fetched_frames(frames: Sequence[FrameRef], actor: Any) -> Iterator[Raw]:
     """The same through the object store."""
     groups = [frames[i : i + _FETCHED] for i in range(0, len(frames), _FETCHED)]
-    coming = deque(reader.read.remote(group) for group in groups[:_AHEAD])
+    coming = deque(actor.read.remote(group) for group in groups[:_AHEAD])
     for i in range(len(groups)):
         fetched = ray.get(coming.popleft())
         if i + _AHEAD < len(groups):
-            coming.append(reader.read.remote(groups[i + _AHEAD]))
+            coming.append(actor.read.remote(groups[i + _AHEAD]))
         yield from fetched
 
 
@@ -161,7 +190,7 @@ def featurize(
     frames: Sequence[FrameRef],
     intensity: Params,
     jobs: Mapping[str, list[dict[str, Any]]],
-    reader: Any = None,
+    reader: Reader | None = None,
 ) -> list[Any]:
     """Compute blocks of one shard in one pass over its frames.
 
@@ -171,7 +200,7 @@ def featurize(
     intensity : mapping
     jobs : mapping
         Featurizer name to the parameters of its blocks.
-    reader : actor handle, optional
+    reader : Reader, optional
         See :func:`prepared_frames`.
 
     Returns
@@ -370,7 +399,7 @@ def died() -> dict[str, Any]:
 
 # DEFAULT: outside the placement group of the trial that submits, which holds a slot and no core.
 _ONE_CORE: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
-inspect_task = ray.remote(max_retries=3, **_ONE_CORE)(inspect)
-featurize_task = ray.remote(max_retries=3, **_ONE_CORE)(featurize)
-codebook_task = ray.remote(max_retries=3, num_returns=2, **_ONE_CORE)(fit_codebook)
-evaluate_task = ray.remote(max_retries=0, **_ONE_CORE)(evaluate)
+inspect_task = ray.remote(max_retries=3, **_ONE_CORE)(nodes.checked(inspect))
+featurize_task = ray.remote(max_retries=3, **_ONE_CORE)(nodes.checked(featurize))
+codebook_task = ray.remote(max_retries=3, num_returns=2, **_ONE_CORE)(nodes.checked(fit_codebook))
+evaluate_task = ray.remote(max_retries=0, **_ONE_CORE)(nodes.checked(evaluate))

@@ -11,6 +11,7 @@ import ray
 from ray import tune
 
 from sweeper.engine.evaluator import DeadlineError, Evaluator, cause_of
+from sweeper.engine.nodes import UnequalNodeError
 from sweeper.journal import JournalError, Record
 from sweeper.pipeline import Pipeline
 
@@ -79,7 +80,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
             records = self._get_evaluator().evaluate(self._pipeline, budget, folds, label)
         except DeadlineError:
             return {**result, "score": FAILED_SCORE, "ended": "deadline"}
-        except JournalError as error:
+        except (JournalError, UnequalNodeError) as error:
             return {**result, "score": FAILED_SCORE, "ended": str(cause_of(error))}
         except Exception:
             return {**result, "score": FAILED_SCORE, "ended": FAULT + traceback.format_exc()}

@@ -55,7 +55,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
         self._pending: list[Any] = []
         self._dirty = False
         self._next_write = time.monotonic() + _LEADERBOARD_S
-        self._metrics = SweepMetrics(folder.path.resolve().name)
+        self._metrics = SweepMetrics(folder.name)
         announce_dashboard(progress)
 
     def on_trial_result(
@@ -144,4 +144,4 @@ class StopAll(Stopper):  # type: ignore[misc]
     def stop_all(self) -> bool:
         """True once the time is up or the journal cannot be written."""
         watch = self._watch
-        return bool(watch.fatal) or watch.crashed or time.time() >= watch.deadline
+        return bool(watch.fatal) or watch.crashed or time.monotonic() >= watch.deadline

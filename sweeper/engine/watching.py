@@ -156,7 +156,8 @@ def check_logger(name: str) -> None:
     if name not in LOGGERS:
         raise ValueError(f"--log must be one of {', '.join(LOGGERS)}, got {name!r}")
     if missing := [package for package in LOGGERS[name] if find_spec(package) is None]:
-        raise ValueError(f"--log {name} needs packages that are not installed: {', '.join(missing)}")
+        remedy = " (pip install 'sweeper[mlflow]')" if name == "mlflow" else ""
+        raise ValueError(f"--log {name} needs packages that are not installed: {', '.join(missing)}{remedy}")
 
 
 def log_callbacks(names: tuple[str, ...], folder: Path, run: str) -> list[Any]:

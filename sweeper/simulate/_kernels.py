@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 _REACH = 4.5  # a reflection farther than this many σ from the Ewald sphere is left out
 _SPOT_REACH = 3.5  # a spot is drawn to this many σ
 _PIXEL_VARIANCE = 1.0 / 12.0  # of a uniform pixel of width 1
+_NARROW_VARIANCE = 0.5**2  # a Gaussian sampled a pixel apart keeps its moments down to this
+_SUBPIXELS = 4  # along each side of a pixel, where a spot is narrower
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -195,25 +197,33 @@ def excited_reflections(*arguments: Any) -> Floats:
 def deposit_spots(
     size: int, column: Floats, row: Floats, photons: Floats, xx: Floats, xy: Floats, yy: Floats
 ) -> Floats:
-    """Sum of Gaussians in pixels, each convolved with a pixel and keeping its total, (size, size)."""
+    """Sum of Gaussians in pixels, each convolved with a pixel and keeping its total, (size, size).
+
+    A spot whose narrowest width is below half a pixel is sampled on sub-pixels.
+    """
     image = np.zeros((size, size))
     for s in range(photons.size):
         cxx, cyy, cxy = xx[s] + _PIXEL_VARIANCE, yy[s] + _PIXEL_VARIANCE, xy[s]
+        narrowest = 0.5 * (cxx + cyy) - np.sqrt(0.25 * (cxx - cyy) ** 2 + cxy * cxy)
+        fine = _SUBPIXELS if narrowest < _NARROW_VARIANCE else 1
+        if fine > 1:  # the sum over sub-pixels is the convolution; half a sub-pixel of width avoids aliases
+            cxx, cyy = xx[s] + _NARROW_VARIANCE / fine**2, yy[s] + _NARROW_VARIANCE / fine**2
         reach_x, reach_y = _SPOT_REACH * np.sqrt(cxx), _SPOT_REACH * np.sqrt(cyy)
         if not (-reach_x < column[s] < size + reach_x and -reach_y < row[s] < size + reach_y):
             continue
         det = cxx * cyy - cxy * cxy
         left, right = int(np.floor(column[s] - reach_x)), int(np.ceil(column[s] + reach_x))
         top, bottom = int(np.floor(row[s] - reach_y)), int(np.ceil(row[s] + reach_y))
-        total = 0.0
-        for deposit in range(2):  # first the sum, with what falls off the detector; then the pixels
-            for i in range(top, bottom + 1):
-                dy = i - row[s]
-                for j in range(left, right + 1):
-                    dx = j - column[s]
-                    w = np.exp(-0.5 * (cyy * dx * dx - 2.0 * cxy * dx * dy + cxx * dy * dy) / det)
-                    if deposit == 0:
-                        total += w
-                    elif 0 <= i < size and 0 <= j < size:
-                        image[i, j] += photons[s] * w / total
+        spot = np.zeros((bottom + 1 - top, right + 1 - left))
+        for i in range(fine * spot.shape[0]):
+            dy = top + (i + 0.5) / fine - 0.5 - row[s]
+            for j in range(fine * spot.shape[1]):
+                dx = left + (j + 0.5) / fine - 0.5 - column[s]
+                exponent = (cyy * dx * dx - 2.0 * cxy * dx * dy + cxx * dy * dy) / det
+                if exponent < _SPOT_REACH**2:
+                    spot[i // fine, j // fine] += np.exp(-0.5 * exponent)
+        spot *= photons[s] / spot.sum()  # with what falls off the detector
+        for i in range(max(0, -top), min(spot.shape[0], size - top)):
+            for j in range(max(0, -left), min(spot.shape[1], size - left)):
+                image[top + i, left + j] += spot[i, j]
     return image
