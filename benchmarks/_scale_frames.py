@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 from _ours import stages, sweep
 from _scale_engine import engine
-from _scale_sweeps import write_noise
+from _scale_sweeps import driver_bytes, write_noise
 
 from sweeper.blocks import block_info, load_verified, read_matrix, representation_columns
 from sweeper.engine.sweep import shards_of
@@ -133,6 +133,8 @@ class Cost:
         Size of ``frames.parquet``.
     matrix_s, matrix_bytes : float, int
         Reading the largest representation's matrix in one process, and its size.
+    driver_bytes : int
+        Private memory of the driver at its highest.
     fit_s : dict
         Fit and predictions of one fold on four fifths of the frames, one thread, by classifier.
     """
@@ -144,6 +146,7 @@ class Cost:
     cache_bytes: int
     matrix_s: float
     matrix_bytes: int
+    driver_bytes: int
     fit_s: dict[str, float]
 
 
@@ -156,7 +159,8 @@ def measure_cost(scratch: Path, frames: int, size_px: int, trials: int, timeout_
     space, out = scratch / "space.yaml", scratch / "run"
     space.write_text(json.dumps(_space({"rf": {"n_trees": [20], "max_depth": list(range(1, trials + 1))}})))
     options = ("--space", space, "--search", "random", "--trials", trials, "--seed", 1)
-    usage = sweep(data, out, options, timeout_s=timeout_s)
+    driver: list[int] = []
+    usage = sweep(data, out, options, timeout_s=timeout_s, on_sample=lambda _: driver.append(driver_bytes()))
     files = [load_verified(path) for path in sorted((out / "features").glob("*.parquet"))]
     matrix_s, x = _read([[f] for f in files if f is not None and block_info(f).blocks[0].startswith("glcm")])
     return Cost(
@@ -167,6 +171,7 @@ def measure_cost(scratch: Path, frames: int, size_px: int, trials: int, timeout_
         (out / "frames.parquet").stat().st_size,
         matrix_s,
         x.nbytes,
+        max(driver),
         {name: _fit(x, name, params) for name, params in FITS.items()},
     )
 
@@ -202,28 +207,36 @@ def _fit(x: np.ndarray, name: str, chosen: dict[str, object]) -> float:
     return time.process_time() - started
 
 
-def exponent(small: float, large: float, times: float) -> float:
-    """Power of the number of frames that a cost grows with."""
-    return math.log(max(large, 1e-9) / max(small, 1e-9)) / math.log(times)
+@dataclass(frozen=True)
+class Term:
+    """One part of the cost: measured at two sizes, the power it grows with, and calculated for a third."""
+
+    name: str
+    small: float
+    large: float
+    power: float
+    calculated: float
 
 
-def calculated(small: Cost, large: Cost, frames: float) -> list[tuple[str, float, float, float, float]]:
-    """Rows of name, cost at both sizes, power, and cost at `frames` as that power goes on."""
-    terms = {
-        "check frames, CPU s": lambda c: c.stages["check frames"],
-        "featurize, CPU s": lambda c: c.stages["featurize"],
-        "blocks, MB": lambda c: c.block_bytes / 1e6,
-        "frames.parquet, MB": lambda c: c.cache_bytes / 1e6,
-        "matrix of one representation, MB": lambda c: c.matrix_bytes / 1e6,
-        "reading it, CPU s": lambda c: c.matrix_s,
-        **{f"fit of {name}, CPU s": lambda c, name=name: c.fit_s[name] for name in FITS},
+def calculated(small: Cost, large: Cost, frames: float) -> list[Term]:
+    """Terms of the cost: of fits the power goes on, all else goes on along a line."""
+    lines = {
+        "check frames, CPU s": [c.stages["check frames"] for c in (small, large)],
+        "featurize, CPU s": [c.stages["featurize"] for c in (small, large)],
+        "blocks, MB": [c.block_bytes / 1e6 for c in (small, large)],
+        "frames.parquet, MB": [c.cache_bytes / 1e6 for c in (small, large)],
+        "matrix of GLCM, MB": [c.matrix_bytes / 1e6 for c in (small, large)],
+        "driver's memory, MB": [c.driver_bytes / 1e6 for c in (small, large)],
+        "reading it, CPU s": [c.matrix_s for c in (small, large)],
     }
-    rows = []
-    for name, of in terms.items():
-        a, b = of(small), of(large)
-        power = exponent(a, b, large.frames / small.frames)
-        rows.append((name, a, b, power, b * (frames / large.frames) ** max(power, 1.0)))
-    return rows
+    fits = {f"fit of {name}, CPU s": [c.fit_s[name] for c in (small, large)] for name in FITS}
+    terms = []
+    for name, (a, b) in (lines | fits).items():
+        power = math.log(b / a) / math.log(large.frames / small.frames)
+        slope = (b - a) / (large.frames - small.frames)
+        line = b + slope * (frames - large.frames)
+        terms.append(Term(name, a, b, power, b * (frames / large.frames) ** power if name in fits else line))
+    return terms
 
 
 def efficiency(pairs: Sequence[tuple[float, float]]) -> float:

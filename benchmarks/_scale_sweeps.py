@@ -208,6 +208,11 @@ def private_bytes() -> list[tuple[str, int]]:
     return below
 
 
+def driver_bytes() -> int:
+    """Private bytes of the child that runs Python; 0 when there is none."""
+    return sum(size for name, size in private_bytes() if name == "driver")
+
+
 def utilisation(sleeps: np.ndarray, slots: int) -> tuple[float, float, float]:
     """Share of slots that sleep: while there is work for all, and from the first begin to the last end.
 

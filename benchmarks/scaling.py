@@ -74,9 +74,7 @@ def journal(scratch: Path, quick: bool) -> Figures:
         path = scratch / f"journal-{folds}.jsonl"
         size = write_journal(path, trials, folds)
         times = time_journal(path, folds, 3)
-        print(
-            f"{trials} trials, {folds} folds: {size / 1e6:.0f} MB, leaderboard.csv written in {times.csv_s:.2f} s"
-        )
+        print(f"{trials} trials, {folds} folds: {size / 1e6:.0f} MB, CSV written in {times.csv_s:.2f} s")
         figures |= {f"journal_open_s{suffix}": times.open_s, f"leaderboard_s{suffix}": times.leaderboard_s}
     return figures
 
@@ -103,12 +101,12 @@ def cost(scratch: Path, quick: bool) -> Figures:
     size_px, sizes = 64, (200, 1_000) if quick else (1_000, 10_000)
     found = [measure_cost(_empty(scratch / str(n)), n, size_px, 10, TIMEOUT_S) for n in sizes]
     small, large = found
-    print(
-        f"frames of {size_px} x {size_px}; sweeps of 10 trials took {small.wall_s:.1f} s and {large.wall_s:.1f} s"
-    )
-    print(f"  {'':34}{sizes[0]:>12,}{sizes[1]:>12,}{'power':>8}{'10,000,000':>14}")
-    for name, at_small, at_large, power, at_most in calculated(small, large, 1e7):
-        print(f"  {name:34}{at_small:12.3f}{at_large:12.3f}{power:8.2f}{at_most:14,.0f}")
+    print(f"{size_px} x {size_px}; sweeps of 10 trials took {small.wall_s:.1f} s and {large.wall_s:.1f} s")
+    print(f"  {'frames':34}{sizes[0]:>12,}{sizes[1]:>12,}{'power':>8}{'10,000,000':>14}")
+    for term in calculated(small, large, 1e7):
+        print(
+            f"  {term.name:34}{term.small:12.3f}{term.large:12.3f}{term.power:8.2f}{term.calculated:14,.0f}"
+        )
     print("  search, CPU s of all processes    " + "".join(f"{c.stages['search']:12.1f}" for c in found))
     per_frame = {"check": "check frames", "featurize": "featurize"}
     return {
@@ -129,7 +127,7 @@ def moved(scratch: Path, quick: bool) -> Figures:
     ).items():
         print(f"{name}: {found.held / 1e6:.1f} MB in two object stores, {found.evaluations} evaluations")
         print(
-            f"  pulled: {found.ours / 1e6:.1f} MB as the engine places them, {found.spread / 1e6:.1f} MB with SPREAD"
+            f"  pulled: {found.ours / 1e6:.1f} MB as the engine submits, {found.spread / 1e6:.1f} MB SPREAD"
         )
         figures[f"bytes_moved_ratio_{name.replace(' ', '_')}"] = found.ours / found.spread
     return figures
@@ -153,7 +151,9 @@ def _empty(folder: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, write the figures."""
     parser = argparse.ArgumentParser(description="How far it scales.")
-    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help=f"{', '.join(PARTS)} (all)")
+    parser.add_argument(
+        "part", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)}; all of them"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes; says that it runs, not how well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     options = parser.parse_args(arguments)
