@@ -106,6 +106,7 @@ def _spec(data: Path, featurizers: dict[str, Any], address: str) -> SweepSpec:
     space = {
         "name": "moved",
         "source": "features that weigh, classifiers that do not",
+        "intensity": {"levels": [16]},  # quick to featurize
         "featurizers": featurizers,
         "reducers": ["standard"],
         "classifiers": {"rf": {"n_trees": [1], "max_depth": list(range(1, CLASSIFIERS + 1))}},

@@ -68,18 +68,18 @@ def engine(spec: SweepSpec, out: Path) -> Iterator[Engine]:
 
         from sweeper.engine.search import _start_actors, _sweep_data
 
-        resources, files = training_resources(spec, space), start_file_actors()
+        resources, files = training_resources(spec, space), start_file_actors(None)
         started = time.perf_counter()
-        inputs = examine(spec, dataset, folder, space, progress, None)
+        inputs = examine(spec, dataset, folder, space, progress, files)
         scan_s = time.perf_counter() - started
-        cluster = Cluster(resources, files, data_everywhere=True)
+        cluster = Cluster(resources, files)
         actors = _start_actors(spec, space, inputs, {}, cluster, folder)
         ray.get(actors.ledger.ready.remote())
         data = ray.put(_sweep_data(spec, inputs))
         digest = inputs.dataset.digest(inputs.frame_digests)
         context = Context(
-            actors.store, actors.ledger, [data], digest, inputs.fold_digests(), {}, resources.numerics,
-            float("inf"),
-        )  # fmt: skip
+            actors.store, actors.ledger, [data], digest, inputs.fold_digests(), {}, resources.numerics
+        )
+        ray.get(actors.ledger.end_in.remote(float("inf")))
         yield Engine(spec, space, inputs, folder, actors.store, actors.ledger, context, scan_s)
         ray.get(actors.ledger.close.remote())
