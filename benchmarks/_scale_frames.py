@@ -25,16 +25,19 @@ from sweeper.plugins import classifier, texture
 from sweeper.spec import SweepSpec
 
 CLASSES = 2
+COST_LEVELS = 16
+"""Grey levels of small frames: at 256 a co-occurrence matrix has 16 times as many entries as they pixels."""
 TEXTURES = {
     "glcm": {"distance": [[1, 2, 4, 5, 8]], "angle_deg": [[0, 45, 90, 135]]},
     "lbp": {"points": [8, 16], "radius": [1, 2, 3]},
 }
 
 
-def _space(classifiers: dict[str, object]) -> dict[str, object]:
+def _space(classifiers: dict[str, object], levels: int = 256) -> dict[str, object]:
     return {
         "name": "scaling",
         "source": "blocks of DiffraNet's size, a few classifiers",
+        "intensity": {"levels": [levels]},
         "featurizers": TEXTURES,
         "reducers": ["standard"],
         "classifiers": classifiers,
@@ -157,7 +160,8 @@ def measure_cost(scratch: Path, frames: int, size_px: int, trials: int, timeout_
     """Run a sweep over noise, then read its blocks and fit by hand, in an empty folder."""
     data = write_noise(scratch / "frames", CLASSES, frames // CLASSES, size_px, 1)
     space, out = scratch / "space.yaml", scratch / "run"
-    space.write_text(json.dumps(_space({"rf": {"n_trees": [20], "max_depth": list(range(1, trials + 1))}})))
+    forests = {"n_trees": [20], "max_depth": list(range(1, trials + 1))}
+    space.write_text(json.dumps(_space({"rf": forests}, COST_LEVELS)))
     options = ("--space", space, "--search", "random", "--trials", trials, "--seed", 1)
     driver: list[int] = []
     usage = sweep(data, out, options, timeout_s=timeout_s, on_sample=lambda _: driver.append(driver_bytes()))

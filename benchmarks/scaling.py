@@ -41,7 +41,7 @@ def slots(scratch: Path, quick: bool) -> Figures:
 
     declared, seconds = (8, 5.0) if quick else (64, 5.0)
     sweep = run_sleepers(
-        scratch, trials=declared * (4 if quick else 16), seconds=seconds, cpus=declared, timeout_s=TIMEOUT_S
+        scratch, trials=declared * (4 if quick else 10), seconds=seconds, cpus=declared, timeout_s=TIMEOUT_S
     )
     steady, whole, steady_s = utilisation(sweep.sleeps, declared)
     print(f"{declared} declared cores, {len(sweep.sleeps)} trials that sleep {seconds:g} s each")
@@ -104,7 +104,10 @@ def cost(scratch: Path, quick: bool) -> Figures:
     size_px, sizes = 64, (200, 1_000) if quick else (1_000, 10_000)
     found = [measure_cost(_empty(scratch / str(n)), n, size_px, 10, TIMEOUT_S) for n in sizes]
     small, large = found
-    print(f"{size_px} x {size_px}; sweeps of 10 trials took {small.wall_s:.1f} s and {large.wall_s:.1f} s")
+    print(
+        f"{size_px} x {size_px} at 16 grey levels; "
+        f"sweeps of 10 trials took {small.wall_s:.1f} s and {large.wall_s:.1f} s"
+    )
     print(f"  {'frames':34}{sizes[0]:>12,}{sizes[1]:>12,}{'power':>8}{'10,000,000':>14}")
     for term in calculated(small, large, 1e7):
         print(
