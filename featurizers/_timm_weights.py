@@ -22,7 +22,7 @@ def _shapes(path: str) -> Shapes:
 
             with safe_open(path, framework="pt") as file:
                 return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        state = timm.models.load_state_dict(path)
+        state = timm.models.load_state_dict(path, weights_only=True)
         return {name: tuple(value.shape) for name, value in state.items()}
     except Exception as error:  # readers raise what they like on a file that is cut or of another kind
         reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__

@@ -17,10 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 Record = dict[str, Any]
 
 _SYNC_INTERVAL_S = 1.0
 """A machine that loses power loses at most this much; a killed process loses nothing."""
+
+_READ_BYTES = 4096
+"""Most lines are shorter."""
 
 
 class JournalError(RuntimeError):
@@ -29,9 +34,12 @@ class JournalError(RuntimeError):
 
 def _parse(line: bytes) -> Record | None:
     try:
-        record = json.loads(line)
-    except ValueError:
-        return None
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            record = json.loads(line)  # half a surrogate pair, from the name of a file, is refused above
+        except ValueError:
+            return None
     return record if isinstance(record, dict) and "kind" in record else None
 
 
@@ -80,8 +88,8 @@ class Journal:
         try:
             self._lock(lock_timeout_s)
             self.unreadable_lines = 0
-            self._records: dict[str, Record] = {}
-            self._trials: dict[int, Record] = {}
+            self._evaluations: dict[str, int] = {}  # where the line begins
+            self._trials: dict[int, int] = {}
             self._training: set[str] = set()
             self._end = self._load()
         except BaseException:
@@ -111,30 +119,55 @@ class Journal:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                end += len(line)
                 record = _parse(line)
                 if record is None:
                     self.unreadable_lines += 1
                 else:
-                    self._index(record)
+                    self._index(record, end)
+                end += len(line)
         os.ftruncate(self._fd, end)
         return end
 
-    def _index(self, record: Record) -> None:
+    def _index(self, record: Record, start: int) -> None:
         if record["kind"] == "evaluation":
-            self._records.setdefault(record["key"], record)
+            self._evaluations.setdefault(record["key"], start)
         elif record["kind"] == "trial":
-            self._trials.setdefault(record["trial"], record)
+            self._trials.setdefault(record["trial"], start)
         elif record["kind"] in ("fit", "epoch"):
             self._training.add(record["key"])
 
+    def _read(self, start: int | None) -> Record | None:
+        """The record whose line begins at `start`."""
+        if start is None:
+            return None
+        line = b""
+        while not line.endswith(b"\n"):
+            more = os.pread(self._fd, _READ_BYTES, start + len(line))
+            if not more:
+                raise JournalError(f"{self._path}: was cut while it was open")
+            line += more[: more.find(b"\n") + 1 or None]
+        record = _parse(line)
+        if record is None:
+            raise JournalError(f"{self._path}: was changed while it was open")
+        return record
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the evaluation under `key` is there."""
+        return key in self._evaluations
+
     def get(self, key: str) -> Record | None:
-        """The evaluation under `key`, if it is there."""
-        return self._records.get(key)
+        """The evaluation under `key`, if it is there.
+
+        Raises
+        ------
+        JournalError
+            The file was changed by something else.
+        """
+        return self._read(self._evaluations.get(key))
 
     def trial(self, number: int) -> Record | None:
-        """The line that says what a trial is, if it is there."""
-        return self._trials.get(number)
+        """The line that says what a trial is, if it is there; raises as :meth:`get`."""
+        return self._read(self._trials.get(number))
 
     def has_training(self, key: str) -> bool:
         """Whether a fit of a network, or an epoch of it, is there."""
@@ -142,7 +175,7 @@ class Journal:
 
     def __len__(self) -> int:
         """Number of evaluations."""
-        return len(self._records)
+        return len(self._evaluations)
 
     def append(self, record: Record) -> None:
         """Add one record; nothing is left of it when it cannot be written whole.
@@ -160,8 +193,8 @@ class Journal:
         except OSError as error:
             os.ftruncate(self._fd, self._end)
             raise JournalError(f"{self._path}: {error.strerror}; nothing recorded is lost") from error
+        self._index(record, self._end)
         self._end += len(line)
-        self._index(record)
         if time.monotonic() - self._synced > _SYNC_INTERVAL_S:
             self.sync()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from sweeper.metrics import METRICS
@@ -49,6 +50,16 @@ COLUMNS = (
     "error",
 )
 """Columns of the leaderboard, in order."""
+
+_DESCRIPTION = (
+    "featurizer",
+    "featurizer_params",
+    "training_set",
+    "reducer",
+    "classifier",
+    "classifier_params",
+)
+"""Columns that say what a pipeline is."""
 
 BEST_PER: Mapping[str, tuple[str, ...]] = {
     "featurizer": ("featurizer",),
@@ -164,20 +175,14 @@ def build_leaderboard(
 def _described(board: pd.DataFrame, found: Records) -> pd.DataFrame:
     """Add what pipelines are, test scores and errors to ranked rows; columns in order."""
     owners = board["owner"].tolist()
-    pipelines = [found.pipelines[o] for o in owners]
-    varying = _varying([p["intensity"] for p in found.pipelines])
-    texts: dict[str, str] = {}  # the same few parameters come again and again
+    described = _descriptions(found)
+    columns = [list(column) for column in zip(*(described[o] for o in owners), strict=True)]
     tests = [found.test.get(o, (None, None)) for o in owners]
     errors = [found.failed[o][2] if o in found.failed else t[1] for o, t in zip(owners, tests, strict=True)]
     board = board.assign(
         rank=np.arange(1, len(board) + 1),
         trial=np.array([found.trial[o] for o in owners], dtype=np.int64),
-        featurizer=[p["featurizer"] for p in pipelines],
-        featurizer_params=[_text(_representation(p, varying), texts) for p in pipelines],
-        training_set=[p["featurizer_params"].get("training_set", "") for p in pipelines],
-        reducer=[_reducer(p) for p in pipelines],
-        classifier=[p["classifier"] for p in pipelines],
-        classifier_params=[_text(p["classifier_params"], texts) for p in pipelines],
+        **dict(zip(_DESCRIPTION, columns or [[] for _ in _DESCRIPTION], strict=True)),
         test_accuracy=np.array([t[0] for t in tests], dtype=np.float64),
         status=_STATUS[board["status"].to_numpy(dtype=np.int64)],
         error=["" if e is None else e for e in errors],
@@ -185,25 +190,41 @@ def _described(board: pd.DataFrame, found: Records) -> pd.DataFrame:
     return board.reindex(columns=list(COLUMNS))
 
 
-def _varying(intensities: list[dict[str, Any]]) -> tuple[str, ...]:
-    """Names of the settings that are not the same in all."""
-    first = intensities[0] if intensities else {}
-    names = {
-        name for i in intensities if i != first for name in {*i, *first} if i.get(name) != first.get(name)
-    }
-    return tuple(sorted(names))
+def _descriptions(found: Records) -> list[tuple[str, ...]]:
+    """The columns of :data:`_DESCRIPTION` for each pipeline."""
+    varying = _varying(found.pipelines)
+    known: dict[bytes, str] = {}  # the same few parameters come again and again
+    described: list[tuple[str, ...]] = []
+    for text in found.pipelines:
+        pipeline = orjson.loads(text)
+        params = pipeline["featurizer_params"]
+        training_set = params.pop("training_set", "")
+        if varying:
+            params["intensity"] = {k: pipeline["intensity"].get(k) for k in varying}
+        described.append(
+            (
+                pipeline["featurizer"],
+                _text(params, known),
+                training_set,
+                _reducer(pipeline),
+                pipeline["classifier"],
+                _text(pipeline["classifier_params"], known),
+            )
+        )
+    return described
 
 
-def _representation(pipeline: Mapping[str, Any], varying: tuple[str, ...]) -> dict[str, Any]:
-    params = {k: v for k, v in pipeline["featurizer_params"].items() if k != "training_set"}
-    if varying:
-        params["intensity"] = {k: pipeline["intensity"].get(k) for k in varying}
-    return params
+def _varying(pipelines: Iterable[bytes]) -> tuple[str, ...]:
+    """Names of the settings of intensities that are not the same in all."""
+    texts = {orjson.dumps(orjson.loads(text)["intensity"]) for text in pipelines}
+    intensities = [orjson.loads(text) for text in texts]
+    names = {name for intensity in intensities for name in intensity}
+    return tuple(sorted(n for n in names if any(i.get(n) != intensities[0].get(n) for i in intensities)))
 
 
-def _text(params: dict[str, Any], known: dict[str, str]) -> str:
-    """Canonical JSON, looked up by the quicker ``repr``."""
-    key = repr(params)
+def _text(params: dict[str, Any], known: dict[bytes, str]) -> str:
+    """Canonical JSON, looked up by JSON that is made many times faster."""
+    key = orjson.dumps(params)
     if key not in known:
         known[key] = canonical_json(params)
     return known[key]

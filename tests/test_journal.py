@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper.journal import Journal, read_journal
+from sweeper.journal import Journal, JournalError, read_journal
 
 
 def evaluation(key: str, **more: object) -> dict[str, object]:
@@ -98,3 +99,71 @@ def test_values_that_json_lacks_are_refused(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     with pytest.raises(ValueError, match="not JSON compliant"):
         journal.append(evaluation("a", score=float("nan")))
+
+
+@pytest.mark.parametrize("length", [0, 4095, 4096, 4097, 20_000])
+def test_a_line_of_any_length_is_read_again(tmp_path: Path, length: int) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    records = [evaluation(key, text=key * length) for key in "abc"]
+    for record in records:
+        journal.append(record)
+    assert [journal.get(key) for key in "abc"] == records
+    assert "b" in journal and "d" not in journal
+
+
+def test_the_first_of_two_records_under_one_key_counts(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    for score in (0.1, 0.9):
+        journal.append(evaluation("a", score=score))
+        journal.append({"kind": "trial", "trial": 7, "score": score})
+
+    def check(journal: Journal) -> None:
+        assert journal.get("a") == evaluation("a", score=0.1)
+        assert journal.trial(7) == {"kind": "trial", "trial": 7, "score": 0.1}
+        assert len(journal) == 1
+
+    check(journal)
+    journal.close()
+    check(Journal(path))
+
+
+def test_names_of_files_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    """A byte that is no UTF-8 is half a surrogate pair in Python, and Python alone reads it back."""
+    path = tmp_path / "journal.jsonl"
+    record = evaluation("a", error="no such file: frame\udcff.tif")
+    journal = Journal(path)
+    journal.append(record)
+    journal.close()
+    assert list(read_journal(path)) == [record]
+    again = Journal(path)
+    assert (again.get("a"), again.unreadable_lines) == (record, 0)
+
+
+def test_a_journal_that_is_changed_while_it_is_open_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append(evaluation("a"))
+    journal.append(evaluation("b"))
+    whole = path.read_bytes()
+    os.truncate(path, len(whole) - 2)
+    with pytest.raises(JournalError, match="was cut while it was open"):
+        journal.get("b")
+    path.write_bytes(whole.replace(b"evaluation", b"evalu\x00tion"))
+    with pytest.raises(JournalError, match="was changed while it was open"):
+        journal.get("a")
+
+
+def test_an_open_journal_keeps_places_and_not_records(tmp_path: Path) -> None:
+    path, count = tmp_path / "journal.jsonl", 2000
+    journal = Journal(path)
+    for i in range(count):
+        journal.append(evaluation(f"key{i}", numbers=list(range(1000, 1200))))
+    journal.close()
+    tracemalloc.start()
+    again = Journal(path)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(again) == count
+    assert held < 400 * count
+    assert again.get("key1999") == evaluation("key1999", numbers=list(range(1000, 1200)))

@@ -74,15 +74,16 @@ def connected(
     if address is None:
         n = local_cpus(cpus)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
-        ray.init(
-            address="local",
-            num_cpus=n,
-            resources={TRIAL_SLOT: n + 1},
-            object_store_memory=_store_bytes(object_store_gb),
-            include_dashboard=dashboard,
-            configure_logging=False,
-            **quiet,
-        )
+        with _on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=n,
+                resources={TRIAL_SLOT: n + 1},
+                object_store_memory=_store_bytes(object_store_gb),
+                include_dashboard=dashboard,
+                configure_logging=False,
+                **quiet,
+            )
     else:
         try:
             ray.init(address=address, runtime_env={"env_vars": _for_workers()}, **quiet)
@@ -96,6 +97,23 @@ def connected(
     finally:
         signal.signal(signal.SIGTERM, previous)
         ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray that is started here listens on this machine's loopback alone, and not on all its addresses.
+
+    What switches that is meant for systems with firewalls that ask (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER), and
+    read when Ray is imported.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _for_workers() -> dict[str, str]:

@@ -68,7 +68,7 @@ class Ledger:
     def append(self, record: Record) -> None:
         """Record an evaluation."""
         self._started.pop(record["key"], None)
-        if self._journal.get(record["key"]) is None:
+        if record["key"] not in self._journal:
             self._journal.append(record)
 
     def append_training(self, record: Record) -> None:

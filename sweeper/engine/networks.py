@@ -144,6 +144,10 @@ class NetworkBlocks:
         """Drop references: what they pointed to was lost with its node; disk has it."""
         self._blocks.clear()
 
+    def references(self) -> list[Any]:
+        """All block files that are held in the object store."""
+        return [file for block in self._blocks.values() for file in block.files]
+
     # ----------------------------------------------------------------- what a pipeline asks for
 
     def job(self, pipeline: Pipeline, fold: int | str) -> NetworkJob:

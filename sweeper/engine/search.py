@@ -265,7 +265,8 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
                 verbose=0,
                 callbacks=[watch, *log_callbacks(spec.log, watch.folder.logs, watch.folder.name)],
                 failure_config=tune.FailureConfig(max_failures=3),
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                # A number to keep makes Tune write a snapshot of all trials after each checkpoint of one.
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=None),
             ),
         )
         tuner.fit()

@@ -146,9 +146,9 @@ class FeatureStore:
         return {**self._stats, "bytes_held": self._bytes_held()}
 
     def _bytes_held(self) -> int:
-        """Size of all block files in the object store, networks' aside; asks no other process."""
+        """Size of all block files in the object store; asks no other process."""
         files = [f for family in self._families.values() for shard in family.shards for f in shard]
-        refs = [f.data for f in [*files, *self._codebooks.values()]]
+        refs = [f.data for f in [*files, *self._codebooks.values()]] + self._networks.references()
         known = get_local_object_locations(refs).values() if refs else ()
         return sum(location["object_size"] or 0 for location in known)
 

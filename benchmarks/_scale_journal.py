@@ -1,0 +1,99 @@
+"""A journal of many trials, and how long it takes to open it and to rank what is in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweeper.evaluation import fit_and_score
+from sweeper.journal import Journal, read_journal
+from sweeper.leaderboard import build_leaderboard, write_csv
+from sweeper.pipeline import Pipeline
+from sweeper.plugins import classifier
+from sweeper.search.random import RandomProposer
+from sweeper.spec import SweepSpec
+
+CLASSES, FRAMES = 5, 500
+
+
+def _outcome(seed: int) -> dict[str, Any]:
+    """What a real evaluation gives: a small forest on noise."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(FRAMES, 4)), rng.integers(0, CLASSES, FRAMES)
+    rows = rng.permutation(FRAMES)
+    params = {axis.name: axis.default for axis in classifier("rf").axes} | {"n_trees": 3}
+    pipeline = Pipeline({}, "histogram", {}, "standard", {}, "rf", params)
+    result = fit_and_score(
+        pipeline, x, y, rows[:400], rows[400:], n_classes=CLASSES, budget=1.0, seed=0, threads=1,
+        classifier=classifier("rf"),
+    )  # fmt: skip
+    return {
+        "status": "done",
+        "error": None,
+        "metrics": result.metrics,
+        "confusion": result.confusion,
+        "n_train": result.n_train,
+        "n_validation": result.n_validation,
+        "fit_s": round(result.fit_s, 6),
+        "predict_ms_per_frame": round(result.predict_ms_per_frame, 6),
+        "warnings": list(result.warnings),
+        "featurize_ms_per_frame": 2.4375,
+    }
+
+
+def write_journal(path: Path, trials: int, folds: int) -> int:
+    """Journal of trials of ``diffranet`` with real outcomes, which repeat; gives its bytes."""
+    space = SweepSpec(data="none", space="diffranet").load_space().for_classes(tuple("abcde"))
+    proposer, outcomes = RandomProposer(space, 1), [_outcome(seed) for seed in range(64)]
+    journal, taken = Journal(path), set[str]()
+    for number in range(trials):
+        pipeline = proposer.propose(number, taken, ())
+        assert pipeline is not None
+        taken.add(pipeline.id)
+        fields = pipeline.to_dict()
+        journal.append({"kind": "trial", "trial": number, "pipeline": fields})
+        for fold in range(folds):
+            outcome = outcomes[(number * folds + fold) * 7919 % len(outcomes)]
+            key = f"{pipeline.id[:16]}{fold:04x}"
+            journal.append(
+                {"kind": "evaluation", "key": key, "pipeline": fields, "budget": 1.0, "fold": fold, **outcome}
+            )
+    journal.close()
+    return path.stat().st_size
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds to open a journal for writing; to read and rank it; to write that as CSV.
+
+    Each is wall time and CPU time, which tells more on a busy machine.
+    """
+
+    open_s: tuple[float, float]
+    leaderboard_s: tuple[float, float]
+    csv_s: tuple[float, float]
+
+
+def _timed(work: Callable[[], Any]) -> tuple[tuple[float, float], Any]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    answer = work()
+    return (time.perf_counter() - wall, time.process_time() - cpu), answer
+
+
+def time_journal(path: Path, folds: int, repeats: int) -> Times:
+    """Best of several repeats."""
+    build_leaderboard([])  # loads pandas
+    found = []
+    for _ in range(repeats):
+        opened, journal = _timed(lambda: Journal(path))
+        journal.close()
+        del journal
+        ranked, board = _timed(lambda: build_leaderboard(read_journal(path), folds=folds))
+        written, _ = _timed(lambda board=board: write_csv(board, path.with_suffix(".csv")))
+        found.append((opened, ranked, written))
+    return Times(*(tuple(map(min, zip(*times, strict=True))) for times in zip(*found, strict=True)))
