@@ -25,7 +25,16 @@ from sweeper.codebook import CODEBOOK_VERSION
 from sweeper.engine.limits import GRACE_S
 from sweeper.engine.nodes import UnequalNodeError, check
 from sweeper.engine.store import Representation
-from sweeper.engine.tasks import FoldJob, SweepData, died, evaluate_task, failure, overran
+from sweeper.engine.tasks import (
+    NO_ROOM,
+    NO_ROOM_SAID,
+    FoldJob,
+    SweepData,
+    died,
+    evaluate_task,
+    failure,
+    overran,
+)
 from sweeper.intensity import INTENSITY_VERSION
 from sweeper.journal import JournalError, Record
 from sweeper.networks.errors import FitError
@@ -233,6 +242,8 @@ class Evaluator:
         except RayTaskError as error:
             if isinstance(cause_of(error), (*_LOST, UnequalNodeError)):
                 raise cause_of(error) from error
+            if isinstance(cause_of(error), NO_ROOM):
+                raise JournalError(NO_ROOM_SAID) from error
             raise
 
     def _record(self, rung: _Rung, fold: int | str, outcome: dict[str, Any], featurize_ms: float) -> Record:
@@ -260,6 +271,8 @@ def _why_no_features(cause: Exception) -> Exception:
     """What to raise when the store gave no features: lost and full disks are no fault of the pipeline."""
     if isinstance(cause, (*_LOST, UnequalNodeError)):
         return cause
+    if isinstance(cause, NO_ROOM):
+        return JournalError(NO_ROOM_SAID)
     if isinstance(cause, OSError):
         return JournalError(f"{cause.strerror or cause}; nothing recorded is lost")
     if isinstance(cause, FitError):

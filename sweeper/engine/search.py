@@ -27,7 +27,7 @@ from sweeper.engine.schedulers import make_scheduler
 from sweeper.engine.searcher import SweepSearcher
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
 from sweeper.engine.sweep import Cluster, Inputs, SweepStopped, shards_of, wanted_blocks
-from sweeper.engine.tasks import SweepData
+from sweeper.engine.tasks import NO_ROOM, NO_ROOM_SAID, SweepData
 from sweeper.engine.trial import FAULT, SweepTrial
 from sweeper.engine.watch import Actors, StopAll, Watch
 from sweeper.engine.watching import log_callbacks
@@ -199,6 +199,8 @@ def _prefetch(space: Space, watch: Watch) -> bool:
     except RayTaskError as error:
         if isinstance(cause_of(error), OSError | UnequalNodeError):
             raise SweepStopped(f"{cause_of(error)}; nothing recorded is lost") from None
+        if isinstance(cause_of(error), NO_ROOM):
+            raise SweepStopped(NO_ROOM_SAID) from None
         watch.progress.note(
             f"note: {' '.join(str(cause_of(error)).split())}; pipelines that need it will fail"
         )

@@ -24,7 +24,7 @@ from sweeper.codebook import CODEBOOK_VERSION
 from sweeper.engine.files import FileActors
 from sweeper.engine.limits import Limits
 from sweeper.engine.networks import FoldRows, NetworkBlocks, NetworkSettings
-from sweeper.engine.tasks import FrameRef, codebook_task, featurize_task
+from sweeper.engine.tasks import NO_ROOM, FrameRef, codebook_task, featurize_task
 from sweeper.intensity import INTENSITY_VERSION
 from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
@@ -217,7 +217,9 @@ class FeatureStore:
                     *(self._featurize(intensity, families, shard, jobs) for shard, jobs in missing.items())
                 )
             except (RayTaskError, WorkerCrashedError) as error:
-                if len(families) == 1 and not isinstance(error, OSError):  # a full disk may have room again
+                if len(families) == 1 and not isinstance(
+                    error, (OSError, *NO_ROOM)
+                ):  # there may be room again
                     next(iter(families.values())).failure = error
                 raise
         return families

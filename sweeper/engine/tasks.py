@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import ray
 from numpy.typing import NDArray
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError
 
 from sweeper import blocks as block_files
 from sweeper import plugins
@@ -30,6 +31,10 @@ from sweeper.pipeline import Pipeline, digest
 from sweeper.splits import Split
 
 Bytes = NDArray[np.uint8]
+
+NO_ROOM = (OutOfDiskError, ObjectStoreFullError)
+"""A machine's object store is full, and so is the disk that it spills to: no fault of a pipeline's."""
+NO_ROOM_SAID = "a machine's object store and the disk that it spills to are full; nothing recorded is lost"
 
 
 @dataclass(frozen=True)
