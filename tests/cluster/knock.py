@@ -16,7 +16,7 @@ CALLS = (
     "ray.rpc.InternalKVGcsService/InternalKVKeys",
     "ray.rpc.NodeManagerService/GetNodeStats",
     "ray.rpc.CoreWorkerService/GetCoreWorkerStats",
-    "ray.rpc.ObjectManagerService/FreeObjects",
+    "ray.rpc.ObjectManagerService/Pull",
     "ray.rpc.LogService/ListLogs",
     "ray.rpc.RayletDriver/ClusterInfo",
 )
