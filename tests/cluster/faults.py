@@ -171,7 +171,7 @@ def last_lines(text: str, count: int = 4) -> str:
 def whole_journal(cluster: Cluster, job: Job) -> list[dict[str, Any]]:
     """Evaluations in the journal: all done, and none twice."""
     records = cluster.evaluations(job)
-    assert {record["status"] for record in records} == {"done"}
+    assert {record["status"] for record in records} <= {"done"}
     assert len({record["key"] for record in records}) == len(records)
     return records
 
