@@ -15,8 +15,8 @@ from tests.cluster.faults import Board, cluster_of, endure, undisturbed_board
 from tests.cluster.onprem import Cluster
 
 MEMBERS = 3
-LONGER = "--repeats 4"
-"""A sweep of 400 evaluations."""
+LONGER = "--repeats 10"
+"""A sweep of 1000 evaluations."""
 _DEAD_S = 180.0
 _BACK_S = 180.0
 
@@ -38,7 +38,7 @@ def undisturbed(cluster: Cluster) -> Board:
     ("name", "title"),
     [
         ("evaluation", "ray::trial "),
-        ("trial", "ray::SweepTrial.train"),
+        ("trial", "ray::ResourceTrainable.train"),
         ("store", "ray::FeatureStore"),
         ("files", "ray::Files"),
     ],
@@ -119,16 +119,10 @@ def test_a_host_that_is_gone(cluster: Cluster, undisturbed: Board) -> None:
 def test_a_host_that_is_gone_and_comes_back_while_the_sweep_runs(cluster: Cluster) -> None:
     """Its Ray is started again, and the sweep sends evaluations there."""
     worker = cluster.members[2]
-    others = [host.address for host in cluster.members if host is not worker]
     times = {}
 
     def fault() -> None:
-        times["gone"] = time.monotonic()
         worker.kill()
-        while cluster.nodes() != others:
-            assert time.monotonic() < times["gone"] + _DEAD_S
-            time.sleep(1)
-        times["dead"] = time.monotonic()
         worker.start_up()
         times["up"] = time.monotonic()
         while worker not in {host for host, _ in cluster.running("ray::trial ")}:
@@ -137,7 +131,4 @@ def test_a_host_that_is_gone_and_comes_back_while_the_sweep_runs(cluster: Cluste
         times["works"] = time.monotonic()
 
     endure(cluster, "back", undisturbed_board(cluster, LONGER), fault, settings=LONGER)
-    print(
-        f"back: dead after {times['dead'] - times['gone']:.0f} s; evaluates again "
-        f"{times['works'] - times['up']:.0f} s after it could be reached"
-    )
+    print(f"back: evaluates again {times['works'] - times['up']:.0f} s after it could be reached")
