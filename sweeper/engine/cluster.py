@@ -35,7 +35,7 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_THRESHOLD_S": "30",
     # Task workers idle for a second stay: actors count as workers, so there are always more than cores.
-    "RAY_num_workers_soft_limit": "64",
+    "RAY_num_workers_soft_limit": "256",
     # Ray warns on stdout when more processes than this run; waiting actors are processes too.
     "RAY_worker_maximum_startup_concurrency": "64",
     # Nothing is restored from Tune's own snapshots.
