@@ -67,6 +67,7 @@ def spec_of(**changes: object) -> SweepSpec:
         ("train_cpus", [None, 1, 0.5], [0, -1, "all"]),
         ("train_gpus", [None, 0, 0.25, 2], [-1, float("nan"), "all"]),
         ("train_compile", [True, False], [None, 1]),
+        ("log", [(), ("mlflow", "tensorboard")], ["mlflow", None, [1]]),
     ],
 )
 def test_settings(name: str, good: list[object], bad: list[object]) -> None:

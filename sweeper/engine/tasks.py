@@ -337,11 +337,15 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
 
     pipeline = job.pipeline
     job.ledger.start.remote(job.key)
-    x = _matrix(job, data, layout, files)
     try:
         _load_libraries(pipeline.classifier)
     except ImportError as error:
         return failure(f"{type(error).__name__}: {error}"[:500])
+    try:
+        with limits(data.limits.time_s, data.limits.memory_bytes):
+            x = _matrix(job, data, layout, files)
+    except (TimeLimitError, MemoryError) as error:
+        return _at_limit(error, data.limits)
     split = data.split(job.fold)
     try:
         with limits(data.limits.time_s, data.limits.memory_bytes):
@@ -357,10 +361,8 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
                 threads=1,
                 classifier=plugins.classifier(pipeline.classifier),
             )
-    except TimeLimitError:
-        return failure(f"time limit of {data.limits.time_s:g} s reached", limit=True)
-    except MemoryError:
-        return failure(f"memory limit of {data.limits.memory_bytes / 2**30:.2g} GiB reached", limit=True)
+    except (TimeLimitError, MemoryError) as error:
+        return _at_limit(error, data.limits)
     except Exception as error:
         return failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
     return {
@@ -376,12 +378,20 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
     }
 
 
+def _at_limit(error: Exception, limit: Limits) -> dict[str, Any]:
+    """Outcome of an evaluation that reached one of its limits."""
+    if isinstance(error, TimeLimitError):
+        return failure(f"time limit of {limit.time_s:g} s reached", limit=True)
+    return failure(f"memory limit of {limit.memory_bytes / 2**30:.2g} GiB reached", limit=True)
+
+
 @cache
 def _load_libraries(classifier: str) -> None:
     """Import what an evaluation is made of, outside its limits.
 
     The time is not the fit's, and a library whose import was cut short cannot be imported again.
     """
+    import pyarrow.parquet  # noqa: F401  what features are read with
     import sklearn.decomposition  # noqa: F401  what reducers are made of
 
     plugin = plugins.classifier(classifier)
