@@ -52,7 +52,7 @@ def settings(folder: Path) -> NetworkSettings:
 
 
 def blocks(of: NetworkSettings, fold: FoldRows = FOLD) -> NetworkBlocks:
-    return NetworkBlocks(of, [], [], {0: fold}, FileActors([], None), True, {})
+    return NetworkBlocks(of, [], [], {0: fold}, FileActors([], None), {})
 
 
 def test_a_fit_is_keyed_by_all_that_it_depends_on(tmp_path: Path) -> None:
