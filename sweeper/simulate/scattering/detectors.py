@@ -49,6 +49,7 @@ class Detector:
     kind: str = "counting"
     spread_px: float = 0.35
     saturation_counts: int = 1_048_500
+    round_area: bool = False
 
     def shape_at(self, size: int) -> tuple[int, int]:
         """Rows and columns of a frame whose longer edge has `size` pixels."""
@@ -78,7 +79,8 @@ _MODELS = (
     _eiger("Eiger 500K", (1, 1)),
     _eiger("Eiger 1M", (2, 1)),
     _eiger("Eiger 4M", (4, 2)),
-    Detector("MAR 165", 2048, 2048, 0.079, (2048, 2048), (0, 0), "ccd", 1.0, 65_535),
+    Detector("MAR 165", 2048, 2048, 0.079, (2048, 2048), (0, 0), "ccd", 1.0, 65_535, True),
+    Detector("mar345", 3450, 3450, 0.1, (3450, 3450), (0, 0), "ccd", 1.2, 130_000, True),
     Detector("Rayonix MX225", 3072, 3072, 0.0732, (3072, 3072), (0, 0), "ccd", 1.0, 65_535),
     Detector("Pixium 4700", 1910, 2480, 0.154, (1910, 2480), (0, 0), "panel", 0.8, 65_535),
     Detector("Perkin-Elmer", 2048, 2048, 0.2, (2048, 2048), (0, 0), "panel", 0.8, 65_535),

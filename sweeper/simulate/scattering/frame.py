@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.simulate.scattering import BLANK, LABELS, SIMULATOR, scenes
+from sweeper.simulate.scattering import BLANK, LABELS, SIMULATOR, at_grazing, in_transmission
 from sweeper.simulate.scattering.instruments import Instrument, Rng, draw_instrument, log_uniform
 from sweeper.simulate.scattering.recording import record
+from sweeper.simulate.scattering.scene import Scene
 
 FRAMES_PER_SESSION = 4
 """Consecutive frames of a class that share an instrument, a material and so a group."""
 
-_SCENES: dict[str, Callable[[Instrument, Rng, Rng], scenes.Scene]] = {
-    "SAXS": scenes.saxs_scene,
-    "WAXS": scenes.waxs_scene,
-    "GISAXS": scenes.gisaxs_scene,
-    "GIWAXS": scenes.giwaxs_scene,
-    BLANK: scenes.blank_scene,
+_SCENES: dict[str, Callable[[Instrument, Rng, Rng], Scene]] = {
+    "SAXS": in_transmission.saxs_scene,
+    "WAXS": in_transmission.waxs_scene,
+    "GISAXS": at_grazing.gisaxs_scene,
+    "GIWAXS": at_grazing.giwaxs_scene,
+    BLANK: in_transmission.blank_scene,
 }
 
 _EMPTY = {
@@ -78,8 +79,7 @@ def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArra
     instrument = draw_instrument(label, size, stream(0))
     scene = _SCENES[label](instrument, stream(1), rng)
     exposure = stream(2)
-    level = log_uniform(exposure, 3, scene.most_counts) if scene.most_counts > 1 else 1.0
-    level *= float(np.exp(rng.normal(0, 0.4)))
+    level = log_uniform(exposure, *scene.counts) * float(np.exp(rng.normal(0, 0.4)))
     scale = np.float32(level / scene.level)
     counts = record(
         scene.expected * scale, instrument, stream(4), rng,

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.simulate.scattering import form_factors as ff
 from sweeper.simulate.scattering import grazing as dwba
+from sweeper.simulate.scattering.films import MAKERS, Maker
 from sweeper.simulate.scattering.geometry import Grazing, Image
+from sweeper.simulate.scattering.gratings import Grating
 from sweeper.simulate.scattering.instruments import Rng, choose, log_uniform
 
 Grid = NDArray[Any]
-Maker = Callable[[dwba.Surface, Grid, Grid], Grid]
-"""Surface, q∥ (n,) and angles of exit (m,) above the horizon to intensities (n, m)."""
-
 _DELTA_AT_1A = {"silicon": 3.2e-6, "glass": 3.1e-6, "sapphire": 5.3e-6, "gold": 1.95e-5, "polymer": 1.55e-6,
                 "tungsten": 2.0e-5}  # fmt: skip
 """δ at 1 Å; it grows with λ² (Henke, Gullikson and Davis, At. Data Nucl. Data Tables 54 (1993) 181)."""
-
-
-@dataclass(frozen=True)
-class Grating:
-    """Lines on a surface.
-
-    Attributes
-    ----------
-    period : float
-        Å.
-    turn_rad : float
-        Of the lines out of the beam's direction.
-    width : float
-        Standard deviation of an order along the beam, 1/Å: narrow gives spots on a circle, wide streaks.
-    height, duty : float
-        Å, and the share of a period that a line takes.
-    rough : float
-        Å, damps high orders.
-    """
-
-    period: float
-    turn_rad: float
-    width: float
-    height: float
-    duty: float
-    rough: float
 
 
 @dataclass(frozen=True)
@@ -115,187 +86,7 @@ def draw_sample(wavelength: float, q_edge: float, session: Rng, rng: Rng) -> Sam
     if kind == "rough film":
         thickness = 2 * np.pi / (q_edge * log_uniform(session, 0.02, 0.3))
         return Sample("rough film", thickness, medium, None, roughness, 1.0, fringe=thickness)
-    return Sample(kind, spacing, medium, _MAKERS[kind](spacing, session, rng), roughness, diffuse)
-
-
-def _cylinders(spacing: float, session: Rng, rng: Rng) -> Maker:
-    radius, height = spacing * session.uniform(0.15, 0.42), spacing * log_uniform(session, 0.15, 2)
-    spread, disorder = log_uniform(session, 0.03, 0.3), session.uniform(0.08, 0.45)
-
-    def make(surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-        radii, shares = ff.sizes(radius, spread, 9)
-        total = np.zeros((q.size, exit_rad.size))
-        for r, share in zip(radii, shares, strict=True):
-            weight = share * (r / radius) ** 6
-            total += weight * dwba.cylinder_intensity(surface, q, exit_rad, r, height * r / radius)
-        return total * dwba.paracrystal(q, spacing, disorder)[:, np.newaxis]
-
-    return make
-
-
-def _spheres(spacing: float, session: Rng, rng: Rng) -> Maker:
-    radius = spacing * session.uniform(0.15, 0.48)
-    spread, disorder = log_uniform(session, 0.03, 0.3), session.uniform(0.06, 0.45)
-
-    def make(surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-        radii, shares = ff.sizes(radius, spread, 7)
-        total = np.zeros((q.size, exit_rad.size))
-        for r, share in zip(radii, shares, strict=True):
-            total += share * (r / radius) ** 6 * dwba.sphere_intensity(surface, q, exit_rad, r)
-        return total * dwba.paracrystal(q, spacing, disorder)[:, np.newaxis]
-
-    return make
-
-
-def _islands(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """Caps of a sputtered metal: broad in size, with a first maximum of their distances only."""
-    radius, aspect = spacing * session.uniform(0.25, 0.45), session.uniform(0.4, 1.6)
-    disorder, power = session.uniform(0.2, 0.4), session.uniform(3, 4)
-
-    def make(surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-        k_zi, k_zf, r_i, r_f = surface.waves(exit_rad)
-        paths = (k_zf + k_zi, 1.0), (k_zf - k_zi, abs(r_i) ** 2)
-        total = np.zeros((q.size, exit_rad.size))
-        for q_z, weight in paths:
-            x2 = (q[:, np.newaxis] * radius) ** 2 + (q_z * radius * aspect) ** 2
-            total += weight * (1 + np.abs(r_f) ** 2) * (1 + x2 / 3) ** (-power / 2)
-        return total * np.abs(1 + r_f) ** 2 * dwba.paracrystal(q, spacing, disorder)[:, np.newaxis]
-
-    return make
-
-
-def _rods(q: Grid, places: Grid, heights: Grid, width: float) -> Grid:
-    return ff.lattice_orders(q, places, heights, width)
-
-
-def _superlattice(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """Nanoparticles in a two-dimensional hexagonal or square lattice, layers upon each other."""
-    squares = np.array([1.0, 3, 4, 7, 9, 12]) if session.random() < 0.7 else np.array([1.0, 2, 4, 5, 8, 9])
-    places = 2 * np.pi / spacing * 2 / np.sqrt(3) * np.sqrt(squares)
-    width = places[0] * log_uniform(session, 0.015, 0.15)
-    heights = np.exp(-squares * session.uniform(0.05, 0.35)) * session.uniform(0.3, 1.0, 6)
-    radius, layers = spacing * session.uniform(0.3, 0.48), float(session.choice([1.0, 1.0, 2.0, 5.0, 20.0]))
-    rise = spacing * session.uniform(0.75, 1.0)
-    offsets = session.uniform(0, 2 * np.pi, 6)
-    diffuse = log_uniform(session, 0.005, 0.2)
-
-    def make(surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-        form = dwba.sphere_intensity(surface, q, exit_rad, radius)
-        k_zi, k_zf, _, _ = surface.waves(exit_rad)
-        p = np.exp(-1 / layers)
-        total = np.zeros_like(form)
-        for place, height, offset in zip(places, heights, offsets, strict=True):
-            phase = (k_zf + k_zi) * rise + offset
-            stack = (1 - p) ** 2 / (1 - 2 * p * np.cos(phase) + p**2) if layers > 1 else np.ones_like(phase)
-            line = _rods(q, np.array([place]), np.array([height]), width)
-            total += np.multiply.outer(line, stack)
-        return form * (total + diffuse)
-
-    return make
-
-
-def _upright(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """Upright lamellae or cylinders of a block copolymer: rods over the horizon."""
-    hexagonal = session.random() < 0.6
-    ratios = np.sqrt([1.0, 3, 4, 7]) if hexagonal else np.array([1.0, 2, 3, 4])
-    places, heights = 2 * np.pi / spacing * ratios, session.uniform(0.1, 1.0, 4) / ratios**3
-    heights[0], width = 1.0, 2 * np.pi / spacing * log_uniform(session, 0.03, 0.3)
-    height = spacing * log_uniform(session, 0.5, 6)
-    halo = log_uniform(session, 0.005, 0.3)
-
-    def make(surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-        def form(q_parallel: Grid, q_z: Grid) -> Grid:
-            across = _rods(q_parallel.ravel(), places, heights, width) + halo * ff.guinier_porod(
-                np.maximum(q_parallel.ravel(), 1e-5), spacing / 3, 3.0
-            )
-            along = (1 + (q_z * height / 4) ** 2) ** -1.0 + 0.3 * np.sinc(q_z * height / (2 * np.pi)) ** 2
-            return np.multiply.outer(across, along)
-
-        return dwba.film_intensity(surface, form, q, exit_rad, height)
-
-    return make
-
-
-def _flat_lamellae(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """Lamellae parallel to the surface: sheets at q_z = 2πn / d, spread along the horizon."""
-    width, lateral = log_uniform(session, 0.03, 0.2), 2 * np.pi / spacing * log_uniform(session, 0.03, 0.5)
-    heights = session.uniform(0.05, 1.0, 5) / np.arange(1, 6) ** 1.5
-    tilt, ring = session.uniform(0.02, 0.3), log_uniform(session, 0.003, 0.3)
-    places = 2 * np.pi / spacing * np.arange(1, 6)
-
-    def make(surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-        def form(q_parallel: Grid, q_z: Grid) -> Grid:
-            modulus = np.hypot(q_parallel, q_z)
-            polar = np.arctan2(q_parallel, np.abs(q_z) + 1e-6)
-            orders = ff.lattice_orders(modulus.ravel(), places, heights, width * places[0]).reshape(
-                modulus.shape
-            )
-            sheet = np.exp(-0.5 * (polar / tilt) ** 2) + ring
-            return orders * sheet + 0.1 * (1 + (q_parallel / lateral) ** 2) ** -1.5 / (
-                1 + (modulus / places[0]) ** 2
-            )
-
-        return dwba.film_intensity(surface, form, q, exit_rad, spacing * 5)
-
-    return make
-
-
-def _disordered(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """A film of blobs: a half ring, or only a halo."""
-    correlation = spacing * log_uniform(session, 0.25, 1.5)
-    rise = log_uniform(session, 0.02, 2)
-
-    def make(surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-        def form(q_parallel: Grid, q_z: Grid) -> Grid:
-            modulus = np.hypot(q_parallel, q_z)
-            return (
-                ff.microemulsion(modulus, spacing, correlation)
-                + rise * (1 + (modulus * spacing) ** 2) ** -1.3
-            )
-
-        return dwba.film_intensity(surface, form, q, exit_rad, spacing * 3)
-
-    return make
-
-
-def _oriented(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """A three-dimensional lattice with one face on the substrate: spots, left and right of the rod."""
-    first = 2 * np.pi / spacing
-    kinds = {
-        "hexagonal, lying": [(0, 1), (0.866, 0.5), (0, 2), (0.866, 1.5), (1.732, 0), (1.732, 1)],
-        "body-centred": [(0.707, 0.707), (1, 0), (0, 1.414), (1, 1.414), (1.414, 0), (0.707, 2.12)],
-        "face-centred": [(0.943, 0.333), (0, 1), (0.943, 0.667), (1.633, 0), (0.943, 1.333), (1.633, 1)],
-    }
-    spots = np.array(kinds[str(session.choice(list(kinds)))]) * first
-    powers = session.uniform(0.1, 1, len(spots)) / np.arange(1, len(spots) + 1)
-    width = first * log_uniform(session, 0.03, 0.15)
-    blur, ring = session.uniform(0.03, 0.25), log_uniform(session, 0.002, 0.2)
-
-    def make(surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-        def form(q_parallel: Grid, q_z: Grid) -> Grid:
-            modulus, polar = np.hypot(q_parallel, q_z), np.arctan2(q_parallel, np.abs(q_z) + 1e-6)
-            total = 0.05 * (1 + (modulus / first) ** 2) ** -1.5
-            for (across, along), power in zip(spots, powers, strict=True):
-                place, angle = np.hypot(across, along), np.arctan2(across, along)
-                arc = np.exp(-0.5 * ((polar - angle) / blur) ** 2) + ring
-                total = total + power * arc / (1 + ((modulus - place) / (width / 2)) ** 2)
-            return total
-
-        return dwba.film_intensity(surface, form, q, exit_rad, spacing * 4)
-
-    return make
-
-
-_MAKERS: dict[str, Callable[[float, Rng, Rng], Maker]] = {
-    "cylinders": _cylinders,
-    "spheres": _spheres,
-    "sputtered islands": _islands,
-    "superlattice": _superlattice,
-    "upright phase": _upright,
-    "flat lamellae": _flat_lamellae,
-    "film without order": _disordered,
-    "oriented phase": _oriented,
-}
+    return Sample(kind, spacing, medium, MAKERS[kind](spacing, session, rng), roughness, diffuse)
 
 
 def roughness_intensity(sample: Sample, surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
@@ -351,26 +142,9 @@ def at_pixels(table: Grid, q_most: float, exit_most: float, where: Grazing) -> I
     return np.where(where.exit_rad > 0, found, np.float32(0)).astype(np.float32)
 
 
-def grating_image(grating: Grating, where: Grazing, surface: dwba.Surface, reach: float) -> Image:
-    """Orders of a grating, the brightest near 1, where they cut Ewald's sphere.
-
-    An order m is a rod through q∥ = 2πm / period, at right angles to the lines; each pixel looks at the rod
-    next to it.
-
-    Parameters
-    ----------
-    reach : float
-        Standard deviation of an order across the beam, 1/Å: the beam's size.
-    """
-    step = 2 * np.pi / grating.period
-    cos, sin = np.float32(np.cos(grating.turn_rad)), np.float32(np.sin(grating.turn_rad))
-    order = np.rint(where.q_y / np.float32(step * cos))
-    off_y = (where.q_y - order * np.float32(step) * cos) / np.float32(reach)
-    off_x = (where.q_x - order * np.float32(step) * sin) / np.float32(grating.width)
-    lines = np.sinc(order * np.float32(grating.duty)) ** 2 + np.float32(1e-3)
-    damped = np.exp(-((order * np.float32(step * grating.rough)) ** 2) / 2)
-    profile = np.sinc(where.q_z * np.float32(grating.height / (2 * np.pi))) ** 2
-    spots = np.exp(-0.5 * np.minimum(off_y**2 + off_x**2, 60))
-    # Below the horizon the orders have gone through the wafer.
-    through = np.where(where.exit_rad > 0, np.float32(1), np.float32(0.3))
-    return np.asarray(lines * damped * (0.2 + profile) * spots * through, dtype=np.float32)
+def pattern(sample: Sample, surface: dwba.Surface, where: Grazing, size: int) -> Image:
+    """What a surface scatters to each pixel of a frame whose longer edge has `size`; 0 below the horizon."""
+    q_most = float(where.q_parallel.max())
+    exit_most = max(float(where.exit_rad.max()), 0.01)
+    table, _, _ = surface_table(sample, surface, q_most, exit_most, max(192, size // 2), max(384, size))
+    return at_pixels(table, q_most, exit_most, where)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.simulate.scattering import polar
-from sweeper.simulate.scattering.geometry import Grazing
-from sweeper.simulate.scattering.instruments import Instrument, Rng, choose, log_uniform
+from sweeper.simulate.scattering.geometry import Grazing, Setup
+from sweeper.simulate.scattering.instruments import Rng, choose, log_uniform
 from sweeper.simulate.scattering.waxs import Ring, rings_of
 
 Curve = NDArray[Any]
@@ -181,8 +181,8 @@ def pattern_table(
 
 
 def corrected(
-    instrument: Instrument, incidence_rad: float, q_right: float, q_up: float
-) -> tuple[Grazing, Any]:
+    setup: Setup, incidence_rad: float, q_right: float, q_up: float
+) -> tuple[Grazing, NDArray[np.bool_]]:
     """Coordinates of a frame that software has drawn again over q_xy and q_z, and where it has no data.
 
     Near the normal no pixel of a detector fulfils Bragg's law: the missing wedge.
@@ -197,8 +197,8 @@ def corrected(
     Grazing
     wedge : bool, of the frame's shape
     """
-    rows, columns = instrument.shape
-    k = np.float32(2 * np.pi / instrument.wavelength_angstrom)
+    rows, columns = setup.shape
+    k = np.float32(setup.wavenumber)
     q_xy = np.linspace(-q_right, q_right, columns, dtype=np.float32)[np.newaxis, :]
     q_z = np.linspace(q_up, -0.04 * q_up, rows, dtype=np.float32)[:, np.newaxis]
     sine = np.clip(q_z / k - np.float32(np.sin(incidence_rad)), -1, 1)

@@ -66,6 +66,12 @@ def _wire_window(shape: tuple[int, int], session: Rng) -> Image:
     return (window * ripple).astype(np.float32)
 
 
+def _round_area(shape: tuple[int, int]) -> Image:
+    """1 within the circle that touches the edges of a square, 0 outside."""
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
+    return (x**2 + y[:, np.newaxis] ** 2 < 0.98).astype(np.float32)
+
+
 def _hot_pixels(counts: NDArray[np.float32], detector: Detector, session: Rng, rng: Rng) -> None:
     """A few pixels that count without light, at the same places in all frames of a session."""
     number = int(session.poisson(session.choice([0.0, 1.0, 3.0, 10.0])))
@@ -105,6 +111,8 @@ def record(
     detector = instrument.detector
     if detector.kind == "wire":
         expected = expected * _wire_window(instrument.shape, session)
+    if detector.round_area:
+        expected = expected * _round_area(instrument.shape)
     photons = poisson(smeared(expected, instrument.spread_px), rng)
     tracks(photons, tracks_per_frame, rng)
     if detector.kind in ("ccd", "panel"):

@@ -249,11 +249,11 @@ def pattern_table(sample: Sample, q_most: float, n_q: int, n_angle: int = 361) -
     elif sample.anisotropy == "fourfold":
         values = np.multiply.outer(sample.curve(q), 0.3 + 0.7 * polar.nematic(2 * turned, 0.0, sample.order))
     else:
-        # Layers along a fibre: lines across its axis at a constant height, and voids' streak on the equator.
+        # Layers along a fibre give short lines across its axis; voids between fibrils a streak on the equator.
         height, across = np.abs(np.multiply.outer(q, np.cos(turned))), np.multiply.outer(q, np.sin(turned))
-        fan = np.exp(-0.5 * (across / (q[:, np.newaxis] * 2.5 / sample.order**0.5 + 0.02 * q_most)) ** 2)
+        reach = 0.02 * q_most + height * 0.8 / np.sqrt(sample.order)
         layers = sample.curve(np.maximum(height, q[0]).ravel()).reshape(n_q, n_angle)
         equator = polar.nematic(angle, sample.direction_rad + np.pi / 2, 4 * sample.order)
         streak = np.multiply.outer((1 + (q / (0.08 * q_most)) ** 2.5) ** -1.0, equator)
-        values = layers * fan + 0.3 * streak
+        values = layers * np.exp(-0.5 * (across / reach) ** 2) + 0.3 * streak
     return polar.PolarTable(values.astype(np.float32), q_most)

@@ -103,7 +103,7 @@ _POLYMERS: dict[str, tuple[tuple[float, float, float], ...]] = {
 
 _KINDS = {"powder": 46, "polymer": 22, "amorphous": 13, "behenate": 7, "molecular crystal": 12}
 
-_COMMON = {name: 1 for name in CRYSTALS} | {
+_COMMON = dict.fromkeys(CRYSTALS, 1) | {
     "LaB6": 6,
     "Si": 3,
     "CeO2": 3,
