@@ -45,7 +45,10 @@ class _Beams:
         """A Gaussian, `long` times as high as wide, and wings, `tail` of its height, that fall as the cube."""
         across, along = self.offset(place)
         r2 = (across**2 + (along / np.float32(long)) ** 2) / np.float32(self.sigma**2)
-        return np.exp(-0.5 * np.minimum(r2, 60)) + np.float32(tail) * (1 + r2 / 4) ** np.float32(-1.5)
+        return np.asarray(
+            np.exp(-0.5 * np.minimum(r2, 60)) + np.float32(tail) * (1 + r2 / 4) ** np.float32(-1.5),
+            dtype=np.float32,
+        )
 
     def streak(self) -> Image:
         """Between both beams: what the sample's edges and the beam's tails reflect."""
@@ -53,7 +56,10 @@ class _Beams:
         half = 0.5 * float(np.hypot(self.specular[0] - self.direct[0], self.specular[1] - self.direct[1]))
         across, along = self.offset(middle)
         ends = np.clip((half - np.abs(along)) / np.float32(0.2 * half + 1), 0, 1)
-        return ends * np.exp(-0.5 * np.minimum((across / np.float32(1.3 * self.sigma)) ** 2, 60))
+        return np.asarray(
+            ends * np.exp(-0.5 * np.minimum((across / np.float32(1.3 * self.sigma)) ** 2, 60)),
+            dtype=np.float32,
+        )
 
 
 def gisaxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:

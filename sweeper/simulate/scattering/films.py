@@ -61,7 +61,9 @@ def _islands(spacing: float, session: Rng, rng: Rng) -> Maker:
         for q_z, weight in paths:
             x2 = (q[:, np.newaxis] * radius) ** 2 + (q_z * radius * aspect) ** 2
             total += weight * (1 + np.abs(r_f) ** 2) * (1 + x2 / 3) ** (-power / 2)
-        return total * np.abs(1 + r_f) ** 2 * dwba.paracrystal(q, spacing, disorder)[:, np.newaxis]
+        return np.asarray(
+            total * np.abs(1 + r_f) ** 2 * dwba.paracrystal(q, spacing, disorder)[:, np.newaxis]
+        )
 
     return make
 
@@ -133,8 +135,9 @@ def _flat_lamellae(spacing: float, session: Rng, rng: Rng) -> Maker:
                 modulus.shape
             )
             sheet = np.exp(-0.5 * (polar / tilt) ** 2) + ring
-            return orders * sheet + 0.1 * (1 + (q_parallel / lateral) ** 2) ** -1.5 / (
-                1 + (modulus / places[0]) ** 2
+            return np.asarray(
+                orders * sheet
+                + 0.1 * (1 + (q_parallel / lateral) ** 2) ** -1.5 / (1 + (modulus / places[0]) ** 2)
             )
 
         return dwba.film_intensity(surface, form, q, exit_rad, spacing * 5)

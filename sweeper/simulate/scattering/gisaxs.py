@@ -102,7 +102,7 @@ def roughness_intensity(sample: Sample, surface: dwba.Surface, q: Grid, exit_rad
     if sample.fringe:
         along = along * (1 + 0.7 * np.cos(q_z * sample.fringe))
     across = (1 + (q * length) ** 2) ** (-1 - hurst)
-    return np.multiply.outer(across, along)
+    return np.asarray(np.multiply.outer(across, along))
 
 
 def surface_table(

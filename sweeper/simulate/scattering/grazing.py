@@ -40,7 +40,7 @@ def normal_wavevector(k_z: Grid, k: float, medium: Medium) -> Grid:
 
 def reflection(outer: Grid, inner: Grid) -> Grid:
     """Fresnel's amplitude (k − k̃) / (k + k̃) from the normal components on both sides of an interface."""
-    return (outer - inner) / (outer + inner)
+    return np.asarray((outer - inner) / (outer + inner))
 
 
 def transmission_factor(exit_rad: Grid, k: float, medium: Medium) -> Grid:
@@ -118,7 +118,7 @@ def cylinder_intensity(
         return np.sinc(q_z * height / (2 * np.pi)) * np.exp(-0.5j * q_z * height)
 
     paths = np.abs(four_paths(along, *surface.waves(exit_rad))) ** 2
-    return np.multiply.outer(disc_amplitude(q_parallel * radius) ** 2, paths)
+    return np.asarray(np.multiply.outer(disc_amplitude(q_parallel * radius) ** 2, paths))
 
 
 def sphere_intensity(surface: Surface, q_parallel: Grid, exit_rad: Grid, radius: float) -> Grid:

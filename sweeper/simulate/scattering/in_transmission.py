@@ -101,13 +101,13 @@ def waxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
         instrument, log_uniform(session, 3, 10) if hard else session.uniform(1.6, 4.0), session
     )
     q_most = min(farthest_q(setup), 11.0)
-    sample = waxs.draw_sample(q_most, session, rng)
     where = transmission(setup, instrument.polarisation)
+    sample = waxs.draw_sample(float(where.q.min()), q_most, session, rng)
     resolution = 2.35 * setup.wavenumber * setup.pixel_mm / setup.distance_mm * max(instrument.spread_px, 0.4)
     table = waxs.pattern_table(sample, q_most, resolution, max(768, 3 * size), max(720, 2 * size) + 1, rng)
     pattern = table.at(where.q, where.azimuth)
     beam = setup.beam_px
-    stray = draw_stray(size, session, 1e-3, 5.0)
+    stray = draw_stray(size, session, 1e-3, 2.0)
     expected = pattern / quantile(pattern, 0.9) * where.weight + around_beam(stray, setup.shape, *beam)
     expected = expected * beamstop(instrument, *beam, session, 0.95, size * log_uniform(session, 0.01, 0.06))
     expected = expected * flight_tube(instrument, *beam, session, 0.05) * shadow(instrument, session, 0.07)

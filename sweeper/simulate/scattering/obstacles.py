@@ -18,7 +18,7 @@ def _distances(shape: tuple[int, int], column: float, row: float) -> tuple[Image
 
 def _edge(distance: Image, width: float) -> Image:
     """0 well below 0, 1 well above, over `width` pixels."""
-    return np.clip(distance / np.float32(max(width, 0.5)) + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(distance / np.float32(max(width, 0.5)) + np.float32(0.5), 0, 1))
 
 
 def disc(shape: tuple[int, int], column: float, row: float, radius: float, soft: float, leak: float) -> Image:

@@ -42,7 +42,7 @@ class PolarTable:
         n_q, n_angle = self.values.shape
         place = q * np.float32((n_q - 1) / self.q_most)
         if n_angle == 1:
-            return np.interp(place, np.arange(n_q), self.values[:, 0]).astype(np.float32)
+            return np.asarray(np.interp(place, np.arange(n_q), self.values[:, 0]).astype(np.float32))
         if self.angle_most < np.pi:
             angle = np.arccos(np.abs(np.cos(angle)))
         else:

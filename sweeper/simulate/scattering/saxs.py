@@ -157,7 +157,7 @@ def _microemulsion(inside: float, edge: float, drift: float, session: Rng, rng: 
     rise = session.choice([0.0, 0.1, 1.0])
 
     def curve(q: Curve) -> Curve:
-        return (
+        return np.asarray(
             ff.microemulsion(q, period, length) + rise * (0.15 * inside / np.maximum(q, 0.02 * inside)) ** 3.5
         )
 
@@ -175,7 +175,7 @@ def _aggregate(inside: float, edge: float, drift: float, session: Rng, rng: Rng)
     spread = log_uniform(session, 0.05, 0.4)
 
     def curve(q: Curve) -> Curve:
-        return ff.spheres(q, radius, spread) * (1 + 30 * ff.aggregate(q, dimension, length))
+        return np.asarray(ff.spheres(q, radius, spread) * (1 + 30 * ff.aggregate(q, dimension, length)))
 
     return Sample("aggregates", radius, curve)
 

@@ -52,6 +52,8 @@ class Sample:
     grain_width_rad : float
     flat : float
         Compton scattering and fluorescence.
+    contrast : float
+        Height of the strongest ring over what is below it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Sample:
     grains: float = 0.0
     grain_width_rad: float = 0.01
     flat: float = 0.02
+    contrast: float = 5.0
 
 
 # Wide-angle maxima of what people put in the beam: q and fwhm in 1/Å, height. Polymers' halos and lines as
@@ -136,15 +139,15 @@ def rings_of(name: str, q_most: float, axis: tuple[int, int, int] = (0, 0, 1)) -
     return tuple(Ring(ring.q, ring.power / strongest, ring.angle_rad) for ring in found)
 
 
-def draw_sample(q_most: float, session: Rng, rng: Rng) -> Sample:
-    """Draw a material seen up to `q_most`, 1/Å; `session` draws it, `rng` how the frame differs."""
+def draw_sample(q_least: float, q_most: float, session: Rng, rng: Rng) -> Sample:
+    """Draw a material seen from `q_least` to `q_most`, 1/Å; `session` draws it, `rng` how the frame differs."""
     kind = choose(session, _KINDS)
     direction = float(session.uniform(0, np.pi) + rng.normal(0, 0.05))
     rise = (log_uniform(session, 0.003, 3.0), log_uniform(session, 0.03, 0.3), session.uniform(2.0, 4.0))
     rise = rise if session.random() < 0.75 else (0.0, 0.1, 3.0)
     flat = log_uniform(session, 0.005, 0.3)
     if kind == "powder":
-        return _powder(q_most, direction, rise, flat, session)
+        return _powder(q_least, q_most, direction, rise, flat, session)
     if kind == "polymer":
         return _polymer(direction, rise, flat, session, rng)
     if kind == "amorphous":
@@ -155,10 +158,25 @@ def draw_sample(q_most: float, session: Rng, rng: Rng) -> Sample:
     return _molecular(q_most, direction, rise, flat, session)
 
 
+def _visible(q_least: float, q_most: float, session: Rng) -> str:
+    """A powder of which the frame shows at least one strong line: its user saw to that."""
+    for _ in range(12):
+        name = choose(session, _COMMON)
+        inside = [r for r in rings_of(name, q_most) if q_least < r.q < 0.97 * q_most and r.power > 0.1]
+        if inside:
+            return name
+    return name
+
+
 def _powder(
-    q_most: float, direction: float, rise: tuple[float, float, float], flat: float, session: Rng
+    q_least: float,
+    q_most: float,
+    direction: float,
+    rise: tuple[float, float, float],
+    flat: float,
+    session: Rng,
 ) -> Sample:
-    name = choose(session, _COMMON)
+    name = _visible(q_least, q_most, session)
     rings = list(rings_of(name, q_most))
     if session.random() < 0.25:  # a second phase
         second, share = choose(session, _COMMON), log_uniform(session, 0.05, 1)
@@ -180,6 +198,7 @@ def _powder(
         grains=log_uniform(session, 4, 3000) if coarse else 0.0,
         grain_width_rad=log_uniform(session, 0.002, 0.03),
         flat=flat,
+        contrast=log_uniform(session, 0.4, 60),
     )  # fmt: skip
 
 
@@ -200,6 +219,7 @@ def _polymer(
         direction_rad=direction,
         random=log_uniform(session, 0.01, 0.6) if drawn else 1.0,
         flat=flat,
+        contrast=log_uniform(session, 0.2, 8),
     )  # fmt: skip
 
 
@@ -210,8 +230,9 @@ def _behenate(rise: tuple[float, float, float], flat: float, session: Rng) -> Sa
     # Its sub-cell: the strong lines of paraffin chains side by side, d = 4.59, 4.3, 3.9 Å.
     rings += [Ring(1.369, 0.5), Ring(1.46, 0.15), Ring(1.6, 0.1), Ring(1.92, 0.06), Ring(2.38, 0.05)]
     return Sample(
-        "silver behenate", tuple(rings), log_uniform(session, 0.004, 0.02), 0.002, (), rise, flat=flat
-    )
+        "silver behenate", tuple(rings), log_uniform(session, 0.004, 0.02), 0.002, (), rise, flat=flat,
+        contrast=log_uniform(session, 1, 40),
+    )  # fmt: skip
 
 
 def _molecular(
@@ -233,7 +254,7 @@ def _molecular(
         ((session.uniform(1.2, 1.7), 0.6, log_uniform(session, 0.01, 0.3)),), rise,
         grains=log_uniform(session, 5, 2000) if coarse else 0.0,
         direction_rad=direction,
-        grain_width_rad=log_uniform(session, 0.002, 0.03), flat=flat,
+        grain_width_rad=log_uniform(session, 0.002, 0.03), flat=flat, contrast=log_uniform(session, 0.4, 40),
     )  # fmt: skip
 
 
@@ -265,9 +286,9 @@ def pattern_table(
     directed = sample.texture > 0 or sample.grains > 0
     angle = np.linspace(0, 2 * np.pi, n_angle if directed else 1)
     table = np.repeat(smooth[:, np.newaxis], len(angle), axis=1)
-    for ring in sample.rings:
-        fwhm = float(np.hypot(resolution, sample.width + sample.strain * ring.q))
-        azimuth = np.full(len(angle), ring.power * resolution_loss(resolution, sample))
+    heights = _heights(sample, q, smooth, resolution)
+    for ring, (fwhm, height) in zip(sample.rings, heights, strict=True):
+        azimuth = np.full(len(angle), height)
         if sample.texture > 0 and np.isfinite(ring.angle_rad):
             arcs = polar.bell(angle - sample.direction_rad, ring.angle_rad, sample.texture)
             arcs += polar.bell(angle - sample.direction_rad + 2 * np.pi, ring.angle_rad, sample.texture)
@@ -278,6 +299,12 @@ def pattern_table(
     return polar.PolarTable(table.astype(np.float32), q_most)
 
 
-def resolution_loss(resolution: float, sample: Sample) -> float:
-    """Height that a ring keeps when an instrument broadens it."""
-    return float(sample.width / np.hypot(resolution, sample.width))
+def _heights(sample: Sample, q: Curve, smooth: Curve, resolution: float) -> list[tuple[float, float]]:
+    """Full width at half maximum and height of each ring; broad ones are lower, their power being given."""
+    widths = [float(np.hypot(resolution, sample.width + sample.strain * ring.q)) for ring in sample.rings]
+    raw = [ring.power / width for ring, width in zip(sample.rings, widths, strict=True)]
+    if not raw or max(raw) == 0:
+        return []
+    strongest = int(np.argmax(raw))
+    scale = sample.contrast * float(np.interp(sample.rings[strongest].q, q, smooth)) / raw[strongest]
+    return [(width, scale * height) for width, height in zip(widths, raw, strict=True)]
