@@ -42,7 +42,7 @@ class _Beams:
         return cos * x + sin * y, sin * x - cos * y
 
     def spot(self, place: tuple[float, float], long: float, tail: float) -> Image:
-        """A Gaussian, `long` times as high as wide, and wings, `tail` of its height, that fall as the cube."""
+        """A Gaussian, `long` times as high as wide, and wings of height `tail` that fall as the cube."""
         across, along = self.offset(place)
         r2 = (across**2 + (along / np.float32(long)) ** 2) / np.float32(self.sigma**2)
         return np.asarray(

@@ -24,11 +24,10 @@ _SCENES: dict[str, Callable[[Instrument, Rng, Rng], Scene]] = {
     BLANK: in_transmission.blank_scene,
 }
 
-_EMPTY = {
-    name: float("nan")
-    for name in ("arm_right_deg", "arm_up_deg", "beam_column_px", "beam_row_px", "pixel_per_angstrom",
-                 "incidence_deg", "critical_deg", "up_deg")
-}  # fmt: skip
+_OF_SCENES = (
+    "sample", "length_angstrom", "distance_mm", "beam_column_px", "beam_row_px", "arm_right_deg",
+    "arm_up_deg", "pixel_per_angstrom", "incidence_deg", "critical_deg", "up_deg",
+)  # fmt: skip
 
 
 def _check(label: str, index: int, seed: int, size: int) -> None:
@@ -61,8 +60,8 @@ def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArra
     counts : int32, (rows, columns)
         −1 between modules (0 where the session's software does not tell), −2 at bad pixels.
     drawn : dict
-        All drawn parameters with units in their names, the same names for every label, NaN where a class has no such
-        thing; ``group`` names the session.
+        All drawn parameters with units in their names, the same names for every label, NaN where a class
+        has no such thing; ``group`` names the session.
 
     Raises
     ------
@@ -95,6 +94,6 @@ def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArra
         "wavelength_angstrom": instrument.wavelength_angstrom, "synchrotron": instrument.synchrotron,
         "up_quarter_turns": instrument.up_quarter, "counts_at_98_percent": level,
     }  # fmt: skip
-    drawn |= _EMPTY | scene.drawn
+    drawn |= {name: scene.drawn.get(name, float("nan")) for name in _OF_SCENES}
     drawn["simulator"] = SIMULATOR
     return counts, drawn

@@ -60,7 +60,8 @@ def draw_medium(wavelength: float, session: Rng) -> dwba.Medium:
 
 _KINDS = {
     "cylinders": 13, "spheres": 13, "sputtered islands": 16, "superlattice": 12, "upright phase": 11,
-    "flat lamellae": 9, "film without order": 9, "oriented phase": 8, "rough film": 12, "bare": 8, "grating": 9,
+    "flat lamellae": 9, "film without order": 9, "oriented phase": 8, "rough film": 12, "bare": 8,
+    "grating": 9,
 }  # fmt: skip
 
 

@@ -83,7 +83,8 @@ def draw_sample(q_most: float, session: Rng, rng: Rng) -> Sample:
         names = ("TiO2 anatase", "ZnO", "CeO2") if kind == "oxide" else ("Au", "Ag", "Al", "CdSe", "PbS")
         name = str(session.choice(names))
         axis = (1, 1, 1) if kind == "metal" else (0, 0, 1)
-        return replace(base, name=name, rings=rings_of(name, q_most, axis), width=log_uniform(session, 0.02, 0.2),
+        return replace(base, name=name, rings=rings_of(name, q_most, axis),
+                       width=log_uniform(session, 0.02, 0.2),
                        random=session.uniform(0.2, 1.0))  # fmt: skip
     if kind == "small molecules":
         return _small_molecules(base, q_most, session)
@@ -139,8 +140,9 @@ def _small_molecules(base: Sample, q_most: float, session: Rng) -> Sample:
                 if along >= -1e-9 and q < q_most:
                     power = session.standard_exponential() * np.exp(-0.35 * q**2) / (0.2 + q) ** 0.5
                     rings.append(Ring(q, float(power), float(np.arctan2(across, along))))
-    return replace(base, name="molecular crystal film", rings=tuple(rings), width=log_uniform(session, 0.01, 0.04),
-                   blur=log_uniform(session, 0.01, 0.12), random=log_uniform(session, 0.003, 0.2))  # fmt: skip
+    return replace(base, name="molecular crystal film", rings=tuple(rings),
+                   width=log_uniform(session, 0.01, 0.04), blur=log_uniform(session, 0.01, 0.12),
+                   random=log_uniform(session, 0.003, 0.2))  # fmt: skip
 
 
 def _layered(base: Sample, session: Rng) -> Sample:
@@ -190,7 +192,8 @@ def corrected(
     Parameters
     ----------
     q_right, q_up : float
-        q_xy at the right edge (the left one has its negative), q_z at the top, 1/Å; the bottom is just below 0.
+        q_xy at the right edge (the left one has its negative) and q_z at the top, 1/Å; the bottom is just
+        below 0.
 
     Returns
     -------

@@ -65,8 +65,9 @@ def _waxs_setup(instrument: Instrument, q_edge: float, session: Rng) -> Setup:
         instrument.long_edge_mm,
     )
     strip = max(rows, columns) > 1.6 * min(rows, columns)
-    shares = {"middle": 20, "edge": 10, "beside": 35, "arm": 35} if strip else {"middle": 62, "edge": 18,
-                                                                               "beside": 10, "arm": 10}  # fmt: skip
+    shares = {"middle": 62, "edge": 18, "beside": 10, "arm": 10}
+    if strip:
+        shares = {"middle": 20, "edge": 10, "beside": 35, "arm": 35}
     how = choose(session, shares)
     if how == "middle":
         across, up = session.normal(0.5, 0.05 if session.random() < 0.7 else 0.2, 2)

@@ -56,7 +56,8 @@ class Sample:
 
 _KINDS = {
     "spheres": 14, "core-shell": 7, "cylinders": 8, "protein": 13, "lamellae": 10, "ordered phase": 11,
-    "silver behenate": 13, "microemulsion": 6, "coil": 5, "aggregate": 5, "fibre": 8, "carbon": 5, "solvent": 5,
+    "silver behenate": 13, "microemulsion": 6, "coil": 5, "aggregate": 5, "fibre": 8, "carbon": 5,
+    "solvent": 5,
 }  # fmt: skip
 
 
@@ -249,7 +250,7 @@ def pattern_table(sample: Sample, q_most: float, n_q: int, n_angle: int = 361) -
     elif sample.anisotropy == "fourfold":
         values = np.multiply.outer(sample.curve(q), 0.3 + 0.7 * polar.nematic(2 * turned, 0.0, sample.order))
     else:
-        # Layers along a fibre give short lines across its axis; voids between fibrils a streak on the equator.
+        # Layers along a fibre give short lines across its axis; voids between fibrils, an equatorial streak.
         height, across = np.abs(np.multiply.outer(q, np.cos(turned))), np.multiply.outer(q, np.sin(turned))
         reach = 0.02 * q_most + height * 0.8 / np.sqrt(sample.order)
         layers = sample.curve(np.maximum(height, q[0]).ravel()).reshape(n_q, n_angle)

@@ -140,7 +140,7 @@ def rings_of(name: str, q_most: float, axis: tuple[int, int, int] = (0, 0, 1)) -
 
 
 def draw_sample(q_least: float, q_most: float, session: Rng, rng: Rng) -> Sample:
-    """Draw a material seen from `q_least` to `q_most`, 1/Å; `session` draws it, `rng` how the frame differs."""
+    """Draw a material seen from `q_least` to `q_most`, 1/Å; `rng` draws how the frame differs."""
     kind = choose(session, _KINDS)
     direction = float(session.uniform(0, np.pi) + rng.normal(0, 0.05))
     rise = (log_uniform(session, 0.003, 3.0), log_uniform(session, 0.03, 0.3), session.uniform(2.0, 4.0))
