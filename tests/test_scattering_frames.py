@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sweeper.simulate.scattering import BLANK, LABELS
 from sweeper.simulate.scattering.detectors import BAD, DETECTORS, GAP, gaps
-from sweeper.simulate.scattering.frame import FRAMES_PER_SESSION, simulate_frame
+from sweeper.simulate.scattering.frame import FRAMES_PER_SESSION, group_of, prepare, simulate_frame
 from sweeper.simulate.scattering.instruments import Instrument, draw_instrument
 
 _ALL = (*LABELS, BLANK)
@@ -70,6 +70,28 @@ def test_frames_of_a_session_are_exposures_of_their_own() -> None:
     for i in range(FRAMES_PER_SESSION):
         for j in range(i):
             assert not np.array_equal(frames[i], frames[j])
+
+
+def test_a_group_is_known_without_its_frames_and_seeds_do_not_share_any() -> None:
+    for label in LABELS:
+        assert simulate_frame(label, 9, 2, 64)[1]["group"] == group_of(label, 9, 2)
+    groups = {group_of(label, index, seed) for label in LABELS for index in range(8) for seed in (1, 2)}
+    assert len(groups) == len(LABELS) * 2 * 2
+
+
+def test_a_square_frame_is_the_same_with_nothing_around() -> None:
+    for index in range(0, 40, FRAMES_PER_SESSION):
+        counts, _ = simulate_frame("WAXS", index, 1, 80)
+        square, drawn = simulate_frame("WAXS", index, 1, 80, shape="square")
+        assert square.shape == (80, 80)
+        assert drawn["shape"] == "square"
+        top, left = (80 - counts.shape[0]) // 2, (80 - counts.shape[1]) // 2
+        inner = slice(top, top + counts.shape[0]), slice(left, left + counts.shape[1])
+        np.testing.assert_array_equal(square[inner], counts)
+        square[inner] = GAP
+        assert np.all(square == GAP)
+    with pytest.raises(ValueError, match="shape must be one of detector, square, got 'round'"):
+        prepare("round")
 
 
 @pytest.mark.parametrize(

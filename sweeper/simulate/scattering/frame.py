@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.simulate.scattering import BLANK, LABELS, SIMULATOR, at_grazing, in_transmission
+from sweeper.simulate.scattering.detectors import GAP
 from sweeper.simulate.scattering.instruments import Instrument, Rng, draw_instrument, log_uniform
 from sweeper.simulate.scattering.recording import record
 from sweeper.simulate.scattering.scene import Scene
+
+SHAPES = ("detector", "square")
+"""What the shape of a frame is; the first is the default."""
 
 FRAMES_PER_SESSION = 4
 """Consecutive frames of a class that share an instrument, a material and so a group."""
@@ -41,7 +45,30 @@ def _check(label: str, index: int, seed: int, size: int) -> None:
         raise ValueError(f"simulate: size must be 64 to 4096 pixels, got {size}")
 
 
-def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArray[np.int32], dict[str, Any]]:
+def prepare(shape: str = SHAPES[0]) -> tuple[dict[str, Any], dict[str, str]]:
+    """From the command line's options to those of :func:`simulate_frame`, and to columns of the manifest."""
+    if shape not in SHAPES:
+        raise ValueError(f"simulate: shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+    return {"shape": shape}, {"shape": shape}
+
+
+def group_of(label: str, index: int, seed: int) -> str:
+    """Name of the session that a frame belongs to."""
+    return f"{label}-{seed}-{index // FRAMES_PER_SESSION:05d}"
+
+
+def _squared(counts: NDArray[np.int32]) -> NDArray[np.int32]:
+    """A square with the frame in its middle and no data around it."""
+    size = max(counts.shape)
+    square = np.full((size, size), GAP, np.int32)
+    top, left = (size - counts.shape[0]) // 2, (size - counts.shape[1]) // 2
+    square[top : top + counts.shape[0], left : left + counts.shape[1]] = counts
+    return square
+
+
+def simulate_frame(
+    label: str, index: int, seed: int, size: int, *, shape: str = SHAPES[0]
+) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Draw and record one frame.
 
     Parameters
@@ -54,6 +81,8 @@ def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArra
     size : int
         Pixels along the longer edge, 64 to 4096. The other edge is the detector's: real frames are
         seldom square, and their shape is no news of their class as each technique uses most detectors.
+    shape : {"detector", "square"}
+        ``square`` puts the frame in the middle of a square of −1, so that frames can be stacked.
 
     Returns
     -------
@@ -69,6 +98,7 @@ def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArra
         For a label, index, seed or size out of range.
     """
     _check(label, index, seed, size)
+    prepare(shape)
     number, which = index // FRAMES_PER_SESSION, (*LABELS, BLANK).index(label)
 
     def stream(*key: int) -> Rng:
@@ -89,11 +119,11 @@ def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArra
         filled=scene.filled, dead=scene.dead,
     )  # fmt: skip
     drawn: dict[str, Any] = {
-        "label": label, "group": f"{label}-{number:04d}", "index": index, "seed": seed, "size_px": size,
+        "label": label, "group": group_of(label, index, seed), "index": index, "seed": seed, "size_px": size,
         "detector": instrument.detector.name, "pixel_mm": instrument.pixel_mm,
         "wavelength_angstrom": instrument.wavelength_angstrom, "synchrotron": instrument.synchrotron,
         "up_quarter_turns": instrument.up_quarter, "counts_at_98_percent": level,
     }  # fmt: skip
     drawn |= {name: scene.drawn.get(name, float("nan")) for name in _OF_SCENES}
-    drawn["simulator"] = SIMULATOR
-    return counts, drawn
+    drawn |= {"shape": shape, "simulator": SIMULATOR}
+    return _squared(counts) if shape == "square" else counts, drawn
