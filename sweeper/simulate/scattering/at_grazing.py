@@ -70,7 +70,9 @@ def gisaxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
     tall = extent * upright / size
     incidence = np.clip(np.deg2rad(log_uniform(session, 0.06, 0.42) * wavelength), 0.015 * tall, 0.3 * tall)
     incidence = float(incidence * np.exp(rng.normal(0, 0.1 if session.random() < 0.5 else 0.01)))
-    up = session.uniform(0.1, 0.45) - incidence / tall  # the horizon's height, less the beam's depth below it
+    up = (
+        session.uniform(0.04, 0.45) - incidence / tall
+    )  # the horizon's height, less the beam's depth below it
     across = session.normal(0.5, 0.08) if session.random() < 0.7 else session.uniform(0.1, 0.9)
     column, row = instrument.place(float(across), float(up))
     distance = float(instrument.long_edge_mm / np.tan(extent))
@@ -116,18 +118,20 @@ def _with_beams(
     leak = np.float32(log_uniform(session, 1e-3, 0.1) * quantile(pattern, 0.9))
     expected = np.where(above, pattern, leak)
     expected += around_beam(draw_stray(size, session, 0.01, 30.0), shape, *beams.direct) * hidden
-    strength, tail = log_uniform(session, 30, 3e4), log_uniform(session, 1e-5, 3e-3)
+    bare = session.random() < 0.35  # no beamstop: short exposures or an attenuated beam, in a laboratory
+    strength = log_uniform(session, 30, 3e4) if bare else log_uniform(session, 1, 1e4)
+    tail = log_uniform(session, 1e-5, 3e-3)
     mirrored = float(reflectivity(np.asarray(surface.incidence_rad), surface.k, surface.medium, rough))
     # A warped surface spreads the specular beam along the normal.
     long = log_uniform(session, 1, 6)
     mirrored = max(mirrored, 1e-6) ** session.uniform(0.3, 1.0) / long
     expected += np.float32(strength * mirrored) * beams.spot(beams.specular, long, tail)
     tube = flight_tube(instrument, *beams.specular, session, 0.33) * shadow(instrument, session, 0.07)
-    if session.random() < 0.38:  # no beamstop: short exposures or an attenuated beam, in a laboratory
+    if bare:
         expected += np.float32(strength) * beams.spot(beams.direct, log_uniform(session, 1, 2), tail)
         if session.random() < 0.6:
             expected += np.float32(strength * log_uniform(session, 1e-4, 0.05)) * beams.streak()
-        return expected * tube, (0.003, 1e3)
+        return expected * tube, (0.01, 1e3)
     return expected * _gisaxs_stops(instrument, beams, session) * tube, (1.0, 3e4)
 
 

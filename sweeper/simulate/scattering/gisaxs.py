@@ -71,7 +71,7 @@ def draw_sample(wavelength: float, q_edge: float, session: Rng, rng: Rng) -> Sam
     medium = draw_medium(wavelength, session)
     spacing = 2 * np.pi / (q_edge * log_uniform(session, 0.06, 0.6)) * float(np.exp(rng.normal(0, 0.03)))
     roughness = (log_uniform(session, 2, 30), log_uniform(session, 100, 20000), session.uniform(0.2, 1.0))
-    diffuse = log_uniform(session, 0.02, 3.0)
+    diffuse = log_uniform(session, 0.005, 2.0)
     if kind == "grating":
         grating = Grating(
             spacing * log_uniform(session, 1, 12),

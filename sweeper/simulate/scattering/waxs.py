@@ -159,13 +159,15 @@ def draw_sample(q_least: float, q_most: float, session: Rng, rng: Rng) -> Sample
 
 
 def _visible(q_least: float, q_most: float, session: Rng) -> str:
-    """A powder of which the frame shows at least one strong line: its user saw to that."""
-    for _ in range(12):
-        name = choose(session, _COMMON)
-        inside = [r for r in rings_of(name, q_most) if q_least < r.q < 0.97 * q_most and r.power > 0.1]
-        if inside:
-            return name
-    return name
+    """A powder of which the frame shows a strong line, where there is any: its user saw to that."""
+    shares = {}
+    for name, share in _COMMON.items():
+        lines = powder_lines(name)
+        height = lines.power / lines.q**2
+        inside = (lines.q > q_least) & (lines.q < q_least + 0.97 * (q_most - q_least))
+        if inside.any() and height[inside].max() > 0.05 * height[lines.q < q_most].max():
+            shares[name] = share
+    return choose(session, shares or _COMMON)
 
 
 def _powder(
