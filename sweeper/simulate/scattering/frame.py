@@ -30,7 +30,7 @@ _SCENES: dict[str, Callable[[Instrument, Rng, Rng], Scene]] = {
 
 _OF_SCENES = (
     "sample", "length_angstrom", "distance_mm", "beam_column_px", "beam_row_px", "arm_right_deg",
-    "arm_up_deg", "pixel_per_angstrom", "incidence_deg", "critical_deg", "up_deg",
+    "arm_up_deg", "q_step_per_angstrom", "incidence_deg", "critical_deg", "up_deg",
 )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def geometry_drawn(setup: Setup) -> dict[str, Any]:
         "beam_row_px": row,
         "arm_right_deg": setup.arm_deg[0],
         "arm_up_deg": setup.arm_deg[1],
-        "pixel_per_angstrom": setup.wavenumber * setup.pixel_mm / setup.distance_mm,
+        "q_step_per_angstrom": setup.wavenumber * setup.pixel_mm / setup.distance_mm,
     }
 
 
