@@ -246,3 +246,26 @@ def test_a_frame_of_4096_pixels_is_drawn() -> None:
     small = small[:rows, :columns]
     fine = (small >= 0) & (binned > 0)
     assert np.corrcoef(np.log1p(binned[fine]), np.log1p(small[fine]))[0, 1] > 0.8
+
+
+def test_techniques_are_told_apart_on_sessions_that_were_not_seen() -> None:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    from featurizers.symmetry import FEATURIZER
+    from sweeper.intensity import prepare
+
+    x, y = [], []
+    for which, label in enumerate(LABELS):
+        for session in range(48):
+            counts, _ = simulate_frame(label, session * FRAMES_PER_SESSION, 21, 128)
+            x.append(FEATURIZER.compute(prepare(counts, {}), [{"grid": 32}])[0])
+            y.append(which)
+    features, truth = np.array(x), np.array(y)
+    held_out = np.arange(len(truth)) % 3 == 0
+
+    def accuracy(labels: np.ndarray) -> float:
+        model = ExtraTreesClassifier(100, random_state=0).fit(features[~held_out], labels[~held_out])
+        return float((model.predict(features[held_out]) == labels[held_out]).mean())
+
+    assert accuracy(truth) > 0.65
+    assert accuracy(np.random.default_rng(0).permutation(truth)) < 0.5

@@ -231,6 +231,12 @@ _FAMILIES: dict[str, Callable[[float, float, float, Rng, Rng], Sample]] = {
 }
 
 
+def _looked_up(curve: Callable[[Curve], Curve], q: Curve, n: int) -> Curve:
+    """A curve at many places, by interpolation between `n` of them."""
+    grid = np.linspace(float(q.min()), float(q.max()), n)
+    return np.interp(q, grid, curve(grid))
+
+
 def pattern_table(sample: Sample, q_most: float, n_q: int, n_angle: int = 361) -> polar.PolarTable:
     """Tabulate a sample about the beam, out to `q_most`."""
     q = polar.q_grid(q_most, n_q)
@@ -242,7 +248,7 @@ def pattern_table(sample: Sample, q_most: float, n_q: int, n_angle: int = 361) -
         # Shapes or cells that are longer along the axis: the same curve at another q in each direction.
         ratio = 1 + 0.25 * min(sample.order, 6.0)
         stretch = np.sqrt(np.cos(turned) ** 2 * ratio + np.sin(turned) ** 2 / ratio)
-        values = sample.curve(np.multiply.outer(q, stretch).ravel()).reshape(n_q, n_angle)
+        values = _looked_up(sample.curve, np.multiply.outer(q, stretch), 4 * n_q)
     elif sample.anisotropy == "axial":
         values = np.multiply.outer(
             sample.curve(q), 0.15 + 0.85 * polar.nematic(angle, sample.direction_rad, sample.order)
@@ -253,7 +259,7 @@ def pattern_table(sample: Sample, q_most: float, n_q: int, n_angle: int = 361) -
         # Layers along a fibre give short lines across its axis; voids between fibrils, an equatorial streak.
         height, across = np.abs(np.multiply.outer(q, np.cos(turned))), np.multiply.outer(q, np.sin(turned))
         reach = 0.02 * q_most + height * 0.8 / np.sqrt(sample.order)
-        layers = sample.curve(np.maximum(height, q[0]).ravel()).reshape(n_q, n_angle)
+        layers = _looked_up(sample.curve, np.maximum(height, q[0]), 4 * n_q)
         equator = polar.nematic(angle, sample.direction_rad + np.pi / 2, 4 * sample.order)
         streak = np.multiply.outer((1 + (q / (0.08 * q_most)) ** 2.5) ** -1.0, equator)
         values = layers * np.exp(-0.5 * (across / reach) ** 2) + 0.3 * streak
