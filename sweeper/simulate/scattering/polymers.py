@@ -1,7 +1,6 @@
 """What is not a crystal of atoms: halos of amorphous matter, and lines of polymers.
 
-From d-spacings as textbooks have them (Alexander, X-ray Diffraction Methods in Polymer Science, 1969), rounded:
-a simulated frame shows a polymer like these, not a standard.
+Approximate figures: a simulated frame shows a polymer like these, not a standard.
 """
 
 from __future__ import annotations
