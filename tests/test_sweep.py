@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 
 from sweeper.journal import read_journal
+from sweeper.predictions import read_predictions
 from tests.conftest import REPOSITORY, write_textures
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -64,6 +65,24 @@ def test_the_leaderboard_finds_textures_that_differ(undisturbed: Path) -> None:
     assert best.accuracy > 0.8
     assert best.accuracy_ci_low <= best.accuracy <= best.accuracy_ci_high
     assert set(board.status) == {"done", "stopped"}
+
+
+def test_predictions_are_those_that_the_scores_came_from(undisturbed: Path) -> None:
+    full = {record["key"]: record for record in evaluations(undisturbed) if record["budget"] == 1}
+    files = list((undisturbed / "predictions").iterdir())
+    assert {file.stem for file in files} == set(full)
+    rows: dict[str, list[int]] = {}
+    for file in files:
+        predictions, record = read_predictions(file), full[file.stem]
+        table = np.zeros((3, 3), dtype=int)
+        np.add.at(table, (predictions.labels, predictions.predicted), 1)
+        assert table.tolist() == record["confusion"]
+        rows.setdefault(str(record["pipeline"]), []).extend(predictions.frames.tolist())
+    assert all(sorted(of_all_folds) == list(range(36)) for of_all_folds in rows.values())
+
+
+def predictions_of(run: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in (run / "predictions").iterdir()}
 
 
 def test_other_tools_are_told_of_every_trial(undisturbed: Path) -> None:
@@ -114,6 +133,7 @@ def test_a_killed_driver_goes_on_where_it_was(
     recorded = len(evaluations(out))
     stdout = sweep(run_cli, textures, tiny_space, out)
     pd.testing.assert_frame_equal(scores(out), scores(undisturbed))
+    assert predictions_of(out) == predictions_of(undisturbed)
     keys = Counter(record["key"] for record in evaluations(out))
     assert max(keys.values()) == 1
     assert f"{len(keys) - recorded} evaluations computed" in stdout
