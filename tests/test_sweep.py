@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweeper.journal import read_journal
+from sweeper.journal import is_open, read_journal
 from sweeper.predictions import read_predictions
 from tests.conftest import REPOSITORY, write_textures
 
@@ -130,6 +130,7 @@ def test_a_killed_driver_goes_on_where_it_was(
         wait_for(lambda enough=enough: len(evaluations(out)) >= enough)  # type: ignore[misc]
         driver.send_signal(signal.SIGKILL)
         driver.wait()
+    wait_for(lambda: not is_open(out / "journal.jsonl"))  # its workers need a moment to end
     recorded = len(evaluations(out))
     stdout = sweep(run_cli, textures, tiny_space, out)
     pd.testing.assert_frame_equal(scores(out), scores(undisturbed))
