@@ -156,7 +156,14 @@ def ray_processes(root: int, title: str) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["ray::trial", *TITLES_OF_TRIALS, "ray::FeatureStore"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "ray::trial",
+        *(pytest.param(title, marks=pytest.mark.long) for title in TITLES_OF_TRIALS),
+        "ray::FeatureStore",
+    ],
+)
 def test_a_killed_worker_costs_nothing_but_its_evaluation(
     textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path, victim: str
 ) -> None:
@@ -273,7 +280,7 @@ def test_intensities_are_searched_and_a_frame_too_small_for_one_fails_its_pipeli
     assert "0 evaluations computed, 6 from the journal" in again
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_is_said_in_one_line_and_the_sweep_goes_on(
     run_cli: Cli, textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
