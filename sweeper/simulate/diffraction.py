@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.simulate import writing
+from sweeper.simulate import sets, writing
 from sweeper.simulate.background import Beamstop, background_photons, transmission
 from sweeper.simulate.camera import Camera, digitise
 from sweeper.simulate.classes import LABELS, Exposure, draw_exposure
@@ -159,15 +159,5 @@ def write_diffraction(
     ValueError
         For a parameter out of range, or a folder that holds something else.
     """
-    if per_class < 1:
-        raise ValueError(f"simulate: per-class must be a whole number of at least 1, got {per_class}")
-    _check(seed, size)
-    jobs = [
-        writing.Job(f"{label}/{label}_{index:05d}.tif", label, index)
-        for index in range(per_class)
-        for label in LABELS
-    ]
-    identity = {"simulator": SIMULATOR, "seed": str(seed), "size_px": str(size)}
-    return writing.write_frames(
-        directory, jobs, lambda job: simulate_frame(job.label, job.index, seed, size), identity, on_frame
-    )
+    wanted = sets.simulation("diffraction", per_class, size, seed)
+    return writing.write_set(directory, wanted, on_frame)
