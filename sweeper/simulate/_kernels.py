@@ -135,7 +135,7 @@ def _fill_reflections(
     table: Floats,
 ) -> int:
     """Fill rows of `table` while they last; return how many rows there would be."""
-    h_max, k_max, l_max = intensities.shape[0] - 1, intensities.shape[1] - 1, intensities.shape[2] - 1
+    h_max, k_max, l_max = intensities.shape[0] // 2, intensities.shape[1] // 2, intensities.shape[2] // 2
     k0 = 1.0 / wavelength
     finest2 = finest * finest
     spread = mosaic * mosaic + divergence * divergence
@@ -169,7 +169,7 @@ def _fill_reflections(
                 mean = _interpolate(scaled_wilson, 0.5 * np.sqrt(q2) * step)
                 p = _polarisation(row[0] * row[0], row[1] * row[1], distance_mm * distance_mm, polarisation)
                 density = np.exp(-0.5 * (zeta / sigma) ** 2) / (np.sqrt(2.0 * np.pi) * sigma)
-                photons = mean * intensities[abs(h), abs(k), abs(l)] * p * density
+                photons = mean * intensities[h, k, l] * p * density
                 if photons < fewest or photons == 0.0:
                     continue
                 if n < table.shape[0]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from sweeper.simulate.background import CLASSICAL_RADIUS_SQUARED_M2
 from sweeper.simulate.geometry import Beam, Detector
-from sweeper.simulate.structure import wilson_sum
+from sweeper.simulate.structure import cell_axes, wilson_sum
 
 _GAUSS = 0.63  # fall-off of nanoBragg's GAUSS lattice factor, F_latt = N exp(−ρ/0.63)
 _WILSON_STEPS = 512
@@ -92,18 +93,19 @@ def random_quaternion(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(q / np.linalg.norm(q))
 
 
-def tetragonal_crystal(
-    a_angstrom: float,
-    c_angstrom: float,
+def crystal_of(
+    cell: Sequence[float],
     size_um: float,
     quaternion: NDArray[np.float64],
     b_factor_a2: float,
     mosaic_rad: float,
 ) -> Crystal:
-    """A cube of edge `size_um` of tetragonal cells, turned by `quaternion`."""
-    edges = np.array([a_angstrom, a_angstrom, c_angstrom])
-    axes = np.diag(edges) @ rotation_matrix(quaternion).T
-    return Crystal(axes, size_um * 1e4 / edges, b_factor_a2, mosaic_rad)
+    """A block with edges of `size_um` along those of a cell (a, b, c in Å; α, β, γ in degrees), turned.
+
+    Unturned, a lies along x and b in the plane of x and y.
+    """
+    axes = cell_axes(cell) @ rotation_matrix(quaternion).T
+    return Crystal(axes, size_um * 1e4 / np.asarray(cell[:3], dtype=float), b_factor_a2, mosaic_rad)
 
 
 def find_spots(
@@ -126,8 +128,8 @@ def find_spots(
 
     Parameters
     ----------
-    intensities : float32, (h + 1, k + 1, l + 1)
-        E² by ``[|h|, |k|, |l|]``; reflections outside the table are left out.
+    intensities : float32, (2 h_max + 1, 2 k_max + 1, 2 l_max + 1)
+        E² as in :class:`~sweeper.simulate.structure.Structure`; reflections outside are left out.
     fewest_photons : float
         Reflections with fewer expected photons are left out.
     """

@@ -40,6 +40,27 @@ KINDS: Mapping[str, Kind] = {
         module="sweeper.simulate.diffraction",
         help="serial-crystallography stills in five classes",
         example="sweeper simulate diffraction frames --per-class 60 --size 256 --seed 1",
+        options=(
+            (
+                "--structure",
+                {
+                    "metavar": "FILE",
+                    "help": "structure factors: PDB, mmCIF, MTZ or a list of h k l F (Wilson's)",
+                },
+            ),
+            (
+                "--method",
+                {
+                    "default": "spot",
+                    "metavar": "M",
+                    "help": "spot (default), or pixel: nanoBragg's sum, slow",
+                },
+            ),
+            (
+                "--point-spread",
+                {"default": "gaussian", "metavar": "P", "help": "of the camera: gaussian (default) or fibre"},
+            ),
+        ),
     ),
 }
 
