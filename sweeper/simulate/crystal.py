@@ -122,9 +122,9 @@ def find_spots(
         σ² = ûᵀ(2M)⁻¹û + (q cosθ)²(σ_mos² + σ_div²) + (q sinθ σ_λ/λ)²
         I = r_e² φ F² N² λ² P π^(3/2) det(M)^(−1/2) (2πσ²)^(−1/2) exp(−ζ²/2σ²)
 
-    which is the GAUSS lattice factor of nanoBragg integrated over the spot. With a bandpass, a
-    spot sits where the wavelength expected of that ζ puts it. Its shape is crystal ⊕ divergence,
-    ⊕ mosaicity along the ring, ⊕ the rest of the bandpass along the radius.
+    which is the GAUSS lattice factor of nanoBragg integrated over the spot. Where the ray ends is a
+    Gaussian of crystal, mosaicity, divergence and bandpass; a spot's position and shape are those of
+    this Gaussian on the condition that the ray ends on the Ewald sphere.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from sweeper.simulate.geometry import Beam, Detector, detector_of
 from sweeper.simulate.structure import LYSOZYME_CELL, Structure, lysozyme
 from sweeper.simulate.structure_files import read_structure
 
-SIMULATOR = "diffraction-1"
+SIMULATOR = "diffraction-2"
 """Name and version of the simulator; raise it when the same seed gives other frames."""
 
 METHODS = ("spot", "pixel")
