@@ -62,7 +62,9 @@ def read_structure(path: Path, d_min: float) -> Structure:
         found = readers[suffix](path, d_min)
     except UnicodeDecodeError:
         raise ValueError(f"{path}: structure must be text in a {suffix} file") from None
-    except (RuntimeError, OSError) as error:  # gemmi's
+    except (RuntimeError, ValueError, OSError, LookupError, EOFError) as error:
+        if str(error).startswith(f"{path}: structure must"):
+            raise
         said = " ".join(str(error).replace(str(path), "the file").split())
         raise ValueError(f"{path}: structure cannot be read: {said}") from None
     return Structure(found.cell, _table(path, found, d_min))
