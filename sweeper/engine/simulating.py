@@ -12,8 +12,9 @@ from ray.exceptions import RayTaskError
 
 from sweeper.engine import nodes
 from sweeper.engine.cluster import connected
+from sweeper.simulate.frame_files import whole
 from sweeper.simulate.sets import Shard, Simulation
-from sweeper.simulate.writing import STATE, shard_files, whole, write_shard
+from sweeper.simulate.writing import STATE, shard_files, write_shard
 
 Samples = tuple[tuple[str, str], ...]
 

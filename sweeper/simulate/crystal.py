@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.simulate.background import CLASSICAL_RADIUS_SQUARED_M2
-from sweeper.simulate.geometry import Beam, Detector
+from sweeper.simulate.geometry import Beam, Detector, efficiency
 from sweeper.simulate.structure import cell_axes, wilson_sum
 
 _GAUSS = 0.63  # fall-off of nanoBragg's GAUSS lattice factor, F_latt = N exp(−ρ/0.63)
@@ -167,7 +167,7 @@ def find_spots(
 
 
 def bragg_image(spots: Spots, detector: Detector) -> NDArray[np.float64]:
-    """Expected photons a pixel of all spots, (size, size); each spot keeps its total."""
+    """Expected photons a pixel of all spots, (size, size); each spot keeps what the sensor absorbs of it."""
     from sweeper.simulate import _kernels
 
     column, row = detector.centre_px
@@ -176,7 +176,7 @@ def bragg_image(spots: Spots, detector: Detector) -> NDArray[np.float64]:
         detector.size,
         spots.x_mm / px + column,
         spots.y_mm / px + row,
-        spots.photons,
+        spots.photons * efficiency(spots.x_mm, spots.y_mm, detector),
         spots.cov_xx_mm2 / px**2,
         spots.cov_xy_mm2 / px**2,
         spots.cov_yy_mm2 / px**2,

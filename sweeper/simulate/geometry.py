@@ -79,6 +79,13 @@ class Detector:
         half = self.size * self.pixel_mm / 2
         return float(np.hypot(half + abs(self.beam_x_mm), half + abs(self.beam_y_mm)))
 
+    def places_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """x of each column, (1, size), and y of each row, (size, 1), from the direct beam."""
+        column, row = self.centre_px
+        pixels = np.arange(self.size, dtype=np.float64)
+        x, y = (pixels - column) * self.pixel_mm, (pixels - row) * self.pixel_mm
+        return x[np.newaxis, :], y[:, np.newaxis]
+
     def finest_inverse_d(self, wavelength_angstrom: float) -> float:
         """1/d in 1/Å at the farthest corner, by Bragg's law."""
         two_theta = np.arctan2(self.reach_mm, self.distance_mm)

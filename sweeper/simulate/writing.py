@@ -10,14 +10,13 @@ import csv
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sweeper.simulate.frame_files import frame_writer, partial_of, whole
 from sweeper.simulate.sets import Shard, Simulation, shards
 
 MANIFEST = "manifest.csv"
@@ -100,7 +99,7 @@ def write_shard(
     """Draw and write the frames of one shard, then its table; folders must be there."""
     rows: list[dict[str, Any]] = []
     files = shard.files(simulation.format)
-    with _frame_writer(directory, simulation, files) as write:
+    with frame_writer(directory, simulation.format, files, simulation.identity) as write:
         for (path, position), index in zip(files, shard.indices, strict=True):
             counts, drawn = simulation.draw(shard.label, index)
             write(path, counts)
@@ -186,73 +185,6 @@ class _Clock:
             raise _ElsewhereError
 
 
-# --------------------------------------------------------------------------- files
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A name to write to, which then becomes `path`: hidden, so that no reader takes it for a frame."""
-    partial = _partial(path)
-    yield partial
-    partial.replace(path)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
-
-
-@contextmanager
-def _frame_writer(
-    directory: Path, simulation: Simulation, files: Sequence[tuple[str, int | None]]
-) -> Iterator[Callable[[str, NDArray[Any]], None]]:
-    """What writes the frames of a shard, one after the other."""
-    if simulation.format == "tiff":
-        yield lambda path, counts: _write_tiff(directory / path, counts)
-        return
-    with whole(directory / files[0][0]) as partial:
-        import h5py
-
-        with h5py.File(partial, "w") as file:
-            stack = _Hdf5Stack(file, len(files), simulation)
-            yield lambda path, counts: stack.append(counts)
-
-
-def _write_tiff(path: Path, counts: NDArray[Any]) -> None:
-    import tifffile
-
-    with whole(path) as partial:
-        tifffile.imwrite(partial, counts, photometric="minisblack")
-
-
-class _Hdf5Stack:
-    """Frames as ``/entry/data/data`` of a NeXus file, each a chunk under bitshuffle and LZ4."""
-
-    def __init__(self, file: Any, frames: int, simulation: Simulation) -> None:
-        self._file, self._frames, self._written = file, frames, 0
-        entry = file.create_group("entry")
-        data = entry.create_group("data")
-        file.attrs.update({"NX_class": "NXroot", "default": "entry", **simulation.identity})
-        entry.attrs.update({"NX_class": "NXentry", "default": "data"})
-        data.attrs.update({"NX_class": "NXdata", "signal": "data"})
-
-    def append(self, counts: NDArray[Any]) -> None:
-        import hdf5plugin
-
-        data = self._file["entry/data"]
-        if self._written == 0:
-            shape = (self._frames, *counts.shape)
-            packing = hdf5plugin.Bitshuffle(cname="lz4")
-            data.create_dataset("data", shape, counts.dtype, chunks=(1, *counts.shape), compression=packing)
-        stack = data["data"]
-        if counts.shape != stack.shape[1:] or counts.dtype != stack.dtype:
-            raise ValueError(
-                f"simulate: format must be tiff where frames of a class differ: hdf5 holds {stack.shape[1:]} "
-                f"of {stack.dtype}, got {counts.shape} of {counts.dtype}"
-            )
-        stack[self._written] = counts
-        self._written += 1
-
-
 # --------------------------------------------------------------------------- tables
 
 
@@ -294,7 +226,7 @@ def _check_folder(directory: Path, simulation: Simulation, wanted: Sequence[Shar
         raise ValueError(f"{directory}: must be a folder, but is a file")
     ours = {directory / MANIFEST}
     ours |= {directory / path for shard in wanted for path in shard_files(simulation, shard)}
-    ours |= {_partial(path) for path in ours}
+    ours |= {partial_of(path) for path in ours}
     ours |= {folder for path in ours for folder in path.parents}
     for path in sorted(directory.rglob("*")):
         if path not in ours and not _is_marker(directory, path):
