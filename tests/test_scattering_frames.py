@@ -216,6 +216,34 @@ def test_transmission_is_round_about_the_beam_and_surfaces_have_a_horizon() -> N
         assert np.mean(np.array(steps) > 0) > 0.9, label
 
 
+def _first_of(label: str, sample: str, seed: int) -> tuple[np.ndarray, dict[str, object]]:
+    """The brightest of some frames of a sample on a photon counter with the beam in the frame."""
+    found = []
+    for session in range(90):
+        counts, drawn = simulate_frame(label, session * FRAMES_PER_SESSION, seed, 300)
+        counting = DETECTORS[drawn["detector"]].kind == "counting"
+        inside = 0 < drawn["beam_column_px"] < counts.shape[1] and 0 < drawn["beam_row_px"] < counts.shape[0]
+        if drawn["sample"] == sample and counting and inside and drawn["arm_up_deg"] == 0:
+            found.append((drawn["counts_at_98_percent"], counts, drawn))
+    return max(found, key=lambda entry: entry[0])[1:]
+
+
+def test_rings_of_silver_behenate_are_where_their_period_puts_them() -> None:
+    counts, drawn = _first_of("SAXS", "silver behenate", 4)
+    y, x = np.indices(counts.shape)
+    radius = np.hypot(x - drawn["beam_column_px"], y - drawn["beam_row_px"])
+    tangent = radius * drawn["pixel_mm"] / drawn["distance_mm"]
+    q = 4 * np.pi / drawn["wavelength_angstrom"] * np.sin(np.arctan(tangent) / 2)
+    first = 2 * np.pi / 58.38
+    valid = (counts >= 0) & (q > 0.8 * first) & (q < 1.2 * first)
+    bins = np.linspace(0.8, 1.2, 21) * first
+    place = np.digitize(q[valid], bins) - 1
+    seen = np.bincount(place, minlength=20)
+    curve = np.bincount(place, counts[valid], 20) / np.maximum(seen, 1)
+    assert seen.min() > 5
+    assert bins[:-1][np.argmax(curve)] + 0.01 * first == pytest.approx(first, rel=0.025)
+
+
 def test_detectors_do_not_give_a_class_away() -> None:
     """Each of the detectors that most frames come from is used by every technique."""
     seen = {

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.simulate.scattering import gisaxs, giwaxs, obstacles
-from sweeper.simulate.scattering.geometry import Image, Setup, grazing
+from sweeper.simulate.scattering.geometry import Grazing, Image, Setup, grazing
 from sweeper.simulate.scattering.gratings import grating_image
-from sweeper.simulate.scattering.grazing import Surface, reflectivity, transmission_factor
+from sweeper.simulate.scattering.grazing import Medium, Surface, reflectivity, transmission_factor
 from sweeper.simulate.scattering.instruments import Instrument, Rng, log_uniform
 from sweeper.simulate.scattering.scene import (
     Scene,
     beamstop,
     distance_for,
+    farthest_q,
     flight_tube,
     geometry_drawn,
     quantile,
@@ -153,61 +154,41 @@ def _gisaxs_stops(instrument: Instrument, beams: _Beams, session: Rng) -> Image:
     return passed
 
 
-def giwaxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
-    """A frame of wide angles over a surface."""
-    size, wavelength = max(instrument.shape), instrument.wavelength_angstrom
-    q_edge = session.uniform(1.5, 3.2)
-    upright = instrument.shape[instrument.up_quarter % 2]
-    incidence = float(np.deg2rad(log_uniform(session, 0.07, 0.4)) * np.exp(rng.normal(0, 0.1)))
-    distance = distance_for(instrument.long_edge_mm * session.uniform(0.6, 0.95), q_edge, wavelength)
+def _giwaxs_setup(instrument: Instrument, session: Rng) -> Setup:
+    """The beam low on the frame, or aside: its user wants the quadrant above the horizon."""
+    wavelength = instrument.wavelength_angstrom
+    edge_mm = instrument.long_edge_mm * session.uniform(0.6, 0.95)
+    distance = distance_for(edge_mm, session.uniform(1.5, 3.2), wavelength)
     up = session.uniform(0.03, 0.22) if session.random() < 0.85 else session.uniform(-0.1, 0.45)
     across = session.normal(0.5, 0.08) if session.random() < 0.6 else session.uniform(0.02, 0.98)
     column, row = instrument.place(float(across), float(up))
-    setup = Setup(instrument.shape, instrument.pixel_mm, distance, column, row, wavelength)
+    return Setup(instrument.shape, instrument.pixel_mm, distance, column, row, wavelength)
+
+
+def giwaxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
+    """A frame of wide angles over a surface, as the detector saw it or drawn again over q_xy and q_z."""
+    setup = _giwaxs_setup(instrument, session)
+    incidence = float(np.deg2rad(log_uniform(session, 0.07, 0.4)) * np.exp(rng.normal(0, 0.1)))
     up_rad = float(instrument.up_quarter * np.pi / 2 + np.deg2rad(session.normal(0, 0.6)))
-    redrawn = session.random() < 0.12 and instrument.up_quarter == 0
+    redrawn = bool(session.random() < 0.12 and instrument.up_quarter == 0)
     filled = bool(redrawn or session.random() < 0.15)
-    wedge = None
+    drawn, wedge = geometry_drawn(setup), None
     if redrawn:
-        right, top = q_edge * session.uniform(0.5, 1.0, 2)
-        where, wedge = giwaxs.corrected(setup, incidence, right, top)
-        if session.random() < 0.5:
-            wedge |= _detector_edge(where.q_y, where.q_z, session)
+        where, wedge, beam = _redrawn(setup, incidence, session)
+        drawn |= {"beam_column_px": beam[0], "beam_row_px": beam[1]}
     else:
         where = grazing(setup, incidence, up_rad, instrument.polarisation)
-    q = np.sqrt(where.q_x**2 + where.q_y**2 + where.q_z**2)
-    q_most = min(float(q.max()), 6.0)
-    sample = giwaxs.draw_sample(q_most, session, rng)
-    angle = np.arctan2(where.q_parallel, np.maximum(where.q_z, 0) + np.float32(1e-6))
-    resolution = 2.35 * setup.wavenumber * setup.pixel_mm / distance * max(instrument.spread_px, 0.4)
-    resolution = float(np.hypot(resolution, log_uniform(session, 0.003, 0.04)))  # a long footprint blurs
-    pattern = giwaxs.pattern_table(sample, q_most, resolution, max(640, 2 * size)).at(q, angle)
-    pattern = pattern / quantile(pattern, 0.9)
-    medium = gisaxs.draw_medium(wavelength, session)
-    yoneda = transmission_factor(where.exit_rad.astype(np.float64), setup.wavenumber, medium)
-    soft = np.float32(np.deg2rad(0.02) + setup.pixel_mm / distance)
-    above = np.clip(where.exit_rad / soft + np.float32(0.5), 0, 1)
-    floor = np.float32(log_uniform(session, 1e-3, 0.35))  # what passes through the sample's edge
-    share = np.float32(session.uniform(0.2, 0.8))
-    lit = floor + (1 - floor) * above * (share * yoneda.astype(np.float32) + (1 - share))
-    expected = pattern * lit * where.weight
+    pattern, name = _film(instrument, setup, where, session, rng)
+    medium = gisaxs.draw_medium(setup.wavelength_angstrom, session)
+    above, floor = _above(where.exit_rad, setup, session)
+    expected = pattern * _lit(where.exit_rad, above, floor, setup.wavenumber, medium, session) * where.weight
     if not redrawn:
-        stray = around_beam(draw_stray(size, session, 0.02, 60.0), setup.shape, column, row)
-        expected += stray * np.maximum(above, np.minimum(3 * floor, 1))
-        expected = expected * beamstop(
-            instrument, column, row, session, 0.85, size * log_uniform(session, 0.008, 0.04)
-        )
-        expected = (
-            expected * flight_tube(instrument, column, row, session, 0.04) * shadow(instrument, session, 0.07)
-        )
-        if session.random() < 0.35:  # a plate that hides all below the horizon, or nearly all
-            lower = -session.uniform(0.0, 0.6) * up * upright
-            tilted = up_rad + session.normal(0, 0.01)
-            leak = log_uniform(session, 1e-3, 0.1)
-            expected = expected * obstacles.plate(setup.shape, column, row, tilted, lower, 2.0, leak)
-    drawn = geometry_drawn(setup) | {
-        "sample": sample.name,
-        "length_angstrom": float("nan"),
+        stray = draw_stray(max(setup.shape), session, 0.02, 60.0)
+        glow = around_beam(stray, setup.shape, setup.column, setup.row)
+        expected += glow * np.maximum(above, np.float32(min(3 * floor, 1.0)))
+        expected = expected * _giwaxs_stops(instrument, setup, up_rad, session)
+    drawn |= {
+        "sample": name,
         "incidence_deg": float(np.rad2deg(incidence)),
         "critical_deg": float(np.rad2deg(medium.critical_rad)),
         "up_deg": float(np.rad2deg(up_rad)),
@@ -215,8 +196,59 @@ def giwaxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
     return Scene(expected, quantile(expected, 0.98), drawn, filled=filled, dead=wedge)
 
 
-def _detector_edge(q_xy: Image, q_z: Image, session: Rng) -> NDArray[np.bool_]:
-    """The part of a redrawn frame that lay outside the detector: one side, cut by a curved line."""
-    side = float(session.choice([-1.0, 1.0]))
-    edge = session.uniform(0.2, 0.9) * float(q_xy.max())
-    return np.asarray(side * q_xy > edge + 0.05 * q_z**2)
+def _redrawn(
+    setup: Setup, incidence_rad: float, session: Rng
+) -> tuple[Grazing, NDArray[np.bool_], tuple[float, float]]:
+    """Coordinates over q_xy and q_z, where there are no data, and where q is 0."""
+    rows, columns = setup.shape
+    top = farthest_q(setup) * session.uniform(0.5, 0.9)
+    right = top * columns / (2 * rows) * session.choice([1.0, 1.0, session.uniform(0.7, 1.6)])
+    where, wedge = giwaxs.corrected(setup, incidence_rad, right, top)
+    if session.random() < 0.5:  # a part lay outside the detector: one side, cut by a curved line
+        side, edge = float(session.choice([-1.0, 1.0])), session.uniform(0.2, 0.9) * right
+        wedge |= side * where.q_y > edge + 0.05 * where.q_z**2
+    first, last = float(where.q_z[0, 0]), float(where.q_z[-1, 0])
+    return where, wedge, ((columns - 1) / 2, (rows - 1) * first / (first - last))
+
+
+def _film(instrument: Instrument, setup: Setup, where: Grazing, session: Rng, rng: Rng) -> tuple[Image, str]:
+    """What a film scatters to each pixel, its bright tenth at 1, and its name."""
+    q = np.sqrt(where.q_x**2 + where.q_y**2 + where.q_z**2)
+    q_most = min(float(q.max()), 6.0)
+    sample = giwaxs.draw_sample(q_most, session, rng)
+    angle = np.arctan2(where.q_parallel, np.maximum(where.q_z, 0) + np.float32(1e-6))
+    pixel_q = setup.wavenumber * setup.pixel_mm / setup.distance_mm
+    footprint = log_uniform(session, 0.003, 0.04)  # its length blurs, 1/Å
+    resolution = float(np.hypot(2.35 * pixel_q * max(instrument.spread_px, 0.4), footprint))
+    table = giwaxs.pattern_table(sample, q_most, resolution, max(640, 2 * max(setup.shape)))
+    pattern = table.at(q, angle)
+    return pattern / np.float32(quantile(pattern, 0.9)), sample.name
+
+
+def _above(exit_rad: Image, setup: Setup, session: Rng) -> tuple[Image, float]:
+    """1 above the horizon and 0 below, and what share passes through the sample's edge."""
+    soft = np.float32(np.deg2rad(0.02) + setup.pixel_mm / setup.distance_mm)
+    above = np.clip(exit_rad / soft + np.float32(0.5), 0, 1)
+    return above, log_uniform(session, 1e-3, 0.35)
+
+
+def _lit(
+    exit_rad: Image, above: Image, floor: float, wavenumber: float, medium: Medium, session: Rng
+) -> Image:
+    """How much of a film's scattering comes out at each angle: Yoneda's maximum, and the horizon."""
+    yoneda = transmission_factor(exit_rad.astype(np.float64), wavenumber, medium).astype(np.float32)
+    share = np.float32(session.uniform(0.2, 0.8))  # of depths that the surface's field decides
+    return np.float32(floor) + np.float32(1 - floor) * above * (share * yoneda + (1 - share))
+
+
+def _giwaxs_stops(instrument: Instrument, setup: Setup, up_rad: float, session: Rng) -> Image:
+    """Beamstop, tube and shadow; now and then a plate that hides all below the horizon, or nearly all."""
+    column, row = setup.column, setup.row
+    radius = max(setup.shape) * log_uniform(session, 0.008, 0.04)
+    passed = beamstop(instrument, column, row, session, 0.85, radius)
+    passed = passed * flight_tube(instrument, column, row, session, 0.04) * shadow(instrument, session, 0.07)
+    if session.random() < 0.35:
+        lower = -session.uniform(0.0, 0.1) * instrument.shape[instrument.up_quarter % 2]
+        tilted, leak = up_rad + session.normal(0, 0.01), log_uniform(session, 1e-3, 0.1)
+        passed = passed * obstacles.plate(setup.shape, column, row, tilted, lower, 2.0, leak)
+    return passed

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sweeper.simulate.scattering import polar
 from sweeper.simulate.scattering.crystals import CRYSTALS, powder_lines
 from sweeper.simulate.scattering.instruments import Rng, choose, log_uniform
+from sweeper.simulate.scattering.polymers import HALOS, POLYMERS
 from sweeper.simulate.scattering.saxs import BEHENATE_PERIOD_ANGSTROM
 
 Curve = NDArray[Any]
@@ -71,39 +72,6 @@ class Sample:
     contrast: float = 5.0
 
 
-# Wide-angle maxima of what people put in the beam: q and fwhm in 1/Å, height. Polymers' halos and lines as
-# textbooks give their d-spacings (Alexander, X-ray Diffraction Methods in Polymer Science, 1969).
-_AMORPHOUS: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "polystyrene": ((0.75, 0.45, 0.5), (1.38, 0.5, 1.0)),
-    "poly(methyl methacrylate)": ((0.96, 0.35, 1.0), (2.1, 0.7, 0.45)),
-    "polycarbonate": ((0.68, 0.3, 0.25), (1.22, 0.45, 1.0)),
-    "poly(ether sulfone)": ((1.24, 0.55, 1.0), (1.9, 0.8, 0.4), (3.1, 0.8, 0.15)),
-    "silica glass": ((1.53, 0.5, 1.0), (2.9, 0.9, 0.15), (5.0, 1.2, 0.12)),
-    "water": ((2.0, 0.8, 1.0), (2.95, 0.7, 0.45), (4.9, 1.2, 0.2)),
-    "hydrocarbon": ((1.38, 0.35, 1.0), (2.9, 0.9, 0.15)),
-    "kapton": ((0.4, 0.08, 0.4), (1.22, 0.5, 1.0), (1.65, 0.5, 0.4)),
-    "metallic glass": ((2.9, 0.4, 1.0), (5.0, 0.9, 0.35), (7.3, 1.2, 0.15)),
-}
-
-_POLYMERS: dict[str, tuple[tuple[float, float, float], ...]] = {
-    # q, power, angle from the chain's axis in degrees
-    "polypropylene": (
-        (1.002, 1.0, 90),
-        (1.204, 0.7, 90),
-        (1.318, 0.5, 90),
-        (1.53, 0.6, 50),
-        (1.555, 0.6, 62),
-    ),
-    "nylon": ((1.425, 1.0, 90), (1.695, 0.9, 90), (0.73, 0.1, 20)),
-    "cellulose": ((1.03, 0.4, 90), (1.17, 0.35, 90), (1.598, 1.0, 90), (2.42, 0.15, 0)),
-    "poly(ethylene terephthalate)": ((1.247, 0.8, 90), (1.60, 0.7, 90), (1.835, 1.0, 88), (1.16, 0.3, 40)),
-    "poly(tetrafluoroethylene)": ((1.28, 1.0, 90), (2.22, 0.1, 90), (2.56, 0.12, 90), (2.6, 0.2, 20)),
-    "poly(vinylidene fluoride)": ((1.26, 0.6, 90), (1.32, 0.7, 90), (1.42, 1.0, 90), (1.9, 0.2, 40)),
-    "polythiophene": ((0.385, 1.0, 90), (0.77, 0.25, 90), (1.155, 0.1, 90), (1.65, 0.6, 90)),
-    "keratin": ((0.64, 0.8, 90), (1.22, 0.5, 10), (1.48, 0.8, 60)),
-    "poly(ethylene oxide)": ((1.356, 1.0, 75), (1.645, 0.9, 60), (1.93, 0.15, 50)),
-}
-
 _KINDS = {"powder": 46, "polymer": 22, "amorphous": 13, "behenate": 7, "molecular crystal": 12}
 
 _COMMON = dict.fromkeys(CRYSTALS, 1) | {
@@ -151,8 +119,8 @@ def draw_sample(q_least: float, q_most: float, session: Rng, rng: Rng) -> Sample
     if kind == "polymer":
         return _polymer(direction, rise, flat, session, rng)
     if kind == "amorphous":
-        name = str(session.choice(list(_AMORPHOUS)))
-        return Sample(name, (), 0.05, 0.0, _AMORPHOUS[name], rise, flat=flat)
+        name = str(session.choice(list(HALOS)))
+        return Sample(name, (), 0.05, 0.0, HALOS[name], rise, flat=flat)
     if kind == "behenate":
         return _behenate(rise, flat, session)
     return _molecular(q_most, direction, rise, flat, session)
@@ -188,7 +156,7 @@ def _powder(
     halos: tuple[tuple[float, float, float], ...] = ()
     if session.random() < 0.35:
         height = log_uniform(session, 0.02, 0.4)
-        chosen = _AMORPHOUS[str(session.choice(list(_AMORPHOUS)))]
+        chosen = HALOS[str(session.choice(list(HALOS)))]
         halos = tuple((q, width, height * h) for q, width, h in chosen)
     small = session.random() < 0.25  # nanocrystals
     width = log_uniform(session, 0.03, 0.25) if small else log_uniform(session, 0.002, 0.02)
@@ -207,10 +175,10 @@ def _powder(
 def _polymer(
     direction: float, rise: tuple[float, float, float], flat: float, session: Rng, rng: Rng
 ) -> Sample:
-    name = str(session.choice(list(_POLYMERS)))
+    name = str(session.choice(list(POLYMERS)))
     swelling = float(np.exp(session.normal(0, 0.015) + rng.normal(0, 0.003)))
     rings = tuple(
-        Ring(q * swelling, p * float(session.uniform(0.6, 1.4)), np.deg2rad(a)) for q, p, a in _POLYMERS[name]
+        Ring(q * swelling, p * float(session.uniform(0.6, 1.4)), np.deg2rad(a)) for q, p, a in POLYMERS[name]
     )
     drawn = session.random() < 0.6
     strongest = rings[int(np.argmax([r.power for r in rings]))].q
