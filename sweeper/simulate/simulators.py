@@ -23,7 +23,7 @@ class Kind:
         Has ``SIMULATOR`` (name and version; raise it when the same seed gives other frames), ``LABELS``
         and ``simulate_frame(label, index, seed, size, **options) -> (counts, drawn)``, a pure function.
         `drawn` holds ``label``, ``index``, ``seed``, ``size_px``, ``simulator``, and ``group`` where
-        frames belong together. Optional are ``prepare``, ``group_of`` and ``BY_NAME``, see :class:`Simulator`.
+        frames belong together. Optional: ``prepare``, ``group_of``, ``BY_NAME``, see :class:`Simulator`.
     help, example : str
     options : tuple of (str, dict)
         Options of its own for argparse; their values go to ``prepare``.
