@@ -1,0 +1,303 @@
+"""DiffraNet's tables and figures, from a run over the spaces ``diffranet`` and ``deepfreak``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from sweeper.report import content as c
+from sweeper.report import curves, matrices, order
+from sweeper.report.content import Block, Cell, Chart, Column, Row, Section, Table, Text
+from sweeper.report.drawings import Panel, Series, lines
+from sweeper.report.labels import Labels, flat_params
+from sweeper.report.published import published
+from sweeper.report.run import HEAD, Run
+
+_NETWORKS_SHOWN = 3
+_CONFIDENCE = 0.8
+"""Of Figure 3's shade."""
+_TEXTURE = ("glcm", "lbp", "sift")
+_NAMES = {"glcm": "GLCM", "lbp": "LBP", "sift": "SIFT", "rf": "RF", "svm": "SVM", HEAD: "DeepFreak"}
+_TABLES = {HEAD: 6, "svm": 11, "rf": 12}
+
+
+def study(run: Run, labels: Labels) -> Section:
+    """The paper's tables and figures that the run has data for, in the paper's order."""
+    paper = published("diffranet")
+    parts: list[Block] = [
+        *_table3(run, paper),
+        *_table4(run, labels, paper),
+        *order.blocks(run, labels),
+        *_figure3(run),
+        *_figure4(run),
+        *_table5(run, paper),
+        *_confusions(run, paper),
+    ]
+    if not parts:
+        return Section("study", "DiffraNet's tables and figures")
+    intro = Text(
+        f"{paper['citation']}. Numbers in the paper's columns are as printed, on {paper['frames']}; this run had "
+        f"{run.n_frames or 0:,} frames of its own. Accuracies in per cent.",
+        "note",
+    )
+    return Section("study", "DiffraNet's tables and figures", [intro, *parts], "Paper")
+
+
+def _best(run: Run, classifier: str, featurizer: str | None = None) -> Any:
+    """The best finished row of a classifier, or of a featurizer with any of the paper's two; None without."""
+    done = run.done
+    if featurizer is None:
+        found = done[done["classifier"] == classifier]
+        if classifier != HEAD:
+            found = found[found["featurizer"].isin(_TEXTURE)]
+    else:
+        found = done[(done["featurizer"] == featurizer) & (done["classifier"] != HEAD)]
+    return next(iter(found.itertuples()), None)
+
+
+def _accuracy(run: Run, row: Any) -> str:
+    """Validation accuracy in per cent, with its interval."""
+    text = f"{100 * row.accuracy:.2f}"
+    if c.is_number(row.accuracy_std):
+        text += f" ± {100 * row.accuracy_std:.2f}"
+    low, high = float(row.accuracy_ci_low), float(row.accuracy_ci_high)
+    return text if np.isnan(low) else f"{text} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _percent(value: float) -> Cell:
+    return Cell(f"{value:.2f}", paper=True)
+
+
+# --------------------------------------------------------------------------- Tables 3 and 4
+
+
+def _table3(run: Run, paper: dict[str, Any]) -> list[Block]:
+    tables = []
+    for name in ("rf", "svm"):
+        row = _best(run, name)
+        if row is None:
+            continue
+        theirs = paper["table3"][name]
+        rows = [
+            [Cell("extractor"), Cell(_NAMES[row.featurizer]), Cell(_NAMES[theirs["featurizer"]], paper=True)]
+        ]
+        ours = {slot: flat_params(getattr(row, slot)) for slot in ("featurizer_params", "classifier_params")}
+        printed = {slot: flat_params(json.dumps(theirs[slot])) for slot in ours}
+        for slot, mine in ours.items():
+            for param in dict.fromkeys([*printed[slot], *mine]):
+                cells = Cell(mine.get(param, "—")), Cell(printed[slot].get(param, "—"), paper=True)
+                rows.append([Cell(param), *cells])
+        rows.append(
+            [
+                Cell("accuracy", strong=True),
+                Cell(_accuracy(run, row), strong=True),
+                _percent(theirs["accuracy"]),
+            ]
+        )
+        columns = (Column("", numeric=False), Column("this run"), Column("the paper", paper=True))
+        tables.append(Table(columns, rows, f"Table 3. Best configuration of {_NAMES[name]}", _scored_on(run)))
+    return [Row(tables)] if tables else []
+
+
+def _scored_on(run: Run) -> str:
+    if run.environment.get("folds") == 1:
+        return "Accuracy on the validation frames, with its 95 % interval; so is the paper's."
+    return (
+        "Accuracy over the folds of cross-validation: mean ± standard deviation and 95 % interval. The paper has one "
+        "validation set."
+    )
+
+
+def _table4(run: Run, labels: Labels, paper: dict[str, Any]) -> list[Block]:
+    rows = []
+    for name in _TEXTURE:
+        row, theirs = _best(run, "", name), paper["table4"][name]
+        if row is None:
+            continue
+        printed = " ".join(f"{k}={c.plain(v)}" for k, v in theirs["featurizer_params"].items())
+        rows.append(
+            [
+                Cell(_NAMES[name], strong=True),
+                Cell(_NAMES.get(row.classifier, row.classifier)),
+                Cell(labels.representation(row).removeprefix(row.featurizer).strip()),
+                Cell(_accuracy(run, row), strong=True),
+                Cell(_NAMES[theirs["classifier"]], paper=True),
+                Cell(printed, paper=True),
+                _percent(theirs["accuracy"]),
+            ]
+        )
+    if not rows:
+        return []
+    columns = (
+        Column("extractor", numeric=False),
+        Column("model", numeric=False),
+        Column("parameters", numeric=False),
+        Column("accuracy"),
+        Column("model", numeric=False, paper=True),
+        Column("parameters", numeric=False, paper=True),
+        Column("accuracy", paper=True),
+    )
+    return [Table(columns, rows, "Table 4. Best accuracy of each feature extractor", _scored_on(run))]
+
+
+# --------------------------------------------------------------------------- Figures 3 and 4
+
+
+def _head_curves(run: Run) -> Any:
+    """Epochs of networks whose own head was evaluated."""
+    heads = set(curves.heads(run)["featurizer"])
+    return run.curves[run.curves["featurizer"].isin(heads)]
+
+
+def _figure3(run: Run) -> list[Block]:
+    """Validation accuracy of the three best networks."""
+    heads = curves.heads(run)
+    series: list[Series] = []
+    found = _head_curves(run)
+    names = list(dict.fromkeys(found["representation"]))[:_NETWORKS_SHOWN]
+    held_out = len(names) > 0 and bool(found["held_out_accuracy"].notna().any())
+    if held_out:
+        for i, name in enumerate(names):
+            one = curves.folds_of(found[found["representation"] == name])
+            series.append(curves.confident(one, "held_out_accuracy", name, i, _CONFIDENCE))
+        what = "accuracy on frames held out of the training set, mean over the fits"
+    else:
+        series = _rungs(run, heads)
+        what = "validation accuracy at the budgets at which they were scored, mean over the folds"
+    if not series:
+        return []
+    several = any(one.low is not None for one in series)
+    caption = f"Figure 3. The three best networks: {what}"
+    caption += (
+        ", and the 80 % confidence interval of that mean." if several else ". One fit of each: no interval."
+    )
+    caption += " The paper shows five repeats of 180 epochs each."
+    return [
+        Row([Chart("diffranet-figure-3", lines([Panel("validation accuracy", series)]), caption, (5.0, 3.6))])
+    ]
+
+
+def _rungs(run: Run, heads: Any) -> list[Series]:
+    """Accuracy of the best heads at their budgets, in epochs."""
+    from sweeper.api import scaled_count
+
+    series = []
+    for i, row in enumerate(list(heads[heads["status"] == "done"].itertuples())[:_NETWORKS_SHOWN]):
+        epochs = int(float(flat_params(row.featurizer_params).get("epochs", 1)))
+        points = run.rungs.get(int(row.trial), {})
+        budgets = sorted(points)
+        at = np.array([scaled_count(epochs, budget) for budget in budgets], dtype=np.float64)
+        mean = np.array([np.mean(points[b]) for b in budgets])
+        n = np.array([len(points[b]) for b in budgets])
+        std = np.array([np.std(points[b], ddof=1) if len(points[b]) > 1 else 0.0 for b in budgets])
+        half = curves.mean_half_width(std, n, _CONFIDENCE)
+        several = bool((n > 1).any())
+        label = f"trial {row.trial}: " + _recipe(row)
+        low, high = (mean - half, mean + half) if several else (None, None)
+        series.append(Series(label, at, mean, low, high, colour=i))
+    return series
+
+
+def _recipe(row: Any) -> str:
+    chosen = flat_params(row.featurizer_params)
+    shown = ("topology", "learning_rate", "momentum", "batch_size")
+    return f"{row.featurizer} " + " ".join(f"{k}={chosen[k]}" for k in shown if k in chosen)
+
+
+def _figure4(run: Run) -> list[Block]:
+    found = _head_curves(run)
+    if found.empty:
+        return []
+    name = found["representation"].iloc[0]
+    one = curves.folds_of(found[found["representation"] == name])
+    panels = []
+    for column, axis in (("accuracy", "accuracy"), ("loss", "loss")):
+        series = [curves.ranged(one, column, "training", 0)]
+        held = f"held_out_{column}"
+        if one[held].notna().any():
+            series.append(curves.ranged(one, held, "held out", 1, dashed=True))
+        panels.append(Panel(axis, series))
+    fits = one["fit"].nunique()
+    caption = (
+        f"Figure 4. Accuracy and loss of the best network, {name}: mean over {c.counted(fits, 'fit')}"
+        f"{', shade from the least to the most' if fits > 1 else ''}. The paper's converged after about 20 epochs."
+    )
+    return [Row([Chart("diffranet-figure-4", lines(panels), caption, (5.0, 4.2))])]
+
+
+# --------------------------------------------------------------------------- Tables 5, 6, 11 and 12
+
+
+def _table5(run: Run, paper: dict[str, Any]) -> list[Block]:
+    rows = []
+    for name in ("rf", "svm", HEAD):
+        row = _best(run, name)
+        if row is None:
+            continue
+        tested = c.is_number(row.test_accuracy)
+        extractor = "—" if name == HEAD else _NAMES[row.featurizer]
+        rows.append(
+            [
+                Cell(extractor),
+                Cell(_NAMES[name], strong=True),
+                Cell(f"{100 * row.accuracy:.2f}"),
+                Cell(f"{100 * row.test_accuracy:.2f}" if tested else "—", strong=True),
+                _percent(paper["table5"][name]),
+            ]
+        )
+    if not rows or not run.tests:
+        return []
+    columns = (
+        Column("extractor", numeric=False),
+        Column("classifier", numeric=False),
+        Column("validation"),
+        Column("test"),
+        Column("test", paper=True),
+    )
+    note = "Test: refitted on all other frames and scored once. —: not among the best, which alone are (--test-top)."
+    return [Table(columns, rows, "Table 5. Accuracy on the test split", note, heads=2)]
+
+
+def _confusions(run: Run, paper: dict[str, Any]) -> list[Block]:
+    parts: list[Block] = []
+    verdict: list[tuple[float, Text]] = []
+    for name, number in _TABLES.items():
+        row = _best(run, name)
+        found = None if row is None else matrices.pooled(run, int(row.trial))
+        if row is None or found is None:
+            continue
+        counts, classes, frames = *_in_paper_order(found[0], run.classes, paper["classes"]), found[1]
+        title = f"Table {number}. {_NAMES[name]} in this run: {frames}"
+        theirs = np.array(paper["confusion"][name]["counts"], dtype=np.int64)
+        parts.append(
+            Row(
+                [
+                    matrices.as_table(counts, classes, title),
+                    matrices.as_table(
+                        theirs,
+                        paper["classes"],
+                        f"Table {number}. {_NAMES[name]} in the paper: its test set",
+                        paper=True,
+                    ),
+                ]
+            )
+        )
+        ours = matrices.crystal_accuracy(counts, classes, paper["without_crystal"])
+        if ours is not None:
+            what = f"{_NAMES[name]}, {frames}"
+            verdict.append(
+                (float(row.accuracy), matrices.crystal_text(ours, what, paper["crystal_accuracy"]))
+            )
+    if verdict:
+        parts.append(max(verdict, key=lambda pair: pair[0])[1])
+    return parts
+
+
+def _in_paper_order(counts: Any, classes: tuple[str, ...], wanted: list[str]) -> tuple[Any, list[str]]:
+    """Classes in the paper's order where they are its classes."""
+    if set(classes) != set(wanted):
+        return counts, list(classes)
+    at = [classes.index(name) for name in wanted]
+    return counts[np.ix_(at, at)], list(wanted)
