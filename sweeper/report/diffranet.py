@@ -57,13 +57,12 @@ def _best(run: Run, classifier: str, featurizer: str | None = None) -> Any:
     return next(iter(found.itertuples()), None)
 
 
-def _accuracy(run: Run, row: Any) -> str:
-    """Validation accuracy in per cent, with its interval."""
+def _accuracy(row: Any) -> Cell:
+    """Validation accuracy in per cent, with its interval below."""
     text = f"{100 * row.accuracy:.2f}"
     if c.is_number(row.accuracy_std):
         text += f" ± {100 * row.accuracy_std:.2f}"
-    low, high = float(row.accuracy_ci_low), float(row.accuracy_ci_high)
-    return text if np.isnan(low) else f"{text} ({100 * low:.1f} to {100 * high:.1f})"
+    return Cell(text, strong=True, sub=c.between(100 * row.accuracy_ci_low, 100 * row.accuracy_ci_high, 1))
 
 
 def _percent(value: float) -> Cell:
@@ -86,17 +85,19 @@ def _table3(run: Run, paper: dict[str, Any]) -> list[Block]:
         ours = {slot: flat_params(getattr(row, slot)) for slot in ("featurizer_params", "classifier_params")}
         printed = {slot: flat_params(json.dumps(theirs[slot])) for slot in ours}
         for slot, mine in ours.items():
-            for param in dict.fromkeys([*printed[slot], *mine]):
+            searched = run.space.get(f"{slot.partition('_')[0]}s", {})
+            own = searched.get(getattr(row, slot.partition("_")[0])) if isinstance(searched, dict) else None
+            for param in dict.fromkeys([*printed[slot], *(own or {})]):
                 cells = Cell(mine.get(param, "—")), Cell(printed[slot].get(param, "—"), paper=True)
                 rows.append([Cell(param), *cells])
         rows.append(
             [
                 Cell("accuracy", strong=True),
-                Cell(_accuracy(run, row), strong=True),
+                _accuracy(row),
                 _percent(theirs["accuracy"]),
             ]
         )
-        columns = (Column("", numeric=False), Column("this run"), Column("the paper", paper=True))
+        columns = (Column("", numeric=False), Column("this run"), Column("printed", paper=True))
         tables.append(Table(columns, rows, f"Table 3. Best configuration of {_NAMES[name]}", _scored_on(run)))
     return [Row(tables)] if tables else []
 
@@ -122,7 +123,7 @@ def _table4(run: Run, labels: Labels, paper: dict[str, Any]) -> list[Block]:
                 Cell(_NAMES[name], strong=True),
                 Cell(_NAMES.get(row.classifier, row.classifier)),
                 Cell(labels.representation(row).removeprefix(row.featurizer).strip()),
-                Cell(_accuracy(run, row), strong=True),
+                _accuracy(row),
                 Cell(_NAMES[theirs["classifier"]], paper=True),
                 Cell(printed, paper=True),
                 _percent(theirs["accuracy"]),
@@ -288,7 +289,10 @@ def _confusions(run: Run, paper: dict[str, Any]) -> list[Block]:
         if ours is not None:
             what = f"{_NAMES[name]}, {frames}"
             verdict.append(
-                (float(row.accuracy), matrices.crystal_text(ours, what, paper["crystal_accuracy"]))
+                (
+                    float(row.accuracy),
+                    matrices.crystal_text(ours, int(counts.sum()), what, paper["crystal_accuracy"]),
+                )
             )
     if verdict:
         parts.append(max(verdict, key=lambda pair: pair[0])[1])

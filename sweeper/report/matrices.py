@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper import statistics
 from sweeper.report import content as c
 from sweeper.report import drawings
 from sweeper.report.content import Cell, Chart, Column, Row, Section, Table, Text
@@ -91,11 +92,13 @@ def crystal_accuracy(counts: Counts, classes: Sequence[str], without: Sequence[s
     return float(right) / total
 
 
-def crystal_text(ours: float, frames: str, published: float) -> Text:
-    """The sentence on frames without a crystal."""
+def crystal_text(ours: float, n: int, frames: str, published: float) -> Text:
+    """The sentence on frames without a crystal; `n` frames were classified."""
+    low, high = statistics.accuracy_intervals(np.array([[ours]]), np.ones(1), np.full(1, float(n)))
+    between = c.between(100 * float(low[0]), 100 * float(high[0]), 1)
     return Text(
-        f"Frames with a crystal are told from those without at {100 * ours:.2f} % ({frames}). "
-        f"The paper: {published:.2f} % with DeepFreak, on its own test set.",
+        f"Frames with a crystal are told from those without at {100 * ours:.2f} % (95 % interval {between}; "
+        f"{frames}). The paper: {published:.2f} % with DeepFreak, on its own test set.",
         "verdict",
     )
 

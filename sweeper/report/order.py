@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sweeper import plugins
 from sweeper.api import Network
@@ -14,10 +15,12 @@ from sweeper.report.ranking import NAMES
 from sweeper.report.run import Run
 from sweeper.report.significance import Difference, difference
 
+Outcome = Literal["holds", "fails", "open"]
+
 FAR = 0.1
-"""≫: better beyond doubt, and by this much."""
+"""What ≫ asks for."""
 CLOSE = 0.02
-"""≈: closer than this, or not to be told apart."""
+"""A difference that does not count."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +41,24 @@ class Relation:
     found: Difference
 
     @property
-    def holds(self) -> bool:
-        """Whether the run agrees with the relation."""
+    def outcome(self) -> Outcome:
+        """Whether the run agrees with the relation, as far as its interval tells."""
         d = self.found
+        low, high = (-math.inf, math.inf) if d.low is None or d.high is None else (d.low, d.high)
         if self.sign == "≥":
-            return d.mean >= 0 or not d.worse
+            return "holds" if low > -CLOSE else "fails" if high < 0 else "open"
         if self.sign == "≫":
-            return d.better and d.mean >= FAR
-        return abs(d.mean) <= CLOSE or not (d.better or d.worse)
+            return "holds" if low > 0 and d.mean >= FAR else "fails" if high < FAR else "open"
+        return "holds" if abs(d.mean) <= CLOSE else "fails" if low > CLOSE or high < -CLOSE else "open"
 
     @property
     def said(self) -> str:
-        """The verdict in words."""
-        d = self.found
-        apart = "beyond doubt" if d.better or d.worse else "not to be told from 0"
-        if d.low is None:
-            apart = "no interval"
-        if self.sign == "≫" and d.better and not self.holds:
-            return f"better, but by less than {FAR:g}"
-        return f"{'holds' if self.holds else 'does not hold'}: {apart}"
+        """The outcome in words."""
+        return {
+            "holds": "holds",
+            "fails": "does not hold",
+            "open": "cannot be told: within the uncertainty",
+        }[self.outcome]
 
 
 def relations(run: Run) -> list[Relation]:
@@ -87,9 +89,8 @@ def blocks(run: Run, labels: Labels) -> list[Block]:
     found = relations(run)
     if not found:
         return []
-    kept = [relation for relation in found if relation.holds]
-    text = " and ".join(f"{r.first} {r.sign} {r.second}" for r in found)
-    verdict = "holds" if len(kept) == len(found) else "does not hold" if not kept else "holds in part"
+    said = [f"{r.first} {r.sign} {r.second} {r.said}" for r in found]
+    verdict = f"The papers' order in this run: {'; '.join(said)}."
     rows = []
     for relation in found:
         d = relation.found
@@ -109,12 +110,12 @@ def blocks(run: Run, labels: Labels) -> list[Block]:
     )
     missing = [name for name in ("glcm", "lbp", "sift") if name not in set(run.done["featurizer"])]
     note = (
-        "Between the best finished pipeline of each. ≥ holds unless the first is worse beyond doubt; ≫ asks for better "
-        f"beyond doubt and by {FAR:g} or more; ≈ for a difference of {CLOSE:g} at most, or one not to be told from 0."
+        f"Between the best finished pipeline of each. ≥ holds where the first is not worse by {CLOSE:g} or more, "
+        f"≫ where it is better by {FAR:g} or more, ≈ where they differ by {CLOSE:g} at most."
     )
     if missing:
         note += f" Without a finished pipeline here: {', '.join(missing)}."
     return [
-        Text(f"The papers' order, {text}, {verdict} in this run.", "verdict"),
+        Text(verdict, "verdict"),
         Table(columns, rows, "", note),
     ]
