@@ -276,7 +276,7 @@ def _environment(folder: RunFolder) -> Mapping[str, Any]:
 
 def _sessions(folder: RunFolder) -> list[dict[str, Any]]:
     try:
-        lines = (folder.path / "sessions.jsonl").read_text().splitlines()
+        lines = folder.sessions.read_text().splitlines()
     except (OSError, ValueError):
         return []
     found = []
