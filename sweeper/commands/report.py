@@ -15,7 +15,8 @@ def add(commands: Any) -> None:
         commands,
         "report",
         _report,
-        "a run as one HTML page that needs no network: leaderboard, the papers' tables, figures, frames to look at",
+        "a run as one HTML page that needs no network: leaderboard, the papers' tables, figures, frames "
+        "to look at",
         "sweeper report first-run --figures figures",
     )
     parser.add_argument("run_folder", type=place, metavar="RUN", help="run folder or URL")

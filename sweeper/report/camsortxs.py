@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sweeper.report import content as c
@@ -15,8 +16,8 @@ from sweeper.report.run import Run
 _COLUMNS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc")
 _TITLES = ("Acc", "Rec", "Prec", "F1", "κ", "MCC")
 _SET_NAMES = {
-    "pretrained": "pretrained, not fine-tuned (PT)", "unbalanced": "unbalanced (UB)", "balanced": "balanced (BL)",
-    "augmented": "balanced and augmented (BLA)",
+    "pretrained": "pretrained, not fine-tuned (PT)", "unbalanced": "unbalanced (UB)",
+    "balanced": "balanced (BL)", "augmented": "balanced and augmented (BLA)",
 }  # fmt: skip
 
 
@@ -34,7 +35,8 @@ def study(run: Run, labels: Labels) -> Section:
     if not parts:
         return Section("study", "camSortXS's tables and figures")
     intro = Text(
-        f"{paper['citation']}. Numbers in the paper's columns are as printed, on {paper['frames']}; this run had "
+        f"{paper['citation']}. Numbers in the paper's columns are as printed, on {paper['frames']}; this "
+        f"run had "
         f"{run.n_frames or 0:,} frames of its own.",
         "note",
     )
@@ -70,9 +72,10 @@ def _table1(run: Run, paper: dict[str, Any]) -> list[Block]:
     ]
     columns += [Column(name, paper=True) for name in run.classes] if theirs(printed["test"]) else []
     note = (
-        f"Networks are trained on {100 * share:g} % of the frames, classifiers are cross-validated on the others."
+        f"Networks are trained on {100 * share:g} % of the frames, classifiers are cross-validated on the "
+        f"others."
         if share is not None
-        else "Representations are fitted inside the folds: counts of a training set are those of one fold, on average."
+        else "Representations are fitted inside the folds: counts are those of one fold."
     )
     return [Table(columns, rows, "Table 1. Frames of each class", note, heads=2)]
 
@@ -102,8 +105,8 @@ def scored_counts(run: Run) -> list[int] | None:
 def training_counts(run: Run, scored: list[int], name: str) -> list[int] | None:
     """Frames of each class in a training set of networks; None where it cannot be told.
 
-    Where a share of the frames is set apart, that of class counts which the environment holds; else what is left
-    of a fold.
+    Where a share of the frames is set apart: what is left of the counts that the environment holds; else
+    what is left of a fold.
     """
     share, folds = run.spec.representation_share, run.environment.get("folds")
     known = run.environment.get("class_counts")
@@ -149,7 +152,8 @@ def _table2(run: Run, paper: dict[str, Any]) -> list[Block]:
     for title, numeric in pairs:
         columns += [Column(f"{title}, s", numeric), Column("paper", numeric, paper=True)]
     note = (
-        "Training: all epochs of one network, mean over its fits. Features: one frame on one core, with reading it. "
+        "Training: all epochs of one network, mean over its fits. Features: one frame on one core, with "
+        "reading it. "
         "Times are of different machines; what compares is one architecture with another."
     )
     return [Table(columns, rows, "Table 2. Time to train, and to extract features", note)]
@@ -168,8 +172,6 @@ def _training_seconds(run: Run) -> dict[tuple[str, str], float]:
 
 def run_training_set(params: str) -> str:
     """Training set in a network's parameters."""
-    import json
-
     return str(json.loads(params).get("training_set", ""))
 
 
@@ -179,7 +181,8 @@ def run_training_set(params: str) -> str:
 def _figures(run: Run, paper: dict[str, Any]) -> list[Block]:
     """Box plots of κ over classifiers, by architecture and training set."""
     kappa: dict[str, dict[str, list[float]]] = {}
-    for row in run.best_of_kind.itertuples():
+    finished: list[Any] = list(run.best_of_kind.itertuples())
+    for row in finished:
         if c.is_number(row.kappa):
             of_set = kappa.setdefault(str(row.training_set), {})
             of_set.setdefault(_name(paper, str(row.featurizer)), []).append(float(row.kappa))
@@ -216,8 +219,8 @@ def _box_chart(name: str, panels: list[Boxes], caption: str) -> Chart:
 def _table3(run: Run, paper: dict[str, Any]) -> list[Block]:
     """The best classifier for each featurization: ours in one line, the paper's below it."""
     rows = []
-    best = run.done.drop_duplicates("featurizer")
-    of = {row.featurizer: row for row in best.itertuples()}
+    best: list[Any] = list(run.done.drop_duplicates("featurizer").itertuples())
+    of = {row.featurizer: row for row in best}
     for name in [*paper["networks"], *[n for n in of if n not in paper["networks"]]]:
         if name not in of:
             continue
@@ -236,7 +239,8 @@ def _table3(run: Run, paper: dict[str, Any]) -> list[Block]:
     columns = [Column(title, numeric=False) for title in ("featurizer", "", "set", "classifier")]
     columns += [Column(f"{title}, %") for title in _TITLES]
     note = (
-        "Mean ± standard deviation over the folds. The paper's F-score is a micro average, which is its accuracy "
+        "Mean ± standard deviation over the folds. The paper's F-score is a micro average, which is its "
+        "accuracy "
         "again; this run's F1 is macro, like its recall. Precision is weighted in both."
     )
     return [Table(columns, rows, "Table 3. Best classifier for each featurization", note, heads=2)]

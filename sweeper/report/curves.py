@@ -28,7 +28,8 @@ def learning_curves(run: Run) -> Section:
     chart = Chart(
         "learning-curves",
         lines(_panels(curves, best[:_SHOWN])),
-        "Networks by the accuracy of the best pipeline that uses them: mean over their fits, shade from the least to "
+        "Networks by the accuracy of the best pipeline that uses them: mean over their fits, shade from "
+        "the least to "
         "the most. Dashed: frames held out of the training set for early stopping.",
         (5.0, 4.6 + 0.2 * min(len(best), _SHOWN)),
     )

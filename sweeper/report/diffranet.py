@@ -30,19 +30,23 @@ def study(run: Run, labels: Labels) -> Section:
         *_table3(run, paper),
         *_table4(run, labels, paper),
         *order.blocks(run, labels),
-        *_figure3(run),
-        *_figure4(run),
+        *_side_by_side([*_figure3(run), *_figure4(run)]),
         *_table5(run, paper),
         *_confusions(run, paper),
     ]
     if not parts:
         return Section("study", "DiffraNet's tables and figures")
     intro = Text(
-        f"{paper['citation']}. Numbers in the paper's columns are as printed, on {paper['frames']}; this run had "
+        f"{paper['citation']}. Numbers in the paper's columns are as printed, on {paper['frames']}; this "
+        f"run had "
         f"{run.n_frames or 0:,} frames of its own. Accuracies in per cent.",
         "note",
     )
     return Section("study", "DiffraNet's tables and figures", [intro, *parts], "Paper")
+
+
+def _side_by_side(blocks: list[Block]) -> list[Block]:
+    return [Row(blocks)] if blocks else []
 
 
 def _best(run: Run, classifier: str, featurizer: str | None = None) -> Any:
@@ -106,7 +110,8 @@ def _scored_on(run: Run) -> str:
     if run.environment.get("folds") == 1:
         return "Accuracy on the validation frames, with its 95 % interval; so is the paper's."
     return (
-        "Accuracy over the folds of cross-validation: mean ± standard deviation and 95 % interval. The paper has one "
+        "Accuracy over the folds of cross-validation: mean ± standard deviation and 95 % interval. The "
+        "paper has one "
         "validation set."
     )
 
@@ -175,9 +180,7 @@ def _figure3(run: Run) -> list[Block]:
         ", and the 80 % confidence interval of that mean." if several else ". One fit of each: no interval."
     )
     caption += " The paper shows five repeats of 180 epochs each."
-    return [
-        Row([Chart("diffranet-figure-3", lines([Panel("validation accuracy", series)]), caption, (5.0, 3.6))])
-    ]
+    return [Chart("diffranet-figure-3", lines([Panel("validation accuracy", series)]), caption, (5.0, 3.6))]
 
 
 def _rungs(run: Run, heads: Any) -> list[Series]:
@@ -223,9 +226,10 @@ def _figure4(run: Run) -> list[Block]:
     fits = one["fit"].nunique()
     caption = (
         f"Figure 4. Accuracy and loss of the best network, {name}: mean over {c.counted(fits, 'fit')}"
-        f"{', shade from the least to the most' if fits > 1 else ''}. The paper's converged after about 20 epochs."
+        f"{', shade from the least to the most' if fits > 1 else ''}. The paper's converged after about "
+        f"20 epochs."
     )
-    return [Row([Chart("diffranet-figure-4", lines(panels), caption, (5.0, 4.2))])]
+    return [Chart("diffranet-figure-4", lines(panels), caption, (5.0, 4.2))]
 
 
 # --------------------------------------------------------------------------- Tables 5, 6, 11 and 12
@@ -257,7 +261,9 @@ def _table5(run: Run, paper: dict[str, Any]) -> list[Block]:
         Column("test"),
         Column("test", paper=True),
     )
-    note = "Test: refitted on all other frames and scored once. —: not among the best, which alone are (--test-top)."
+    note = "Test: refitted on all other frames and scored once."
+    if any(row[3].text == "—" for row in rows):
+        note += " —: not among the best, which alone are scored (--test-top)."
     return [Table(columns, rows, "Table 5. Accuracy on the test split", note, heads=2)]
 
 

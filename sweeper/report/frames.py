@@ -26,8 +26,9 @@ _BINS = (1, 2, 4, 8)
 def worst(run: Run, labels: Labels) -> Section:
     """Frames that the best pipeline gets wrong with most confidence, as thumbnails."""
     empty = Section("frames", "Frames to look at")
-    best = next(((row, found) for row in run.done.head(_LOOKED_AT).itertuples()
-                 if (found := read_scores(run, int(row.trial))) is not None), None)  # fmt: skip
+    rows: list[Any] = list(run.done.head(_LOOKED_AT).itertuples())
+    scored = ((row, read_scores(run, int(row.trial))) for row in rows)
+    best = next(((row, found) for row, found in scored if found is not None), None)
     if best is None:
         return empty
     row, scores = best
@@ -42,13 +43,15 @@ def worst(run: Run, labels: Labels) -> Section:
     if unreadable:
         blocks.append(
             Text(
-                f"{c.counted(unreadable, 'frame')} could not be read where {'it was' if unreadable == 1 else 'they were'}"
+                f"{c.counted(unreadable, 'frame')} could not be read where "
+                f"{'it was' if unreadable == 1 else 'they were'}"
                 f" when the sweep ran (in {run.spec.data}): the data may have moved.",
                 "note",
             )
         )
     caption = (
-        "Logarithm of the counts between two percentiles; blue pixels are masked, invalid or rejected as hot. "
+        "Logarithm of the counts between two percentiles; blue pixels are masked, invalid or rejected as "
+        "hot. "
         "Frames that no pipeline gets right may be labelled wrongly."
     )
     return Section("frames", "Frames to look at", [*blocks, Pictures(pictures, caption)], "Frames")
@@ -61,7 +64,8 @@ def _said(row: Any, labels: Labels, scores: FrameScores, wrong: int) -> str:
         return f"{which} gets all {total:,} frames right; these are the ones that it is least sure of."
     shown = "These are" if wrong <= _SHOWN else f"The {_SHOWN} shown are"
     return (
-        f"{which} gets {wrong:,} of {total:,} frames wrong when they are held out. {shown} the ones that it is "
+        f"{which} gets {wrong:,} of {total:,} frames wrong when they are held out. {shown} the ones that "
+        f"it is "
         "most sure of."
     )
 
@@ -86,7 +90,7 @@ def _pictures(
         frame, label, predicted = int(scores.frame[i]), int(scores.label[i]), int(scores.predicted[i])
         name, uri = f"frame {frame}", ""
         if listed is not None and frame < len(listed.path):
-            name = listed.name(frame, run.spec.data)
+            name = listed.name(frame)
             uri = thumbnail(listed.path[frame], listed.index[frame], _intensity(run), mask)
         unreadable += not uri
         lines = [

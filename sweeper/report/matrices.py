@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,25 +24,29 @@ def confusion(run: Run, labels: Labels) -> Section:
     """Confusion of the best pipelines of different featurizers, over all folds or on the test split."""
     best = run.done.drop_duplicates("featurizer")
     charts = []
-    for row in list(best.itertuples())[:_SHOWN]:
+    rows: list[Any] = list(best.itertuples())[:_SHOWN]
+    for row in rows:
         counts = run.confusion(int(row.trial))
         if counts is None:
             continue
         frames = f"{int(counts.sum()):,} classifications of frames held out, all folds together"
         caption = f"{labels.long(row)}: {frames}. Colour is the share of the true class."
-        charts.append(_chart(f"confusion-{row.featurizer}", counts, run.classes, caption))
+        charts.append(_chart(f"confusion-{row.featurizer}", counts, run, caption))
         test = run.tests.get(int(row.trial))
         if test is not None and row.rank == 1:
             caption = f"The same pipeline on the {int(test.confusion.sum()):,} frames of the test split."
-            charts.append(_chart("confusion-test", test.confusion, run.classes, caption))
+            charts.append(_chart("confusion-test", test.confusion, run, caption))
     if not charts:
         return Section("confusion", "Confusion")
     return Section("confusion", "What is taken for what", [Row(charts)], "Confusion")
 
 
-def _chart(name: str, counts: Counts, classes: Sequence[str], caption: str) -> Chart:
+def _chart(name: str, counts: Counts, run: Run, caption: str) -> Chart:
+    order = run.class_order
+    classes = [run.classes[i] for i in order]
     side = min(5.0, 2.2 + 0.42 * len(classes))
-    return Chart(name.replace(":", "-"), drawings.confusion(counts, classes), caption, (side + 0.5, side))
+    draw = drawings.confusion(counts[np.ix_(order, order)], classes)
+    return Chart(name.replace(":", "-"), draw, caption, (side + 0.5, side))
 
 
 def as_table(

@@ -63,9 +63,10 @@ class Relation:
 
 def relations(run: Run) -> list[Relation]:
     """The papers' relations between featurizers that the run has finished pipelines of."""
-    best = {row.featurizer: row for row in reversed(list(run.done.itertuples()))}
+    rows: list[Any] = list(run.done.itertuples())
+    best = {row.featurizer: row for row in reversed(rows)}
     wanted = [("glcm", "≥", "lbp"), ("lbp", "≫", "sift")]
-    network = next((row.featurizer for row in run.done.itertuples() if _is_network(row.featurizer)), None)
+    network = next((row.featurizer for row in rows if _is_network(row.featurizer)), None)
     if network:
         wanted.append((network, "≈", "glcm"))
     found = []
@@ -110,7 +111,8 @@ def blocks(run: Run, labels: Labels) -> list[Block]:
     )
     missing = [name for name in ("glcm", "lbp", "sift") if name not in set(run.done["featurizer"])]
     note = (
-        f"Between the best finished pipeline of each. ≥ holds where the first is not worse by {CLOSE:g} or more, "
+        f"Between the best finished pipeline of each. ≥ holds where the first is not worse by {CLOSE:g} "
+        f"or more, "
         f"≫ where it is better by {FAR:g} or more, ≈ where they differ by {CLOSE:g} at most."
     )
     if missing:

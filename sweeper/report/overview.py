@@ -8,6 +8,7 @@ from typing import Any
 from sweeper.report import content as c
 from sweeper.report.content import Block, Cell, Code, Column, Section, Table, Text
 from sweeper.report.run import Run
+from sweeper.study import SCALE
 
 _PACKAGES = ("ray", "torch", "timm", "scikit-learn", "lightgbm", "xgboost", "catboost", "numpy", "numba")
 
@@ -18,6 +19,8 @@ _PACKAGES = ("ray", "torch", "timm", "scikit-learn", "lightgbm", "xgboost", "cat
 def searched(run: Run) -> Section:
     """The data, the search space, and how it was searched."""
     blocks: list[Block] = [_facts(run), _space(run)]
+    if run.space.get(SCALE):
+        blocks.insert(0, Text(f"A cut of the space, {run.space[SCALE]}.", "verdict"))
     source = run.space.get("source")
     if source:
         blocks.append(Text(f"Source of the space: {source}", "note"))
@@ -154,7 +157,8 @@ def _reused(run: Run) -> list[str]:
         once = _block_seconds(run)
         if once > 0 and anew > once:
             said.append(
-                f"Blocks were computed once and shared. Computing the features of {len(usable):,} pipelines anew "
+                f"Blocks were computed once and shared. Computing the features of {len(usable):,} "
+                f"pipelines anew "
                 f"for each, as a script without a store does, would have taken about {c.duration(anew)} "
                 f"of core time: {anew / once:.1f} times as much."
             )
@@ -164,7 +168,8 @@ def _reused(run: Run) -> list[str]:
         rungs = ", ".join(f"{n:,} at budget {budget:.2g}" for budget, n in sorted(at.items()))
         full = len(run.board) * int(run.environment.get("folds") or run.spec.folds)
         said.append(
-            f"Evaluations by budget: {rungs}; together {spent:,.0f} full fits. All pipelines on every fold at full "
+            f"Evaluations by budget: {rungs}; together {spent:,.0f} full fits. All pipelines on every "
+            f"fold at full "
             f"budget would be {full:,}."
         )
     return said

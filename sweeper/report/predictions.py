@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.predictions import read_predictions
 from sweeper.report.run import Run
-
-_FRAME, _LABEL = "frame", "label"
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,12 @@ class FrameScores:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        return self.scores.argmax(axis=1)
+        """Class of the largest score, (n,)."""
+        return np.asarray(self.scores.argmax(axis=1), dtype=np.int64)
 
     @property
     def margin(self) -> NDArray[np.float64]:
-        """Score of the predicted class above that of the true one, or above the next where it is right, (n,)."""
+        """Score of the predicted class less that of the true one, or of the next where it is right, (n,)."""
         rows = np.arange(len(self.label))
         top = self.scores.max(axis=1)
         others = self.scores.copy()
@@ -59,23 +62,23 @@ def read_scores(run: Run, trial: int) -> FrameScores | None:
         A file cannot be read, or is not of this form.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     parts = []
     for fold in run.folds.get(trial, ()):
-        path = run.folder.path / "predictions" / f"{fold.key}.parquet"
+        path = run.folder.predictions / f"{fold.key}.parquet"
         if not path.is_file():
             return None
         try:
-            table = pq.read_table(path)
-            columns = [name for name in table.column_names if name.startswith("score")]
-            scores = np.column_stack([table.column(name).to_numpy() for name in columns])
-            parts.append((table.column(_FRAME).to_numpy(), table.column(_LABEL).to_numpy(), scores))
-        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-            raise ValueError(f"{path}: must hold the columns frame, label and scores: {error}") from None
+            parts.append(read_predictions(path))
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: must be a file of predictions: {' '.join(str(error).split())}"
+            ) from None
     if not parts:
         return None
-    frame, label, scores = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    frame, label, scores = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("frames", "labels", "scores")
+    )
     distinct, first, inverse = np.unique(frame.astype(np.int64), return_index=True, return_inverse=True)
     mean = np.zeros((len(distinct), scores.shape[1]))
     np.add.at(mean, inverse, scores.astype(np.float64))
@@ -98,11 +101,15 @@ class FrameList:
     path: list[str]
     index: list[int]
 
-    def name(self, row: int, root: str) -> str:
-        """Path from the data set's folder on, with ``#index`` in a file of several frames."""
-        path = self.path[row]
-        short = path[len(root) :].lstrip("/") if path.startswith(root) else path
-        several = self.path[max(0, row - 1) : row + 2].count(path) > 1
+    @cached_property
+    def _root(self) -> str:
+        folders = {os.path.dirname(path) for path in self.path}  # noqa: PTH120  many paths
+        return os.path.commonpath(folders) if folders else ""
+
+    def name(self, row: int) -> str:
+        """Path from the folder that holds all of them, with ``#index`` in a file of several frames."""
+        short = os.path.relpath(self.path[row], self._root)
+        several = self.path[max(0, row - 1) : row + 2].count(self.path[row]) > 1
         return f"{short}#{self.index[row]}" if several else short
 
 
@@ -117,7 +124,13 @@ def read_frame_list(run: Run) -> FrameList | None:
         return None
     good = [error is None for error in table.column("error").to_pylist()]
     path, index = table.column("path").to_pylist(), table.column("index").to_pylist()
-    listed = [(p, i) for p, i, kept in zip(path, index, good, strict=True) if kept]
+    data = run.spec.data
+    root = data if Path(data).is_dir() else os.path.dirname(data)  # noqa: PTH120  paths are text here
+    # In the order of a data set, by relative path: the list was not always written in it.
+    listed = sorted(
+        ((p, i) for p, i, kept in zip(path, index, good, strict=True) if kept),
+        key=lambda frame: (os.path.relpath(frame[0], root), frame[1]),
+    )
     if run.n_frames is not None and len(listed) != run.n_frames:
         return None
     return FrameList([p for p, _ in listed], [i for _, i in listed])

@@ -40,7 +40,8 @@ def leaderboard(run: Run, labels: Labels) -> Section:
     heads = [Column(title, numeric, about) for _, title, numeric, about in columns]
     note = (
         "± is the standard deviation over folds; the 95 % interval and p against the best use the corrected "
-        "resampled t-test (Nadeau and Bengio 2003), Wilson's interval where there is a single split. A best of many is "
+        "resampled t-test (Nadeau and Bengio 2003), Wilson's interval where there is a single split. A "
+        "best of many is "
         "a little lucky. Parameters that are the same in all rows are left out here."
     )
     if len(run.board) > len(shown):
@@ -53,7 +54,7 @@ def _columns(run: Run) -> list[tuple[str, str, bool, str]]:
     board = run.board
     first = [run.metric, *(["accuracy"] if run.metric != "accuracy" else [])]
     others = [m for m in METRICS if m not in first]
-    found = [
+    return [
         ("rank", "rank", True, ""),
         *((m, NAMES[m], True, "") for m in first),
         ("representation", "representation", False, ""),
@@ -68,7 +69,6 @@ def _columns(run: Run) -> list[tuple[str, str, bool, str]]:
         ("status", "status", False, ""),
         ("trial", "trial", True, ""),
     ]
-    return found
 
 
 def _cell(run: Run, labels: Labels, row: Any, name: str) -> Cell:
@@ -111,7 +111,7 @@ def _sortable(value: Any) -> float | None:
 
 def comparison(run: Run, labels: Labels) -> Section:
     """The best of each kind with intervals, pair by pair, and against their latency."""
-    rows = list(run.best_of_kind.head(_CONTENDERS).itertuples())
+    rows: list[Any] = list(run.best_of_kind.head(_CONTENDERS).itertuples())
     if not rows:
         return Section("comparison", "How sure is the order?")
     items = []
@@ -169,7 +169,7 @@ def _pairs(run: Run, labels: Labels, rows: list[Any]) -> list[Block]:
         "p in brackets is that of the corrected resampled t-test over the folds (Nadeau and Bengio 2003); "
         f"bold: below 0.05 also when all {len(tested)} pairs are allowed for (Holm)."
         if tested
-        else "There is a single split, so that no test over folds is possible; bold: the 95 % interval of the "
+        else "A single split allows no test over folds; bold: the 95 % interval of the "
         "difference (Newcombe 1998) leaves out 0."
     )
     title = f"Difference in {NAMES[run.metric]} between the best pipelines of each kind"

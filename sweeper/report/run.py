@@ -155,6 +155,14 @@ class Run:
         return tuple(f"class {i}" for i in range(len(some)))
 
     @cached_property
+    def class_order(self) -> list[int]:
+        """Classes in the order in which matrices show them: the space's own where it names just these."""
+        wanted = [str(name) for name in self.space.get("class_order") or ()]
+        if set(wanted) != set(self.classes):
+            return list(range(len(self.classes)))
+        return [self.classes.index(name) for name in wanted]
+
+    @cached_property
     def done(self) -> pd.DataFrame:
         """Rows of full budget, best first."""
         return self.board[self.board["status"] == "done"]

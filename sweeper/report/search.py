@@ -64,7 +64,8 @@ def search(run: Run, labels: Labels) -> Section:
         "parameters; touch a line to read it."
     )
     if len(shown) < len(rows):
-        caption += f" {len(shown):,} of {len(rows):,} pipelines are drawn: the best half, and an even choice of the rest."
+        of = f"{len(shown):,} of {len(rows):,}"
+        caption += f" {of} pipelines are drawn: the best {_MOST_LINES // 2}, and some of the rest."
     data = {
         "axes": [_axis_data(axis) for axis in axes],
         "score": [round(float(s), 5) for s in score],
@@ -79,7 +80,8 @@ def search(run: Run, labels: Labels) -> Section:
     course = Chart(
         "history",
         drawings.history(trial, rows[run.metric].to_numpy(dtype=np.float64), done, name),
-        "Trials in the order in which the search proposed them. Scores of trials that were stopped early are of "
+        "Trials in the order in which the search proposed them. Scores of trials that were stopped early "
+        "are of "
         "a smaller budget.",
         (5.0, 3.2),
     )

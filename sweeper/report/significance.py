@@ -46,7 +46,7 @@ class Difference:
 def difference(run: Run, first: int, second: int) -> Difference | None:
     """Compare two trials by the run's metric; None where the folds of one are not known.
 
-    With two folds or more by the corrected resampled t-test (:mod:`sweeper.statistics`), on the folds' differences.
+    With two folds or more by the corrected resampled t-test of :mod:`sweeper.statistics`.
     With a single split accuracies are compared by Newcombe's hybrid interval (Stat. Med. 17 (1998) 873,
     method 10), as if they were of different frames, which makes it wider than it need be.
     """
