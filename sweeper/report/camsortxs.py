@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from sweeper.report import content as c
-from sweeper.report import gradcam, retrieval
+from sweeper.report import gradcam, order, retrieval
 from sweeper.report.content import Block, Cell, Chart, Column, Row, Section, Table, Text
 from sweeper.report.drawings import Boxes, boxes
 from sweeper.report.labels import SETS, Labels
@@ -26,11 +26,12 @@ def study(run: Run, labels: Labels) -> Section:
     paper = published("camsortxs")
     parts: list[Block] = [
         *_table1(run, paper),
-        *retrieval.blocks(run, labels),
+        *retrieval.blocks(run),
         *gradcam.blocks(run),
         *_table2(run, paper),
         *_figures(run, paper),
         *_table3(run, paper),
+        *order.blocks(run),
     ]
     if not parts:
         return Section("study", "camSortXS's tables and figures")

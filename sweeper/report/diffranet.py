@@ -29,7 +29,7 @@ def study(run: Run, labels: Labels) -> Section:
     parts: list[Block] = [
         *_table3(run, paper),
         *_table4(run, labels, paper),
-        *order.blocks(run, labels),
+        *order.blocks(run),
         *_side_by_side([*_figure3(run), *_figure4(run)]),
         *_table5(run, paper),
         *_confusions(run, paper),

@@ -14,6 +14,8 @@ from sweeper.report.style import COLOURS, GROUND, INK, MUTED, PAPER, RULE
 
 _LONGEST = 34
 """Characters of a label beside an axis."""
+_LOG_SPAN = 5.0
+"""Times whose largest is this many times the smallest stand on a logarithmic axis."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def against(
     x: NDArray[np.float64], y: NDArray[np.float64], of: Sequence[str], front: NDArray[np.bool_], x_axis: str,
     y_axis: str,
 ) -> Draw:  # fmt: skip
-    """Points by kind over a logarithmic axis; those that nothing beats in both are joined."""
+    """Points by kind; those that nothing beats in both are joined."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
@@ -209,7 +211,7 @@ def against(
         order = np.argsort(x[front])
         axes.step(x[front][order], y[front][order], where="post", color=MUTED, linewidth=1, linestyle="--",
                   label="nothing is faster and better")  # fmt: skip
-        if len(x) and x.min() > 0:
+        if len(x) and x.min() > 0 and x.max() > _LOG_SPAN * x.min():
             _logarithmic(axes.xaxis, axes.set_xscale)
         axes.set_xlabel(x_axis)
         axes.set_ylabel(y_axis)

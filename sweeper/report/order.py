@@ -10,7 +10,6 @@ from sweeper import plugins
 from sweeper.api import Network
 from sweeper.report import content as c
 from sweeper.report.content import Block, Cell, Column, Table, Text
-from sweeper.report.labels import Labels
 from sweeper.report.ranking import NAMES
 from sweeper.report.run import Run
 from sweeper.report.significance import Difference, difference
@@ -85,7 +84,7 @@ def _is_network(name: Any) -> bool:
         return False
 
 
-def blocks(run: Run, labels: Labels) -> list[Block]:
+def blocks(run: Run) -> list[Block]:
     """The papers' order, GLCM ≥ LBP ≫ SIFT and networks close to GLCM, held against this run."""
     found = relations(run)
     if not found:
@@ -109,7 +108,8 @@ def blocks(run: Run, labels: Labels) -> list[Block]:
         Column("95 % interval"),
         Column("in this run", numeric=False),
     )
-    missing = [name for name in ("glcm", "lbp", "sift") if name not in set(run.done["featurizer"])]
+    there = set(run.done["featurizer"])
+    missing = [name for name in ("glcm", "lbp", "sift") if name not in there and name in run.featurizers]
     note = (
         f"Between the best finished pipeline of each. ≥ holds where the first is not worse by {CLOSE:g} "
         f"or more, "

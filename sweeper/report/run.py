@@ -137,6 +137,11 @@ class Run:
         return str(self.space.get("name", "space"))
 
     @property
+    def featurizers(self) -> set[str]:
+        """Names of those in the space."""
+        return set(map(str, self.space.get("featurizers") or ()))
+
+    @property
     def metric(self) -> str:
         """What the rows are ranked by."""
         return self.spec.metric
