@@ -17,8 +17,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from sweeper.cli import main
-from sweeper.report import sections, write_report
-from sweeper.report.content import Interactive, Pictures, Table, Text
+from sweeper.report import headline, ranking, sections, write_report
+from sweeper.report.content import Chart, Interactive, Pictures, Table, Text
 from sweeper.report.curves import mean_half_width
 from sweeper.report.labels import Labels
 from sweeper.report.page import charts
@@ -201,6 +201,19 @@ def test_trials_that_all_stopped_early_are_shown(tmp_path: Path) -> None:
     assert "stopped at 0.33" in "".join(Page(html.read_text()).text)
 
 
+@pytest.mark.parametrize("metric", ["kappa", "auc_ovr"])
+def test_another_metric_ranks_and_is_shown(tmp_path: Path, metric: str) -> None:
+    made = diffranet_run(tmp_path / "run", metric=metric)
+    run = read(made.write())
+    (table,) = tables(run, "leaderboard")
+    shown = [row[1].value for row in table.rows if row[1].value is not None]
+    assert table.columns[1].name == ranking.NAMES[metric]
+    assert shown[:8] == sorted(shown[:8], reverse=True) == run.done[metric].tolist()
+    name, about = headline(run)[0]
+    assert name == f"{run.done[metric].iloc[0]:.4f}"
+    assert "95 % interval" in about
+
+
 # --------------------------------------------------------------------------- differences
 
 
@@ -347,6 +360,7 @@ def test_charts_follow_the_pages_theme(made: Path) -> None:
         c.name for c in found
     }
     for chart in found:
+        assert isinstance(chart, Chart)
         picture = svg(chart)
         assert picture == svg(chart)  # nothing of the moment in it
         assert "var(--" in picture

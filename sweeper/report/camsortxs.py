@@ -114,7 +114,10 @@ def training_counts(run: Run, scored: list[int], name: str) -> list[int] | None:
     if share is not None:
         if not known:
             return None
-        unbalanced = [int(known[c]) - n for c, n in zip(run.classes, scored, strict=True)]
+        tested = next((e.confusion.sum(axis=1) for e in run.tests.values()), [0] * len(scored))
+        unbalanced = [
+            int(known[name]) - n - int(t) for name, n, t in zip(run.classes, scored, tested, strict=True)
+        ]
     elif folds and folds > 1:
         unbalanced = [round(n * (1 - 1 / run.spec.folds)) for n in scored]
     else:

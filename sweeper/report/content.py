@@ -142,12 +142,32 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """A grid of pictures; `wide` ones take a row each."""
+    """A grid of pictures."""
 
     pictures: Sequence[Picture]
     caption: str = ""
-    wide: bool = False
     kind: str = "pictures"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A figure that is a picture already.
+
+    Attributes
+    ----------
+    name : str
+        Of its files with ``--figures``.
+    png : bytes
+    caption : str
+    about : str
+        For who cannot see it.
+    """
+
+    name: str
+    png: bytes
+    caption: str
+    about: str
+    kind: str = "sheet"
 
 
 @dataclass(frozen=True)
@@ -168,7 +188,7 @@ class Row:
     kind: str = "row"
 
 
-Block = Text | Code | Table | Chart | Pictures | Interactive | Row
+Block = Text | Code | Table | Chart | Pictures | Sheet | Interactive | Row
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from sweeper.report import predictions
-from sweeper.report.content import Block, Picture, Pictures, Text
+from sweeper.report.content import Block, Sheet, Text
 from sweeper.report.run import Run
-from sweeper.report.style import data_uri
 
 FRAMES = 2
 """Of each class."""
-SHEET = "gradcam.png"
 _TITLE = "Figure 3. Grad-CAM of the best network"
 
 
@@ -28,16 +26,12 @@ def blocks(run: Run) -> list[Block]:
         return [Text(f"{_TITLE} could not be drawn: {error}", "note")]
     if sheet is None:
         return []
+    caption = (
+        f"{_TITLE}: frames of each class, and below each where the network saw evidence for the class it "
+        "predicted. `sweeper explain` draws any frame."
+    )
     about = "Frames of each class, and where in them the network saw its evidence"
-    picture = Picture(data_uri(sheet, "png"), (), about)
-    return [
-        Pictures(
-            [picture],
-            f"{_TITLE}: frames of each class, and below each where the network saw evidence for the class it "
-            "predicted. `sweeper explain` draws any frame.",
-            wide=True,
-        )
-    ]
+    return [Sheet("camsortxs-figure-3", sheet, caption, about)]
 
 
 def contact_sheet(run: Run) -> bytes | None:
@@ -60,7 +54,7 @@ def contact_sheet(run: Run) -> bytes | None:
     for _, picture in sorted(pictures(given, models, explainer), key=lambda pair: pair[0]):
         drawn.setdefault(picture.true or "", []).append(picture)
     with tempfile.TemporaryDirectory(prefix="sweeper-report-") as folder:
-        path = Path(folder) / SHEET
+        path = Path(folder) / "sheet.png"
         about = "Frames by true class; the predicted class and its probability below"
         drawing.draw_contact_sheet(
             path, [(name, drawn[name]) for name in run.classes if name in drawn], about

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.report.content import Block, Chart, Interactive, Row, Section
+from sweeper.report.content import Block, Chart, Interactive, Row, Section, Sheet
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -38,6 +38,7 @@ def render(title: str, headline: Sequence[tuple[str, str]], sections: Sequence[S
     )  # fmt: skip
     environment.filters["svg"] = style.svg
     environment.filters["data"] = _data
+    environment.filters["png"] = lambda data: style.data_uri(data, "png")
     return environment.get_template("page.html").render(
         title=title,
         headline=headline,
@@ -56,15 +57,15 @@ def _data(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def charts(sections: Sequence[Section]) -> Iterator[Chart]:
-    """All charts of some sections, the still ones of interactive charts among them."""
+def charts(sections: Sequence[Section]) -> Iterator[Chart | Sheet]:
+    """All figures of some sections, the still ones of interactive charts among them."""
     for section in sections:
         yield from _charts(section.blocks)
 
 
-def _charts(blocks: Sequence[Block]) -> Iterator[Chart]:
+def _charts(blocks: Sequence[Block]) -> Iterator[Chart | Sheet]:
     for block in blocks:
-        if isinstance(block, Chart):
+        if isinstance(block, Chart | Sheet):
             yield block
         elif isinstance(block, Interactive):
             yield block.chart

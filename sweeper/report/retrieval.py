@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.report import content as c
-from sweeper.report.content import Block, Cell, Code, Column, Picture, Pictures, Table, Text
+from sweeper.report.content import Block, Cell, Code, Column, Sheet, Table, Text
 from sweeper.report.run import Run
-from sweeper.report.style import data_uri
 
 _TITLE = "Figure 2. Similar frames"
 
@@ -36,7 +35,7 @@ def blocks(run: Run) -> list[Block]:
     )
     about = "A frame of each class and the frames nearest to it"
     return [
-        Pictures([Picture(data_uri(picture, "png"), (), about)], caption, wide=True),
+        Sheet("camsortxs-figure-2", picture, caption, about),
         _precision(precision),
     ]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.atomic import atomically
-from sweeper.report.content import Chart
+from sweeper.report.content import Chart, Sheet
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -37,7 +37,7 @@ _STYLE = {
     "axes.titlelocation": "left", "axes.titleweight": "bold", "legend.frameon": False,
     "svg.fonttype": "none", "pdf.fonttype": 42, "text.parse_math": False, "axes.unicode_minus": True,
 }  # fmt: skip
-_DPI = 200
+_DPI, _SHEET_DPI = 200, 100
 
 
 @contextmanager
@@ -92,17 +92,39 @@ def _slim(picture: str, caption: str, size: tuple[float, float]) -> str:
     return re.sub(r"<svg[^>]*>", lambda _: head, picture, count=1)
 
 
-def save(chart: Chart, folder: Path) -> list[Path]:
-    """Write a chart as PNG and PDF; gives the files."""
+def save(figure: Chart | Sheet, folder: Path) -> list[Path]:
+    """Write a figure as PNG and PDF; gives the files."""
+    if isinstance(figure, Sheet):
+        return _save_sheet(figure, folder)
     files = []
-    with _drawn(chart) as figure:
+    with _drawn(figure) as drawn:
         for suffix in ("png", "pdf"):
-            path = folder / f"{chart.name}.{suffix}"
+            path = folder / f"{figure.name}.{suffix}"
             metadata = {"CreationDate": None} if suffix == "pdf" else {}
             with atomically(path, sync=False) as partial:
-                figure.savefig(partial, format=suffix, dpi=_DPI, facecolor="white", metadata=metadata)
+                drawn.savefig(partial, format=suffix, dpi=_DPI, facecolor="white", metadata=metadata)
             files.append(path)
     return files
+
+
+def _save_sheet(sheet: Sheet, folder: Path) -> list[Path]:
+    """The picture as it is, and in a PDF of its size."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.image import imread
+
+    pixels = imread(io.BytesIO(sheet.png), format="png")
+    figure = Figure(figsize=(pixels.shape[1] / _SHEET_DPI, pixels.shape[0] / _SHEET_DPI), dpi=_SHEET_DPI)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(pixels, interpolation="none")
+    axes.set_axis_off()
+    png, pdf = folder / f"{sheet.name}.png", folder / f"{sheet.name}.pdf"
+    with atomically(png, sync=False) as partial:
+        partial.write_bytes(sheet.png)
+    with atomically(pdf, sync=False) as partial:
+        figure.savefig(partial, format="pdf", metadata={"CreationDate": None})
+    return [png, pdf]
 
 
 def data_uri(data: bytes, kind: str) -> str:
