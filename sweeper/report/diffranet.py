@@ -102,8 +102,8 @@ def _table3(run: Run, paper: dict[str, Any]) -> list[Block]:
             ]
         )
         columns = (Column("", numeric=False), Column("this run"), Column("printed", paper=True))
-        tables.append(Table(columns, rows, f"Table 3. Best configuration of {_NAMES[name]}", _scored_on(run)))
-    return [Row(tables)] if tables else []
+        tables.append(Table(columns, rows, f"Table 3. Best configuration of {_NAMES[name]}"))
+    return [Row(tables), Text(_scored_on(run), "note")] if tables else []
 
 
 def _scored_on(run: Run) -> str:

@@ -14,6 +14,8 @@ from sweeper.report.style import COLOURS, GROUND, INK, MUTED, PAPER, RULE
 
 _LONGEST = 34
 """Characters of a label beside an axis."""
+_MOST_VECTORS = 1500
+"""Points that are drawn one by one; more of them become a picture in the chart: the page stays small."""
 _LOG_SPAN = 5.0
 """Times whose largest is this many times the smallest stand on a logarithmic axis."""
 
@@ -206,7 +208,7 @@ def against(
             colour = COLOURS[number % len(COLOURS)]
             axes.plot(
                 x[chosen], y[chosen], "o^sDvP*X"[number % 8], color=colour, markersize=4.5, alpha=0.75,
-                markeredgewidth=0, label=kind,
+                markeredgewidth=0, label=kind, rasterized=len(x) > _MOST_VECTORS,
             )  # fmt: skip
         order = np.argsort(x[front])
         axes.step(x[front][order], y[front][order], where="post", color=MUTED, linewidth=1, linestyle="--",
@@ -238,10 +240,30 @@ def history(
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        axes.plot(trial[~done], score[~done], "o", color=COLOURS[7], markersize=3.5, alpha=0.6,
-                  markeredgewidth=0, label="stopped early")  # fmt: skip
-        axes.plot(trial[done], score[done], "o", color=COLOURS[0], markersize=4.5, alpha=0.85,
-                  markeredgewidth=0, label="full budget")  # fmt: skip
+        marks = {
+            "linestyle": "",
+            "marker": "o",
+            "markeredgewidth": 0,
+            "rasterized": len(trial) > _MOST_VECTORS,
+        }
+        axes.plot(
+            trial[~done],
+            score[~done],
+            color=COLOURS[7],
+            markersize=3.5,
+            alpha=0.6,
+            label="stopped early",
+            **marks,
+        )
+        axes.plot(
+            trial[done],
+            score[done],
+            color=COLOURS[0],
+            markersize=4.5,
+            alpha=0.85,
+            label="full budget",
+            **marks,
+        )
         order = np.argsort(trial[done])
         if len(order):
             best = np.maximum.accumulate(score[done][order])

@@ -104,14 +104,15 @@ def blocks(run: Run) -> list[Block]:
         )
     columns = (
         Column("the papers' order", numeric=False),
-        Column(f"difference in {NAMES[run.metric]}"),
+        Column("difference", about=f"in {NAMES[run.metric]}"),
         Column("95 % interval"),
         Column("in this run", numeric=False),
     )
     there = set(run.done["featurizer"])
     missing = [name for name in ("glcm", "lbp", "sift") if name not in there and name in run.featurizers]
     note = (
-        f"Between the best finished pipeline of each. ≥ holds where the first is not worse by {CLOSE:g} "
+        f"Difference in {NAMES[run.metric]} between the best finished pipelines of each. ≥ holds where "
+        f"the first is not worse by {CLOSE:g} "
         f"or more, "
         f"≫ where it is better by {FAR:g} or more, ≈ where they differ by {CLOSE:g} at most."
     )

@@ -15,7 +15,7 @@ from sweeper.report.content import Block, Chart, Interactive, Row, Section, figu
 from sweeper.report.labels import SETS, Labels, flat_params
 from sweeper.report.ranking import NAMES
 from sweeper.report.run import Run
-from sweeper.report.style import COLOURS, MUTED
+from sweeper.report.style import COLOURS, GROUND, MUTED
 
 _MOST_LINES = 1500
 _MOST_CHOICES = 24
@@ -200,6 +200,7 @@ def _axis_data(axis: Axis) -> Mapping[str, Any]:
 def _still(axes: Sequence[Axis], score: NDArray[np.float64]) -> Any:
     def draw(figure: Any) -> None:
         from matplotlib.collections import LineCollection
+        from matplotlib.patheffects import withStroke
 
         plot = figure.subplots()
         rank = np.argsort(np.argsort(score)) / max(1, len(score) - 1)
@@ -220,8 +221,9 @@ def _still(axes: Sequence[Axis], score: NDArray[np.float64]) -> Any:
             plot.plot([x, x], [0, 1], color=MUTED, linewidth=1)
             for at, text in axis.ticks:
                 plot.annotate(
-                    text, (x, at), (-3, 0), textcoords="offset points", ha="right", va="center", fontsize=7
-                )
+                    text, (x, at), (-3, 0), textcoords="offset points", ha="right", va="center", fontsize=8,
+                    path_effects=[withStroke(linewidth=2.5, foreground=GROUND)],
+                )  # fmt: skip
         plot.set_xticks(range(len(axes)), [axis.name for axis in axes])
         plot.set_yticks([])
         plot.spines[:].set_visible(False)

@@ -60,7 +60,9 @@ def svg(chart: Chart) -> Markup:
 
     with _drawn(chart) as figure:
         text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            text, format="svg", transparent=True, dpi=_DPI, metadata={"Date": None, "Creator": None}
+        )
     picture = text.getvalue()
     picture = picture[picture.index("<svg") :]
     picture = re.sub(r"<metadata>.*?</metadata>", "", picture, flags=re.DOTALL)
