@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from sweeper.report.content import Block, Chart, Row, Section, Text
-from sweeper.report.drawings import Panel, Series, lines
+from sweeper.report.drawings import Panel, Series, legend_height, lines
 from sweeper.report.run import HEAD, Run
 
 if TYPE_CHECKING:
@@ -25,13 +25,14 @@ def learning_curves(run: Run) -> Section:
     if curves.empty:
         return Section("curves", "Learning curves")
     best = list(dict.fromkeys(curves["representation"]))
+    panels = _panels(curves, best[:_SHOWN])
     chart = Chart(
         "learning-curves",
-        lines(_panels(curves, best[:_SHOWN])),
+        lines(panels),
         "Networks by the accuracy of the best pipeline that uses them: mean over their fits, shade from "
         "the least to "
         "the most. Dashed: frames held out of the training set for early stopping.",
-        (5.0, 4.6 + 0.2 * min(len(best), _SHOWN)),
+        (5.0, 4.4 + legend_height(panels[0].series)),
     )
     blocks: list[Block] = [Row([chart])]
     if len(best) > _SHOWN:

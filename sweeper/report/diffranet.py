@@ -10,7 +10,7 @@ import numpy as np
 from sweeper.report import content as c
 from sweeper.report import curves, matrices, order
 from sweeper.report.content import Block, Cell, Chart, Column, Row, Section, Table, Text
-from sweeper.report.drawings import Panel, Series, lines
+from sweeper.report.drawings import Panel, Series, legend_height, lines
 from sweeper.report.labels import Labels, flat_params
 from sweeper.report.published import published
 from sweeper.report.run import HEAD, Run
@@ -30,7 +30,7 @@ def study(run: Run, labels: Labels) -> Section:
         *_table3(run, paper),
         *_table4(run, labels, paper),
         *order.blocks(run),
-        *_side_by_side([*_figure3(run), *_figure4(run)]),
+        *_side_by_side([*_figure3(run, labels), *_figure4(run)]),
         *_table5(run, paper),
         *_confusions(run, paper),
     ]
@@ -157,7 +157,7 @@ def _head_curves(run: Run) -> Any:
     return run.curves[run.curves["featurizer"].isin(heads)]
 
 
-def _figure3(run: Run) -> list[Block]:
+def _figure3(run: Run, labels: Labels) -> list[Block]:
     """Validation accuracy of the three best networks."""
     heads = curves.heads(run)
     series: list[Series] = []
@@ -170,20 +170,27 @@ def _figure3(run: Run) -> list[Block]:
             series.append(curves.confident(one, "held_out_accuracy", name, i, _CONFIDENCE))
         what = "accuracy on frames held out of the training set, mean over the fits"
     else:
-        series = _rungs(run, heads)
+        series = _rungs(run, labels, heads)
         what = "validation accuracy at the budgets at which they were scored, mean over the folds"
     if not series:
         return []
     several = any(one.low is not None for one in series)
-    caption = f"Figure 3. The three best networks: {what}"
+    caption = f"Figure 3. The best networks: {what}"
     caption += (
         ", and the 80 % confidence interval of that mean." if several else ". One fit of each: no interval."
     )
     caption += " The paper shows five repeats of 180 epochs each."
-    return [Chart("diffranet-figure-3", lines([Panel("validation accuracy", series)]), caption, (5.0, 3.6))]
+    return [
+        Chart(
+            "diffranet-figure-3",
+            lines([Panel("validation accuracy", series)]),
+            caption,
+            (5.0, 2.9 + legend_height(series)),
+        )
+    ]
 
 
-def _rungs(run: Run, heads: Any) -> list[Series]:
+def _rungs(run: Run, labels: Labels, heads: Any) -> list[Series]:
     """Accuracy of the best heads at their budgets, in epochs."""
     from sweeper.api import scaled_count
 
@@ -198,16 +205,10 @@ def _rungs(run: Run, heads: Any) -> list[Series]:
         std = np.array([np.std(points[b], ddof=1) if len(points[b]) > 1 else 0.0 for b in budgets])
         half = curves.mean_half_width(std, n, _CONFIDENCE)
         several = bool((n > 1).any())
-        label = f"trial {row.trial}: " + _recipe(row)
+        label = f"trial {row.trial}: {labels.params('featurizer', row)}"
         low, high = (mean - half, mean + half) if several else (None, None)
         series.append(Series(label, at, mean, low, high, colour=i))
     return series
-
-
-def _recipe(row: Any) -> str:
-    chosen = flat_params(row.featurizer_params)
-    shown = ("topology", "learning_rate", "momentum", "batch_size")
-    return f"{row.featurizer} " + " ".join(f"{k}={chosen[k]}" for k in shown if k in chosen)
 
 
 def _figure4(run: Run) -> list[Block]:
@@ -224,11 +225,10 @@ def _figure4(run: Run) -> list[Block]:
             series.append(curves.ranged(one, held, "held out", 1, dashed=True))
         panels.append(Panel(axis, series))
     fits = one["fit"].nunique()
-    caption = (
-        f"Figure 4. Accuracy and loss of the best network, {name}: mean over {c.counted(fits, 'fit')}"
-        f"{', shade from the least to the most' if fits > 1 else ''}. The paper's converged after about "
-        f"20 epochs."
-    )
+    caption = f"Figure 4. Accuracy and loss of the best network, {name}"
+    if fits > 1:
+        caption += f": mean over {fits} fits, shade from the least to the most"
+    caption += ". The paper's converged after about 20 epochs."
     return [Chart("diffranet-figure-4", lines(panels), caption, (5.0, 4.2))]
 
 

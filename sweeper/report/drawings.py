@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,12 @@ from sweeper.report.style import COLOURS, GROUND, INK, MUTED, PAPER, RULE
 
 _LONGEST = 34
 """Characters of a label beside an axis."""
+_LEGEND_WIDTH = 58
+"""Characters of a line of a legend."""
 _MOST_VECTORS = 1500
 """Points that are drawn one by one; more of them become a picture in the chart: the page stays small."""
+_CROWD = 400
+"""More points than this are drawn smaller and lighter."""
 _LOG_SPAN = 5.0
 """Times whose largest is this many times the smallest stand on a logarithmic axis."""
 
@@ -158,6 +163,15 @@ class Panel:
     log: bool = False
 
 
+def _wrapped(label: str) -> list[str]:
+    return textwrap.wrap(label, _LEGEND_WIDTH, break_on_hyphens=False)
+
+
+def legend_height(series: Sequence[Series]) -> float:
+    """Inches that the legend of :func:`lines` takes."""
+    return 0.1 + 0.17 * sum(len(_wrapped(label)) for label in {one.label for one in series})
+
+
 def lines(panels: Sequence[Panel], x: str = "epoch") -> Draw:
     """Curves over epochs, panel above panel."""
 
@@ -188,7 +202,7 @@ def lines(panels: Sequence[Panel], x: str = "epoch") -> Draw:
         column[-1].set_xlabel(x)
         column[-1].xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         if named:
-            labels = [shortened(label, 60) for label in named]
+            labels = ["\n".join(_wrapped(label)) for label in named]
             figure.legend(named.values(), labels, loc="outside lower left", ncols=1)
 
     return draw

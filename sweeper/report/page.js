@@ -77,7 +77,7 @@ for (const figure of document.querySelectorAll(".parallel")) {
     const axes = data.axes.filter((axis) => !axis.of || chosen[axis.of[0]] === axis.of[1]);
     const lines = data.score.map((_, i) => i).filter((i) => ["featurizer", "classifier"].every((s) => !chosen[s] || data[s][i] === chosen[s]));
     lines.sort((a, b) => data.score[a] - data.score[b]);
-    const labels = axes.map((axis) => 7 * Math.max(4, ...axis.ticks.map((tick) => tick[1].length)));
+    const labels = axes.map((axis) => 7 * Math.max(4, axis.name.length - 3, ...axis.ticks.map((tick) => tick[1].length)));
     const wanted = labels.reduce((sum, width) => sum + width + 46, 30);
     const width = Math.max(wanted, plot.parentElement.clientWidth || 600), height = 360, top = 34, bottom = 18;
     const spare = (width - wanted) / Math.max(1, axes.length);
@@ -85,13 +85,13 @@ for (const figure of document.querySelectorAll(".parallel")) {
     const x = labels.map((label) => { at += label + 46 + spare; return at - 30 - spare / 2; });
     const y = (share) => top + (1 - share) * (height - top - bottom);
     const picture = svg("svg", { width, height, role: "img", "aria-label": "Parallel coordinates of " + lines.length + " pipelines" });
-    const paths = [];
+    const paths = [], dim = Math.min(1, Math.sqrt(300 / lines.length));
     lines.forEach((i) => {
       const shift = ((i * 2654435761) % 1000 / 1000 - 0.5) * 9;  // lines through one choice lie side by side
       const points = axes.map((axis, a) => axis.where[i] === null ? null : [x[a], y(axis.where[i]) + (axis.of || axis.ticks.length < 5 ? shift : 0)]).filter(Boolean);
       const r = rank(data.score[i]), best = r > 0.9;
       const path = svg("path", { d: "M" + points.map((p) => p[0].toFixed(1) + " " + p[1].toFixed(1)).join("L"),
-        stroke: best ? "var(--c1)" : "var(--c0)", "stroke-width": best ? 1.4 : 1, opacity: (0.1 + 0.65 * r ** 3).toFixed(3) });
+        stroke: best ? "var(--c1)" : "var(--c0)", "stroke-width": best ? 1.4 : 1, opacity: (dim * (0.1 + 0.65 * r ** 3)).toFixed(3) });
       paths.push([path, points, i]);
       picture.append(path);
     });

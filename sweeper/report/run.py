@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sweeper.curves import learning_curves
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard
+from sweeper.report.published import STUDIES, published
 from sweeper.runfolder import RunFolder
 from sweeper.spec import SweepSpec
 
@@ -141,6 +142,12 @@ class Run:
         """Names of those in the space."""
         return set(map(str, self.space.get("featurizers") or ()))
 
+    def domain(self, slot: str, plugin: str, parameter: str) -> Any:
+        """What the space says of a parameter of a ``featurizer`` or ``classifier``; None: nothing."""
+        plugins = self.space.get(f"{slot}s")
+        params = plugins.get(plugin) if isinstance(plugins, dict) else None
+        return params.get(parameter) if isinstance(params, dict) else None
+
     @property
     def metric(self) -> str:
         """What the rows are ranked by."""
@@ -161,8 +168,10 @@ class Run:
 
     @cached_property
     def class_order(self) -> list[int]:
-        """Classes in the order in which matrices show them: the space's own where it names just these."""
-        wanted = [str(name) for name in self.space.get("class_order") or ()]
+        """Classes in the order of matrices: the space's or its paper's, if it has just these."""
+        paper = STUDIES.get(self.space_name)
+        named = self.space.get("class_order") or (published(paper).get("classes") if paper else None)
+        wanted = [str(name) for name in named or ()]
         if set(wanted) != set(self.classes):
             return list(range(len(self.classes)))
         return [self.classes.index(name) for name in wanted]

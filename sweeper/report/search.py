@@ -106,13 +106,13 @@ def _axes(run: Run, rows: Any) -> list[Axis]:
     if (rows["training_set"] != "").any():
         sets = [SETS.get(s, s) or None for s in rows["training_set"]]
         axes.append(_category("training set", sets))
-    axes += _params(rows, "featurizer")
+    axes += _params(run, rows, "featurizer")
     if rows["reducer"].nunique() > 1:
         axes.append(_category("reducer", rows["reducer"].tolist()))
     axes.append(
         _category("classifier", rows["classifier"].tolist(), by_score(rows, "classifier", run.metric))
     )
-    axes += _params(rows, "classifier")
+    axes += _params(run, rows, "classifier")
     if rows["budget"].nunique() > 1:
         axes.append(_category("budget", [f"{b:.2g}" for b in rows["budget"]], numeric=True))
     latency = rows["featurize_ms_per_frame"] + rows["predict_ms_per_frame"]
@@ -127,14 +127,20 @@ def by_score(rows: Any, column: str, metric: str) -> list[str]:
     return [str(value) for value in best.index]
 
 
-def _params(rows: Any, slot: str) -> list[Axis]:
+def _params(run: Run, rows: Any, slot: str) -> list[Axis]:
     """Axes of the parameters of each plugin that has several values of them."""
     found = []
     params = [flat_params(text) for text in rows[f"{slot}_params"]]
     for plugin in sorted(set(rows[slot])):
         mine = [p if name == plugin else {} for p, name in zip(params, rows[slot], strict=True)]
         for name in dict.fromkeys(key for p in mine for key in p):
-            axis = _either(name, [p.get(name) for p in mine])
+            domain = run.domain(slot, plugin, name)
+            texts = [p.get(name) for p in mine]
+            if isinstance(domain, dict) and {"low", "high"} <= domain.keys():
+                values = [None if text is None else _float(text) for text in texts]
+                axis = _numbers(name, values, log=bool(domain.get("log")))
+            else:
+                axis = _either(name, texts)
             if len(axis.ticks) > 1:
                 found.append(Axis(axis.name, axis.where, axis.ticks, (slot, plugin)))
     return found
