@@ -17,6 +17,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from sweeper.cli import main
+from sweeper.mirror import Mirror
 from sweeper.report import headline, ranking, sections, write_report
 from sweeper.report.content import Chart, Interactive, Pictures, Table, Text
 from sweeper.report.curves import mean_half_width
@@ -418,3 +419,19 @@ def test_bad_input_is_refused_in_one_line(
     line = capsys.readouterr().err
     assert line.startswith(f"sweeper: {said.format(**places)}")
     assert line.count("\n") == 1
+
+
+def test_a_run_at_a_url_is_read_there(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    url = f"file://{tmp_path}/there/first"
+    mirror = Mirror(url, made)
+    mirror.pull()
+    mirror.start(0.02)
+    mirror.stop()
+    assert main(["report", url, "--html", str(tmp_path / "out.html")]) == 0
+    assert capsys.readouterr().out.startswith(f"report: {tmp_path / 'out.html'} (")
+    text = (tmp_path / "out.html").read_text()
+    assert "<h1>first</h1>" in text
+    assert text.count("data:image/webp;base64,") == len(pictures(made)) > 0

@@ -174,7 +174,7 @@ def test_figures_of_networks_are_there_where_networks_are(tmp_path: Path) -> Non
     charts = {b.name: b for b in parts(run) if isinstance(b, Chart)}
     assert set(charts) == {"diffranet-figure-3", "diffranet-figure-4"}
     assert "80 % confidence interval" in charts["diffranet-figure-3"].caption
-    first, *_ = diffranet._rungs(run, Labels(run.board), run.done)
+    first, *_ = diffranet._rungs(run, Labels(run.board))
     assert first.epoch.tolist() == [3, 9]
     assert first.mean[1] == pytest.approx(run.done.accuracy.iloc[0])
     (ours, _) = titled(run, "Table 6.")

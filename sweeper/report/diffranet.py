@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from sweeper.pipeline import canonical_json
 from sweeper.report import content as c
 from sweeper.report import curves, matrices, order
 from sweeper.report.content import Block, Cell, Chart, Column, Row, Section, Table, Text
@@ -30,7 +32,7 @@ def study(run: Run, labels: Labels) -> Section:
         *_table3(run, paper),
         *_table4(run, labels, paper),
         *order.blocks(run),
-        *_side_by_side([*_figure3(run, labels), *_figure4(run)]),
+        *_side_by_side([*_figure3(run, labels), *_figure4(run, labels)]),
         *_table5(run, paper),
         *_confusions(run, paper),
     ]
@@ -151,26 +153,30 @@ def _table4(run: Run, labels: Labels, paper: dict[str, Any]) -> list[Block]:
 # --------------------------------------------------------------------------- Figures 3 and 4
 
 
-def _head_curves(run: Run) -> Any:
-    """Epochs of networks whose own head was evaluated."""
-    heads = set(curves.heads(run)["featurizer"])
-    return run.curves[run.curves["featurizer"].isin(heads)]
+def _finished(run: Run) -> list[Any]:
+    """Epochs of each network whose own head was evaluated at full budget, the best first."""
+    heads = curves.heads(run)
+    rows: list[Any] = list(heads[heads["status"] == "done"].itertuples())
+    found = []
+    for row in rows:
+        params = canonical_json(run.pipelines[int(row.trial)]["featurizer_params"])
+        same = (run.curves["featurizer"] == row.featurizer) & (run.curves["featurizer_params"] == params)
+        if same.any():
+            found.append(curves.folds_of(run.curves[same]))
+    return found
 
 
 def _figure3(run: Run, labels: Labels) -> list[Block]:
     """Validation accuracy of the three best networks."""
-    heads = curves.heads(run)
     series: list[Series] = []
-    found = _head_curves(run)
-    names = list(dict.fromkeys(found["representation"]))[:_NETWORKS_SHOWN]
-    held_out = len(names) > 0 and bool(found["held_out_accuracy"].notna().any())
-    if held_out:
-        for i, name in enumerate(names):
-            one = curves.folds_of(found[found["representation"] == name])
+    finished = _finished(run)[:_NETWORKS_SHOWN]
+    if finished and all(one["held_out_accuracy"].notna().any() for one in finished):
+        for i, one in enumerate(finished):
+            name = str(one["representation"].iloc[0])
             series.append(curves.confident(one, "held_out_accuracy", name, i, _CONFIDENCE))
         what = "accuracy on frames held out of the training set, mean over the fits"
     else:
-        series = _rungs(run, labels, heads)
+        series = _rungs(run, labels)
         what = "validation accuracy at the budgets at which they were scored, mean over the folds"
     if not series:
         return []
@@ -190,12 +196,14 @@ def _figure3(run: Run, labels: Labels) -> list[Block]:
     ]
 
 
-def _rungs(run: Run, labels: Labels, heads: Any) -> list[Series]:
+def _rungs(run: Run, labels: Labels) -> list[Series]:
     """Accuracy of the best heads at their budgets, in epochs."""
     from sweeper.api import scaled_count
 
     series = []
-    for i, row in enumerate(list(heads[heads["status"] == "done"].itertuples())[:_NETWORKS_SHOWN]):
+    heads = curves.heads(run)
+    rows: list[Any] = list(heads[heads["status"] == "done"].itertuples())
+    for i, row in enumerate(rows[:_NETWORKS_SHOWN]):
         epochs = int(float(flat_params(row.featurizer_params).get("epochs", 1)))
         points = run.rungs.get(int(row.trial), {})
         budgets = sorted(points)
@@ -211,25 +219,27 @@ def _rungs(run: Run, labels: Labels, heads: Any) -> list[Series]:
     return series
 
 
-def _figure4(run: Run) -> list[Block]:
-    found = _head_curves(run)
-    if found.empty:
+def _figure4(run: Run, labels: Labels) -> list[Block]:
+    one = next(iter(_finished(run)), None)
+    if one is None:
         return []
-    name = found["representation"].iloc[0]
-    one = curves.folds_of(found[found["representation"] == name])
+    name = one["representation"].iloc[0]
     panels = []
     for column, axis in (("accuracy", "accuracy"), ("loss", "loss")):
         series = [curves.ranged(one, column, "training", 0)]
         held = f"held_out_{column}"
         if one[held].notna().any():
-            series.append(curves.ranged(one, held, "held out", 1, dashed=True))
+            series.append(curves.ranged(one, held, "held out of the training set", 1, dashed=True))
+        if column == "accuracy":
+            best = _rungs(run, labels)[0]
+            series.append(replace(best, label="validation", colour=2, points=True))
         panels.append(Panel(axis, series))
     fits = one["fit"].nunique()
     caption = f"Figure 4. Accuracy and loss of the best network, {name}"
     if fits > 1:
         caption += f": mean over {fits} fits, shade from the least to the most"
     caption += ". The paper's converged after about 20 epochs."
-    return [Chart("diffranet-figure-4", lines(panels), caption, (5.0, 4.2))]
+    return [Chart("diffranet-figure-4", lines(panels), caption, (5.0, 3.9 + legend_height(panels[0].series)))]
 
 
 # --------------------------------------------------------------------------- Tables 5, 6, 11 and 12
