@@ -15,6 +15,8 @@ from sweeper.report.style import COLOURS, GROUND, INK, MUTED, PAPER, RULE
 
 _LONGEST = 34
 """Characters of a label beside an axis."""
+_MOST_WRITTEN = 20
+"""Classes of a confusion matrix whose counts are written."""
 _LEGEND_WIDTH = 58
 """Characters of a line of a legend."""
 _MOST_VECTORS = 1500
@@ -120,12 +122,21 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> Draw:
                 colour = to_rgba(COLOURS[0] if right else COLOURS[1], 0.85 * strength if share[i, j] else 0)
                 axes.fill([j - 0.5, j + 0.5, j + 0.5, j - 0.5], [i - 0.5] * 2 + [i + 0.5] * 2, color=colour,
                           linewidth=0)  # fmt: skip
-                if counts[i, j]:
+                if counts[i, j] and n <= _MOST_WRITTEN:
                     ink = GROUND if strength > 0.6 else INK
-                    axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=ink, fontsize=9)
+                    axes.text(
+                        j,
+                        i,
+                        f"{counts[i, j]:,}",
+                        ha="center",
+                        va="center",
+                        color=ink,
+                        fontsize=min(9, 100 / n),
+                    )
         short = [shortened(name, 14) for name in classes]
-        axes.set_xticks(range(n), short, rotation=30 if max(map(len, short), default=0) > 6 else 0)
-        axes.set_yticks(range(n), short)
+        turned = 90 if n > 10 else 30 if max(map(len, short), default=0) > 6 else 0
+        axes.set_xticks(range(n), short, rotation=turned, fontsize=min(9.5, 220 / n))
+        axes.set_yticks(range(n), short, fontsize=min(9.5, 220 / n))
         axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
         axes.grid(which="minor", color=RULE)
