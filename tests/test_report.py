@@ -23,7 +23,8 @@ from sweeper.report.content import Chart, Interactive, Pictures, Table, Text
 from sweeper.report.curves import mean_half_width
 from sweeper.report.labels import Labels
 from sweeper.report.page import charts
-from sweeper.report.run import Run, read_run
+from sweeper.report.reading import read_run
+from sweeper.report.run import Run
 from sweeper.report.significance import difference, holm
 from sweeper.report.style import svg
 from sweeper.runfolder import RunFolder

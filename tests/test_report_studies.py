@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeper.report import camsortxs, diffranet, matrices, order, sections
+from sweeper.report import camsortxs, diffranet_networks, matrices, order, sections
 from sweeper.report.content import Cell, Chart, Table, Text
 from sweeper.report.labels import Labels
 from sweeper.report.order import Relation
 from sweeper.report.published import published
-from sweeper.report.run import Run, read_run
+from sweeper.report.reading import read_run
+from sweeper.report.run import Run
 from sweeper.report.significance import Difference
 from sweeper.runfolder import RunFolder
 from tests.report_runs import MadeRun, diffranet_run, pipeline
@@ -174,7 +175,7 @@ def test_figures_of_networks_are_there_where_networks_are(tmp_path: Path) -> Non
     charts = {b.name: b for b in parts(run) if isinstance(b, Chart)}
     assert set(charts) == {"diffranet-figure-3", "diffranet-figure-4"}
     assert "80 % confidence interval" in charts["diffranet-figure-3"].caption
-    first, *_ = diffranet._rungs(run, Labels(run.board))
+    first, *_ = diffranet_networks.rungs(run, Labels(run.board))
     assert first.epoch.tolist() == [3, 9]
     assert first.mean[1] == pytest.approx(run.done.accuracy.iloc[0])
     (ours, _) = titled(run, "Table 6.")

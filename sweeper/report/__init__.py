@@ -9,7 +9,8 @@ from sweeper.report import content as c
 from sweeper.report import page, style
 from sweeper.report.content import Section
 from sweeper.report.labels import Labels
-from sweeper.report.run import Run, read_run
+from sweeper.report.reading import read_run
+from sweeper.report.run import Run
 from sweeper.runfolder import RunFolder
 
 NAME = "report.html"

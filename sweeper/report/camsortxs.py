@@ -37,8 +37,7 @@ def study(run: Run, labels: Labels) -> Section:
         return Section("study", "camSortXS's tables and figures")
     intro = Text(
         f"{paper['citation']}. Numbers in the paper's columns are as printed, on {paper['frames']}; this "
-        f"run had "
-        f"{run.n_frames or 0:,} frames of its own.",
+        f"run had {run.n_frames or 0:,} frames of its own.",
         "note",
     )
     return Section("study", "camSortXS's tables and figures", [intro, *parts], "Paper")
@@ -74,7 +73,7 @@ def _table1(run: Run, paper: dict[str, Any]) -> list[Block]:
     columns += [Column(name, paper=True) for name in run.classes] if theirs(printed["test"]) else []
     note = (
         f"Networks are trained on {100 * share:g} % of the frames, classifiers are cross-validated on the "
-        f"others."
+        "others."
         if share is not None
         else "Representations are fitted inside the folds: counts are those of one fold."
     )
@@ -157,8 +156,7 @@ def _table2(run: Run, paper: dict[str, Any]) -> list[Block]:
         columns += [Column(f"{title}, s", numeric), Column("paper", numeric, paper=True)]
     note = (
         "Training: all epochs of one network, mean over its fits. Features: one frame on one core, with "
-        "reading it. "
-        "Times are of different machines; what compares is one architecture with another."
+        "reading it. Times are of different machines; what compares is one architecture with another."
     )
     return [Table(columns, rows, "Table 2. Time to train, and to extract features", note)]
 
@@ -244,8 +242,7 @@ def _table3(run: Run, paper: dict[str, Any]) -> list[Block]:
     columns += [Column(f"{title}, %") for title in _TITLES]
     note = (
         "Mean ± standard deviation over the folds. The paper's F-score is a micro average, which is its "
-        "accuracy "
-        "again; this run's F1 is macro, like its recall. Precision is weighted in both."
+        "accuracy again; this run's F1 is macro, like its recall. Precision is weighted in both."
     )
     return [Table(columns, rows, "Table 3. Best classifier for each featurization", note, heads=2)]
 

@@ -30,8 +30,7 @@ def learning_curves(run: Run) -> Section:
         "learning-curves",
         lines(panels),
         "Networks by the accuracy of the best pipeline that uses them: mean over their fits, shade from "
-        "the least to "
-        "the most. Dashed: frames held out of the training set for early stopping.",
+        "the least to the most. Dashed: frames held out of the training set for early stopping.",
         (5.0, 4.4 + legend_height(panels[0].series)),
     )
     blocks: list[Block] = [Row([chart])]

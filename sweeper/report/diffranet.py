@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sweeper.pipeline import canonical_json
 from sweeper.report import content as c
-from sweeper.report import curves, matrices, order
-from sweeper.report.content import Block, Cell, Chart, Column, Row, Section, Table, Text
-from sweeper.report.drawings import Panel, Series, legend_height, lines
+from sweeper.report import diffranet_networks, matrices, order
+from sweeper.report.content import Block, Cell, Column, Row, Section, Table, Text
 from sweeper.report.labels import Labels, flat_params
 from sweeper.report.published import published
 from sweeper.report.run import HEAD, Run
 
-_NETWORKS_SHOWN = 3
-_CONFIDENCE = 0.8
-"""Of Figure 3's shade."""
 _TEXTURE = ("glcm", "lbp", "sift")
 _NAMES = {"glcm": "GLCM", "lbp": "LBP", "sift": "SIFT", "rf": "RF", "svm": "SVM", HEAD: "DeepFreak"}
 _TABLES = {HEAD: 6, "svm": 11, "rf": 12}
@@ -32,7 +26,7 @@ def study(run: Run, labels: Labels) -> Section:
         *_table3(run, paper),
         *_table4(run, labels, paper),
         *order.blocks(run),
-        *_side_by_side([*_figure3(run, labels), *_figure4(run, labels)]),
+        *_side_by_side([*diffranet_networks.figure3(run, labels), *diffranet_networks.figure4(run, labels)]),
         *_table5(run, paper),
         *_confusions(run, paper),
     ]
@@ -40,8 +34,7 @@ def study(run: Run, labels: Labels) -> Section:
         return Section("study", "DiffraNet's tables and figures")
     intro = Text(
         f"{paper['citation']}. Numbers in the paper's columns are as printed, on {paper['frames']}; this "
-        f"run had "
-        f"{run.n_frames or 0:,} frames of its own. Accuracies in per cent.",
+        f"run had {run.n_frames or 0:,} frames of its own. Accuracies in per cent.",
         "note",
     )
     return Section("study", "DiffraNet's tables and figures", [intro, *parts], "Paper")
@@ -110,11 +103,10 @@ def _table3(run: Run, paper: dict[str, Any]) -> list[Block]:
 
 def _scored_on(run: Run) -> str:
     if run.environment.get("folds") == 1:
-        return "Accuracy on the validation frames, with its 95 % interval; so is the paper's."
+        return "Accuracy on the validation frames; below it the 95 % interval."
     return (
         "Accuracy over the folds of cross-validation: mean ± standard deviation and 95 % interval. The "
-        "paper has one "
-        "validation set."
+        "paper has one validation set."
     )
 
 
@@ -148,98 +140,6 @@ def _table4(run: Run, labels: Labels, paper: dict[str, Any]) -> list[Block]:
         Column("accuracy", paper=True),
     )
     return [Table(columns, rows, "Table 4. Best accuracy of each feature extractor", _scored_on(run))]
-
-
-# --------------------------------------------------------------------------- Figures 3 and 4
-
-
-def _finished(run: Run) -> list[Any]:
-    """Epochs of each network whose own head was evaluated at full budget, the best first."""
-    heads = curves.heads(run)
-    rows: list[Any] = list(heads[heads["status"] == "done"].itertuples())
-    found = []
-    for row in rows:
-        params = canonical_json(run.pipelines[int(row.trial)]["featurizer_params"])
-        same = (run.curves["featurizer"] == row.featurizer) & (run.curves["featurizer_params"] == params)
-        if same.any():
-            found.append(curves.folds_of(run.curves[same]))
-    return found
-
-
-def _figure3(run: Run, labels: Labels) -> list[Block]:
-    """Validation accuracy of the three best networks."""
-    series: list[Series] = []
-    finished = _finished(run)[:_NETWORKS_SHOWN]
-    if finished and all(one["held_out_accuracy"].notna().any() for one in finished):
-        for i, one in enumerate(finished):
-            name = str(one["representation"].iloc[0])
-            series.append(curves.confident(one, "held_out_accuracy", name, i, _CONFIDENCE))
-        what = "accuracy on frames held out of the training set, mean over the fits"
-    else:
-        series = _rungs(run, labels)
-        what = "validation accuracy at the budgets at which they were scored, mean over the folds"
-    if not series:
-        return []
-    several = any(one.low is not None for one in series)
-    caption = f"Figure 3. The best networks: {what}"
-    caption += (
-        ", and the 80 % confidence interval of that mean." if several else ". One fit of each: no interval."
-    )
-    caption += " The paper shows five repeats of 180 epochs each."
-    return [
-        Chart(
-            "diffranet-figure-3",
-            lines([Panel("validation accuracy", series)]),
-            caption,
-            (5.0, 2.9 + legend_height(series)),
-        )
-    ]
-
-
-def _rungs(run: Run, labels: Labels) -> list[Series]:
-    """Accuracy of the best heads at their budgets, in epochs."""
-    from sweeper.api import scaled_count
-
-    series = []
-    heads = curves.heads(run)
-    rows: list[Any] = list(heads[heads["status"] == "done"].itertuples())
-    for i, row in enumerate(rows[:_NETWORKS_SHOWN]):
-        epochs = int(float(flat_params(row.featurizer_params).get("epochs", 1)))
-        points = run.rungs.get(int(row.trial), {})
-        budgets = sorted(points)
-        at = np.array([scaled_count(epochs, budget) for budget in budgets], dtype=np.float64)
-        mean = np.array([np.mean(points[b]) for b in budgets])
-        n = np.array([len(points[b]) for b in budgets])
-        std = np.array([np.std(points[b], ddof=1) if len(points[b]) > 1 else 0.0 for b in budgets])
-        half = curves.mean_half_width(std, n, _CONFIDENCE)
-        several = bool((n > 1).any())
-        label = f"trial {row.trial}: {labels.params('featurizer', row)}"
-        low, high = (mean - half, mean + half) if several else (None, None)
-        series.append(Series(label, at, mean, low, high, colour=i))
-    return series
-
-
-def _figure4(run: Run, labels: Labels) -> list[Block]:
-    one = next(iter(_finished(run)), None)
-    if one is None:
-        return []
-    name = one["representation"].iloc[0]
-    panels = []
-    for column, axis in (("accuracy", "accuracy"), ("loss", "loss")):
-        series = [curves.ranged(one, column, "training", 0)]
-        held = f"held_out_{column}"
-        if one[held].notna().any():
-            series.append(curves.ranged(one, held, "held out of the training set", 1, dashed=True))
-        if column == "accuracy":
-            best = _rungs(run, labels)[0]
-            series.append(replace(best, label="validation", colour=2, points=True))
-        panels.append(Panel(axis, series))
-    fits = one["fit"].nunique()
-    caption = f"Figure 4. Accuracy and loss of the best network, {name}"
-    if fits > 1:
-        caption += f": mean over {fits} fits, shade from the least to the most"
-    caption += ". The paper's converged after about 20 epochs."
-    return [Chart("diffranet-figure-4", lines(panels), caption, (5.0, 3.9 + legend_height(panels[0].series)))]
 
 
 # --------------------------------------------------------------------------- Tables 5, 6, 11 and 12

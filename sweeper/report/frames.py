@@ -44,15 +44,14 @@ def worst(run: Run, labels: Labels) -> Section:
         blocks.append(
             Text(
                 f"{c.counted(unreadable, 'frame')} could not be read where "
-                f"{'it was' if unreadable == 1 else 'they were'}"
-                f" when the sweep ran (in {run.spec.data}): the data may have moved.",
+                f"{'it was' if unreadable == 1 else 'they were'} when the sweep ran (in {run.spec.data}): "
+                "the data may have moved.",
                 "note",
             )
         )
     caption = (
         "Logarithm of the counts between two percentiles; blue pixels are masked, invalid or rejected as "
-        "hot. "
-        "Frames that no pipeline gets right may be labelled wrongly."
+        "hot. Frames that no pipeline gets right may be labelled wrongly."
     )
     return Section("frames", "Frames to look at", [*blocks, Pictures(pictures, caption)], "Frames")
 
@@ -65,8 +64,7 @@ def _said(row: Any, labels: Labels, scores: FrameScores, wrong: int) -> str:
     shown = "These are" if wrong <= _SHOWN else f"The {_SHOWN} shown are"
     return (
         f"{which} gets {wrong:,} of {total:,} frames wrong when they are held out. {shown} the ones that "
-        f"it is "
-        "most sure of."
+        "it is most sure of."
     )
 
 

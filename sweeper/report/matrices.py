@@ -102,8 +102,8 @@ def crystal_text(ours: float, n: int, frames: str, published: float) -> Text:
     low, high = statistics.accuracy_intervals(np.array([[ours]]), np.ones(1), np.full(1, float(n)))
     between = c.between(100 * float(low[0]), 100 * float(high[0]), 1)
     return Text(
-        f"Frames with a crystal are told from those without at {100 * ours:.2f} % (95 % interval {between}; "
-        f"{frames}). The paper: {published:.2f} % with DeepFreak, on its own test set.",
+        f"Frames with a crystal are told from those without at {100 * ours:.2f} % (95 % interval "
+        f"{between}; {frames}). The paper: {published:.2f} % with DeepFreak, on its own test set.",
         "verdict",
     )
 

@@ -112,9 +112,8 @@ def blocks(run: Run) -> list[Block]:
     missing = [name for name in ("glcm", "lbp", "sift") if name not in there and name in run.featurizers]
     note = (
         f"Difference in {NAMES[run.metric]} between the best finished pipelines of each. ≥ holds where "
-        f"the first is not worse by {CLOSE:g} "
-        f"or more, "
-        f"≫ where it is better by {FAR:g} or more, ≈ where they differ by {CLOSE:g} at most."
+        f"the first is not worse by {CLOSE:g} or more, ≫ where it is better by {FAR:g} or more, ≈ where "
+        f"they differ by {CLOSE:g} at most."
     )
     if missing:
         note += f" Without a finished pipeline here: {', '.join(missing)}."

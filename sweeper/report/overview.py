@@ -158,9 +158,8 @@ def _reused(run: Run) -> list[str]:
         if once > 0 and anew > once:
             said.append(
                 f"Blocks were computed once and shared. Computing the features of {len(usable):,} "
-                f"pipelines anew "
-                f"for each, as a script without a store does, would have taken about {c.duration(anew)} "
-                f"of core time: {anew / once:.1f} times as much."
+                "pipelines anew for each, as a script without a store does, would have taken about "
+                f"{c.duration(anew)} of core time: {anew / once:.1f} times as much."
             )
     at = run.totals.at_budget
     if len(at) > 1:
@@ -169,8 +168,7 @@ def _reused(run: Run) -> list[str]:
         full = len(run.board) * int(run.environment.get("folds") or run.spec.folds)
         said.append(
             f"Evaluations by budget: {rungs}; together {spent:,.0f} full fits. All pipelines on every "
-            f"fold at full "
-            f"budget would be {full:,}."
+            f"fold at full budget would be {full:,}."
         )
     return said
 

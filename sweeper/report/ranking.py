@@ -39,10 +39,10 @@ def leaderboard(run: Run, labels: Labels) -> Section:
     rows = [[_cell(run, labels, row, name) for name, *_ in columns] for row in shown.itertuples()]
     heads = [Column(title, numeric, about) for _, title, numeric, about in columns]
     note = (
-        "± is the standard deviation over folds; the 95 % interval and p against the best use the corrected "
-        "resampled t-test (Nadeau and Bengio 2003), Wilson's interval where there is a single split. A "
-        "best of many is "
-        "a little lucky. Parameters that are the same in all rows are left out here."
+        "± is the standard deviation over folds; the 95 % interval and p against the best use the "
+        "corrected resampled t-test (Nadeau and Bengio 2003), Wilson's interval where there is a single "
+        "split. A best of many is a little lucky. Parameters that are the same in all rows are left out "
+        "here."
     )
     if len(run.board) > len(shown):
         note = f"The best {len(shown):,} of {len(run.board):,} rows; leaderboard.csv has all. " + note
@@ -122,8 +122,9 @@ def comparison(run: Run, labels: Labels) -> Section:
         items.append(drawings.Interval(labels.short(row), value, low, high, test))
     name = NAMES[run.metric]
     caption = (
-        f"Best pipeline of each featurizer, training set and classifier: mean {name} and its 95 % interval. "
-        "Intervals of two pipelines may overlap although one is better on every fold: see the table of pairs."
+        f"Best pipeline of each featurizer, training set and classifier: mean {name} and its 95 % "
+        "interval. Intervals of two pipelines may overlap although one is better on every fold: see the "
+        "table of pairs."
     )
     chart = Chart("intervals", drawings.intervals(items, name), caption, (5.0, 1.1 + 0.28 * len(items)))
     blocks: list[Block] = [chart]
@@ -166,8 +167,8 @@ def _pairs(run: Run, labels: Labels, rows: list[Any]) -> list[Block]:
         cells.append(line)
     columns = [Column("better by … than", numeric=False), *(Column(labels.short(row)) for row in rows[1:])]
     how = (
-        "p in brackets is that of the corrected resampled t-test over the folds (Nadeau and Bengio 2003); "
-        f"bold: below 0.05 also when all {len(tested)} pairs are allowed for (Holm)."
+        "p in brackets is that of the corrected resampled t-test over the folds (Nadeau and Bengio "
+        f"2003); bold: below 0.05 also when all {len(tested)} pairs are allowed for (Holm)."
         if tested
         else "A single split allows no test over folds; bold: the 95 % interval of the "
         "difference (Newcombe 1998) leaves out 0."

@@ -30,8 +30,7 @@ def blocks(run: Run) -> list[Block]:
         return _how(run, f" could not be drawn here: {error}")
     caption = (
         f"{_TITLE}: a frame of each class, drawn at random, and the frames nearest to it in "
-        f"{precision.representation}. "
-        "The paper searches with LeNet's features and prints no numbers."
+        f"{precision.representation}. The paper searches with LeNet's features and prints no numbers."
     )
     about = "A frame of each class and the frames nearest to it"
     return [

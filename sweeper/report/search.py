@@ -60,8 +60,8 @@ def search(run: Run, labels: Labels) -> Section:
         (10.0, 3.6),
     )
     caption = (
-        "Every line is a pipeline; orange: the best tenth. Choose a featurizer or a classifier to see its "
-        "parameters; touch a line to read it."
+        "Every line is a pipeline; orange: the best tenth. Choose a featurizer or a classifier to see "
+        "its parameters; touch a line to read it."
     )
     if len(shown) < len(rows):
         of = f"{len(shown):,} of {len(rows):,}"
@@ -81,8 +81,7 @@ def search(run: Run, labels: Labels) -> Section:
         "history",
         drawings.history(trial, rows[run.metric].to_numpy(dtype=np.float64), done, name),
         "Trials in the order in which the search proposed them. Scores of trials that were stopped early "
-        "are of "
-        "a smaller budget.",
+        "are of a smaller budget.",
         (5.0, 3.2),
     )
     blocks.append(Row([course]))
