@@ -104,7 +104,7 @@ def headline(run: Run) -> list[tuple[str, str]]:
         told.append((c.number(value, 4), about))
         if c.is_number(best.test_accuracy):
             told.append((c.number(best.test_accuracy, 4), "its accuracy on the test split"))
-    told.append((f"{len(run.board):,}", "pipelines tried" if len(run.board) != 1 else "pipeline tried"))
+    told.append((f"{len(run.tried):,}", "pipelines tried" if len(run.tried) != 1 else "pipeline tried"))
     if run.n_frames:
         told.append((f"{run.n_frames:,}", f"frames of {len(run.classes)} classes"))
     return told

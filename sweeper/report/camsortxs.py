@@ -11,7 +11,7 @@ from sweeper.report.content import Block, Cell, Chart, Column, Row, Section, Tab
 from sweeper.report.drawings import Boxes, boxes
 from sweeper.report.labels import SETS, Labels
 from sweeper.report.published import published
-from sweeper.report.run import Run
+from sweeper.report.run import ENSEMBLE, Run
 
 _COLUMNS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc")
 _TITLES = ("Acc", "Rec", "Prec", "F1", "κ", "MCC")
@@ -183,7 +183,7 @@ def run_training_set(params: str) -> str:
 def _figures(run: Run, paper: dict[str, Any]) -> list[Block]:
     """Box plots of κ over classifiers, by architecture and training set."""
     kappa: dict[str, dict[str, list[float]]] = {}
-    finished: list[Any] = list(run.best_of_kind.itertuples())
+    finished: list[Any] = [row for row in run.best_of_kind.itertuples() if row.featurizer != ENSEMBLE]
     for row in finished:
         if c.is_number(row.kappa):
             of_set = kappa.setdefault(str(row.training_set), {})
@@ -222,7 +222,7 @@ def _table3(run: Run, paper: dict[str, Any]) -> list[Block]:
     """The best classifier for each featurization: ours in one line, the paper's below it."""
     rows = []
     best: list[Any] = list(run.done.drop_duplicates("featurizer").itertuples())
-    of = {row.featurizer: row for row in best}
+    of = {row.featurizer: row for row in best if row.featurizer != ENSEMBLE}
     for name in [*paper["networks"], *[n for n in of if n not in paper["networks"]]]:
         if name not in of:
             continue

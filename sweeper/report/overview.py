@@ -68,10 +68,10 @@ def _size(run: Run) -> str:
 
 
 def _outcomes(run: Run) -> str:
-    counts = run.board["status"].value_counts()
+    counts = run.tried["status"].value_counts()
     said = {"done": "at full budget", "stopped": "stopped early", "failed": "failed"}
     parts = [f"{counts[status]:,} {words}" for status, words in said.items() if status in counts]
-    return f"{len(run.board):,}: {', '.join(parts)}" if parts else "none yet"
+    return f"{len(run.tried):,}: {', '.join(parts)}" if parts else "none yet"
 
 
 def _space(run: Run) -> Table:
@@ -151,7 +151,7 @@ def _fits(run: Run) -> list[tuple[str, float, str]]:
 def _reused(run: Run) -> list[str]:
     """What caching and stopping early have saved."""
     said = []
-    usable = run.board[run.board["status"] != "failed"]
+    usable = run.tried[run.tried["status"] != "failed"]
     if run.n_frames and run.blocks and len(usable):
         anew = float(usable["featurize_ms_per_frame"].sum()) * run.n_frames / 1e3
         once = _block_seconds(run)
@@ -165,7 +165,7 @@ def _reused(run: Run) -> list[str]:
     if len(at) > 1:
         spent = sum(budget * n for budget, n in at.items())
         rungs = ", ".join(f"{n:,} at budget {budget:.2g}" for budget, n in sorted(at.items()))
-        full = len(run.board) * int(run.environment.get("folds") or run.spec.folds)
+        full = len(run.tried) * int(run.environment.get("folds") or run.spec.folds)
         said.append(
             f"Evaluations by budget: {rungs}; together {spent:,.0f} full fits. All pipelines on every "
             f"fold at full budget would be {full:,}."

@@ -93,6 +93,8 @@ def _cell(run: Run, labels: Labels, row: Any, name: str) -> Cell:
         at = f"{row.status} at {row.budget:.2g}" if row.status == "stopped" else row.status
         error = f": {c.shortened(str(row.error), 90)}" if row.error else ""
         return Cell(at + error, title=str(row.error))
+    if name == "trial" and row.trial < 0:
+        return Cell("")
     value = getattr(row, name)
     texts = {
         "test_accuracy": c.number(value, 4) if name == "test_accuracy" else "",

@@ -45,13 +45,16 @@ def read_run(folder: RunFolder, place: str) -> Run:
     tests: dict[int, Evaluation] = {}
     rungs: dict[int, dict[float, list[float]]] = {}
     for record in _of_kind(folder, "evaluation"):
-        totals.add(record)
         trial = trial_of.get(orjson.dumps(record["pipeline"]))
+        if trial is None or trial >= 0:
+            totals.add(record)
         if trial is None or record["status"] != "done":
             continue
         if record["fold"] != "test" and record["pipeline"]["classifier"] == HEAD:
             at = rungs.setdefault(trial, {}).setdefault(record["budget"], [])
             at.append(record["metrics"]["accuracy"])
+        if record["confusion"] is None:  # the test score of an ensemble
+            continue
         if record["fold"] == "test":
             tests.setdefault(trial, _evaluation(record))
         elif trial in wanted and record["budget"] >= 1.0:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HEAD = "head"
 """The classifier that is a network's own last layer."""
+ENSEMBLE = "ensemble"
+"""Featurizer and classifier of the row that is a weighted mean of others."""
 KIND = ["featurizer", "training_set", "classifier"]
 """Columns of the leaderboard that say of what kind a pipeline is."""
 
@@ -168,6 +170,11 @@ class Run:
         if set(wanted) != set(self.classes):
             return list(range(len(self.classes)))
         return [self.classes.index(name) for name in wanted]
+
+    @cached_property
+    def tried(self) -> pd.DataFrame:
+        """Rows of trials; an ensemble is none."""
+        return self.board[self.board["trial"] >= 0]
 
     @cached_property
     def done(self) -> pd.DataFrame:

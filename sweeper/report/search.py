@@ -46,7 +46,7 @@ class Axis:
 
 def search(run: Run, labels: Labels) -> Section:
     """Parallel coordinates, and the course of the search."""
-    rows = run.board[(run.board["status"] != "failed") & run.board[run.metric].notna()]
+    rows = run.tried[(run.tried["status"] != "failed") & run.tried[run.metric].notna()]
     if len(rows) < 2:
         return Section("search", "The search")
     name = NAMES[run.metric]
