@@ -29,8 +29,7 @@ def learning_curves(run: Run) -> Section:
     chart = Chart(
         "learning-curves",
         lines(panels),
-        "Networks by the accuracy of the best pipeline that uses them: mean over their fits, shade from "
-        "the least to the most. Dashed: frames held out of the training set for early stopping.",
+        _caption(curves),
         (5.0, 4.4 + legend_height(panels[0].series)),
     )
     blocks: list[Block] = [Row([chart])]
@@ -39,6 +38,15 @@ def learning_curves(run: Run) -> Section:
             Text(f"The best {_SHOWN} of {len(best)} networks; `sweeper curves` has all of them.", "note")
         )
     return Section("curves", "Learning curves", blocks)
+
+
+def _caption(curves: pd.DataFrame) -> str:
+    said = "Networks by the accuracy of the best pipeline that uses them"
+    if curves["fold"].nunique() > 1:
+        said += ": mean over their fits, shade from the least to the most"
+    if curves["held_out_loss"].notna().any():
+        said += ". Dashed: frames held out of the training set for early stopping"
+    return f"{said}."
 
 
 def _panels(curves: pd.DataFrame, names: list[str]) -> list[Panel]:

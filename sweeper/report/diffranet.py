@@ -96,7 +96,7 @@ def _table3(run: Run, paper: dict[str, Any]) -> list[Block]:
                 _percent(theirs["accuracy"]),
             ]
         )
-        columns = (Column("", numeric=False), Column("this run"), Column("printed", paper=True))
+        columns = (Column("", numeric=False), Column("this run"), Column("paper", paper=True))
         tables.append(Table(columns, rows, f"Table 3. Best configuration of {_NAMES[name]}"))
     return [Row(tables), Text(_scored_on(run), "note")] if tables else []
 

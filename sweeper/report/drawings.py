@@ -271,15 +271,16 @@ def history(
             "markeredgewidth": 0,
             "rasterized": len(trial) > _MOST_VECTORS,
         }
-        axes.plot(
-            trial[~done],
-            score[~done],
-            color=COLOURS[7],
-            markersize=3.5,
-            alpha=0.6,
-            label="stopped early",
-            **marks,
-        )
+        if not done.all():
+            axes.plot(
+                trial[~done],
+                score[~done],
+                color=COLOURS[7],
+                markersize=3.5,
+                alpha=0.6,
+                label="stopped early",
+                **marks,
+            )
         axes.plot(
             trial[done],
             score[done],

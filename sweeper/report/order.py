@@ -89,7 +89,7 @@ def blocks(run: Run) -> list[Block]:
     found = relations(run)
     if not found:
         return []
-    said = [f"{r.first} {r.sign} {r.second} {r.said}" for r in found]
+    said = [f"{r.first} {r.sign} {r.second} {r.said} ({c.signed(r.found.mean, 3)})" for r in found]
     verdict = f"The papers' order in this run: {'; '.join(said)}."
     rows = []
     for relation in found:

@@ -161,6 +161,9 @@ def _reused(run: Run) -> list[str]:
                 "pipelines anew for each, as a script without a store does, would have taken about "
                 f"{c.duration(anew)} of core time: {anew / once:.1f} times as much."
             )
+    if len(run.curves):
+        fits, served = run.curves["fit"].nunique(), int((usable["training_set"] != "").sum())
+        said.append(f"{c.counted(fits, 'fit')} of networks served {c.counted(served, 'pipeline')}.")
     at = run.totals.at_budget
     if len(at) > 1:
         spent = sum(budget * n for budget, n in at.items())

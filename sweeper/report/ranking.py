@@ -113,7 +113,7 @@ def _sortable(value: Any) -> float | None:
 
 def comparison(run: Run, labels: Labels) -> Section:
     """The best of each kind with intervals, pair by pair, and against their latency."""
-    rows: list[Any] = list(run.best_of_kind.head(_CONTENDERS).itertuples())
+    rows = _contenders(run)
     if not rows:
         return Section("comparison", "How sure is the order?")
     items = []
@@ -124,9 +124,8 @@ def comparison(run: Run, labels: Labels) -> Section:
         items.append(drawings.Interval(labels.short(row), value, low, high, test))
     name = NAMES[run.metric]
     caption = (
-        f"Best pipeline of each featurizer, training set and classifier: mean {name} and its 95 % "
-        "interval. Intervals of two pipelines may overlap although one is better on every fold: see the "
-        "table of pairs."
+        f"The best pipelines of different kinds: mean {name} and its 95 % interval. Intervals of two "
+        "pipelines may overlap although one is better on every fold: see the table of pairs."
     )
     chart = Chart("intervals", drawings.intervals(items, name), caption, (5.0, 1.1 + 0.28 * len(items)))
     blocks: list[Block] = [chart]
@@ -135,6 +134,15 @@ def comparison(run: Run, labels: Labels) -> Section:
     if len(rows) > 1:
         blocks += _pairs(run, labels, rows[:_PAIRS])
     return Section("comparison", "How sure is the order?", blocks, "Significance")
+
+
+def _contenders(run: Run) -> list[Any]:
+    """The best of each featurizer and training set; where these are few, with other classifiers too."""
+    kinds = run.best_of_kind
+    first = kinds.drop_duplicates(["featurizer", "training_set"]).head(_CONTENDERS)
+    others = kinds[~kinds["rank"].isin(first["rank"])].head(_CONTENDERS - len(first))
+    chosen = sorted([*first["rank"], *others["rank"]])
+    return list(kinds[kinds["rank"].isin(chosen)].itertuples())
 
 
 def _latency(run: Run) -> Chart | None:
