@@ -237,13 +237,13 @@ def against(
             )  # fmt: skip
         order = np.argsort(x[front])
         axes.step(x[front][order], y[front][order], where="post", color=MUTED, linewidth=1, linestyle="--",
-                  label="nothing is faster and better")  # fmt: skip
+                  label="best trade-offs")  # fmt: skip
         if len(x) and x.min() > 0 and x.max() > _LOG_SPAN * x.min():
             _logarithmic(axes.xaxis, axes.set_xscale)
         axes.set_xlabel(x_axis)
         axes.set_ylabel(y_axis)
         axes.grid()
-        figure.legend(loc="outside lower center", ncols=3)
+        figure.legend(loc="outside lower center", ncols=3 if max(map(len, kinds)) < 10 else 2)
 
     return draw
 

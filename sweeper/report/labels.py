@@ -29,7 +29,7 @@ class Labels:
         for slot in ("featurizer", "classifier"):
             pairs = set(zip(board[slot], board[f"{slot}_params"], strict=True))
             self._varying.update({(slot, name): found for name, found in _varying(pairs)})
-        self._reducers = set(board["reducer"])
+        self._reducers = set(board["reducer"][board["trial"] >= 0])
 
     def representation(self, row: Any, *, params: bool = True) -> str:
         """``glcm distance=1,2`` or ``lenet BLA``."""

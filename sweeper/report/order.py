@@ -56,7 +56,7 @@ class Relation:
         return {
             "holds": "holds",
             "fails": "does not hold",
-            "open": "cannot be told: within the uncertainty",
+            "open": "cannot be told",
         }[self.outcome]
 
 
@@ -106,7 +106,7 @@ def blocks(run: Run) -> list[Block]:
         Column("the papers' order", numeric=False),
         Column("difference", about=f"in {NAMES[run.metric]}"),
         Column("95 % interval"),
-        Column("in this run", numeric=False),
+        Column("this run", numeric=False),
     )
     there = set(run.done["featurizer"])
     missing = [name for name in ("glcm", "lbp", "sift") if name not in there and name in run.featurizers]

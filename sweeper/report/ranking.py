@@ -58,7 +58,7 @@ def _columns(run: Run) -> list[tuple[str, str, bool, str]]:
         ("rank", "rank", True, ""),
         *((m, NAMES[m], True, "") for m in first),
         ("representation", "representation", False, ""),
-        *([("reducer", "reducer", False, "")] if board["reducer"].nunique() > 1 else []),
+        *([("reducer", "reducer", False, "")] if run.tried["reducer"].nunique() > 1 else []),
         ("classifier", "classifier", False, ""),
         ("interval", "95 % interval", True, f"of {NAMES['accuracy']}"),
         *([("test_accuracy", "test accuracy", True, "")] if board["test_accuracy"].notna().any() else []),
@@ -160,7 +160,7 @@ def _latency(run: Run) -> Chart | None:
     caption = (
         f"{NAMES[run.metric][0].upper()}{NAMES[run.metric][1:]} against latency of every finished pipeline."
     )
-    return Chart("latency", draw, caption, (5.0, 3.2 + 0.18 * (kinds // 3)))
+    return Chart("latency", draw, caption, (5.0, 3.2 + 0.18 * (kinds // 2)))
 
 
 def _pairs(run: Run, labels: Labels, rows: list[Any]) -> list[Block]:
