@@ -408,8 +408,8 @@ def test_the_command_writes_the_page_and_the_figures(made: Path, tmp_path: Path,
     ("arguments", "said"),
     [
         (["{tmp}/nowhere"], "{tmp}/nowhere: no sweep here (sweep.yaml is missing)"),
-        (["{made}", "--html", "{made}"], "--html {made}: "),
-        (["{made}", "--html", "{tmp}/o.html", "--figures", "{made}/sweep.yaml"], "--figures {made}/sweep"),
+        (["{made}", "--html", "{made}"], "--html {made}: cannot be written (Is a directory)"),
+        (["{made}", "--html", "{tmp}/o.html", "--figures", "{made}/sweep.yaml"], "--figures {made}/sweep.yaml: cannot be written"),
         (["s3://bucket/run"], "--html must name a file for the report of a run at a URL, s3://bucket/run"),
     ],
 )  # fmt: skip

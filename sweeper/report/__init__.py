@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def _writable(option: str, path: Path, write: Callable[[], object]) -> None:
     try:
         write()
     except OSError as error:
-        raise ValueError(f"{option} {path}: {error.strerror or error}") from None
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ValueError(f"{option} {path}: cannot be written ({why})") from None
 
 
 def sections(run: Run) -> list[Section]:

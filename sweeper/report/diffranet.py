@@ -204,12 +204,9 @@ def _confusions(run: Run, paper: dict[str, Any]) -> list[Block]:
         ours = matrices.crystal_accuracy(counts, classes, paper["without_crystal"])
         if ours is not None:
             what = f"{_NAMES[name]}, {frames}"
-            verdict.append(
-                (
-                    float(row.accuracy),
-                    matrices.crystal_text(ours, int(counts.sum()), what, paper["crystal_accuracy"]),
-                )
-            )
+            n = int(counts.sum()) // (1 if row.trial in run.tests else run.spec.repeats)
+            said = matrices.crystal_text(ours, n, what, paper["crystal_accuracy"])
+            verdict.append((float(row.accuracy), said))
     if verdict:
         parts.append(max(verdict, key=lambda pair: pair[0])[1])
     return parts

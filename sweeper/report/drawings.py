@@ -232,8 +232,8 @@ def against(
             chosen = np.array([k == kind for k in of])
             colour = COLOURS[number % len(COLOURS)]
             axes.plot(
-                x[chosen], y[chosen], "o^sDvP*X"[number % 8], color=colour, markersize=4.5, alpha=0.75,
-                markeredgewidth=0, label=kind, rasterized=len(x) > _MOST_VECTORS,
+                x[chosen], y[chosen], "o^sDvP*X"[(number + number // 8) % 8], color=colour,
+                markersize=4.5, alpha=0.75, markeredgewidth=0, label=kind, rasterized=len(x) > _MOST_VECTORS,
             )  # fmt: skip
         order = np.argsort(x[front])
         axes.step(x[front][order], y[front][order], where="post", color=MUTED, linewidth=1, linestyle="--",
