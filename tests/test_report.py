@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -17,6 +18,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from sweeper.cli import main
+from sweeper.engine.progress import Progress
 from sweeper.mirror import Mirror
 from sweeper.report import headline, ranking, sections, write_report
 from sweeper.report.content import Chart, Interactive, Pictures, Table, Text
@@ -217,6 +219,20 @@ def test_another_metric_ranks_and_is_shown(tmp_path: Path, metric: str) -> None:
     assert "95 % interval" in about
 
 
+def test_sessions_say_what_was_computed_and_what_reused(tmp_path: Path) -> None:
+    made = MadeRun(tmp_path / "run", "quick", np.arange(40) % 5)
+    made.trial(pipeline("glcm", "rf"), 0.1)
+    for computed, known in ((120, 0), (30, 120)):
+        progress = Progress(io.StringIO())
+        progress.state.evaluations, progress.state.evaluations_known = computed, known
+        made.folder.add_session(progress.session())
+    with made.folder.sessions.open("a") as file:
+        file.write('{"started": "cut sho')
+    table = tables(read(made.write()), "cost")[-1]
+    assert [[cell.text for cell in row[2:4]] for row in table.rows] == [["120", "0"], ["30", "120"]]
+    assert table.rows[0][0].text[:2] == "20"
+
+
 # --------------------------------------------------------------------------- differences
 
 
@@ -409,7 +425,10 @@ def test_the_command_writes_the_page_and_the_figures(made: Path, tmp_path: Path,
     [
         (["{tmp}/nowhere"], "{tmp}/nowhere: no sweep here (sweep.yaml is missing)"),
         (["{made}", "--html", "{made}"], "--html {made}: cannot be written (Is a directory)"),
-        (["{made}", "--html", "{tmp}/o.html", "--figures", "{made}/sweep.yaml"], "--figures {made}/sweep.yaml: cannot be written"),
+        (
+            ["{made}", "--html", "{tmp}/o.html", "--figures", "{made}/sweep.yaml"],
+            "--figures {made}/sweep.yaml: cannot be written (",
+        ),
         (["s3://bucket/run"], "--html must name a file for the report of a run at a URL, s3://bucket/run"),
     ],
 )  # fmt: skip
