@@ -79,7 +79,9 @@ def _simulate(kind: str, args: argparse.Namespace) -> int:
         if args.directory.is_dir():  # a full disk: the same command goes on
             raise
         raise ValueError(f"{args.directory}: not writable ({error.strerror})") from None
-    print(f"{wanted.frames} frames of {args.size} x {args.size} in {args.directory}")
+    square = wanted.options.get("shape", "square") == "square"
+    size = f"{args.size} x {args.size}" if square else f"{args.size} px along the longer edge"
+    print(f"{wanted.frames} frames of {size} in {args.directory}")
     print(f"drawn parameters: {manifest}")
     return EXIT_DONE
 

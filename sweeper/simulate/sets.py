@@ -129,7 +129,7 @@ def simulation(
         For a value that is out of range.
     """
     simulator = simulators.load(kind)
-    counts = _checked_counts(per_class, simulator.labels)
+    counts = _checked_counts(per_class, simulator.labels, simulator.by_name)
     if seed < 0:
         raise ValueError(f"simulate: seed must be a whole number of at least 0, got {seed}")
     if not SMALLEST_PX <= size <= LARGEST_PX:
@@ -141,11 +141,14 @@ def simulation(
     return Simulation(kind, counts, size, seed, format_, _checked_shares(shares), ready, identity)
 
 
-def _checked_counts(per_class: int | Mapping[str, int], labels: Sequence[str]) -> dict[str, int]:
+def _checked_counts(
+    per_class: int | Mapping[str, int], labels: Sequence[str], by_name: Sequence[str]
+) -> dict[str, int]:
     counts = dict.fromkeys(labels, per_class) if isinstance(per_class, int) else dict(per_class)
+    known = (*labels, *by_name)
     for label, count in counts.items():
-        if label not in labels:
-            raise ValueError(f"simulate: per-class must name classes of {', '.join(labels)}, got {label!r}")
+        if label not in known:
+            raise ValueError(f"simulate: per-class must name classes of {', '.join(known)}, got {label!r}")
         if count < 1:
             raise ValueError(f"simulate: per-class must be a whole number of at least 1, got {count}")
     return counts

@@ -23,7 +23,7 @@ class Kind:
         Has ``SIMULATOR`` (name and version; raise it when the same seed gives other frames), ``LABELS``
         and ``simulate_frame(label, index, seed, size, **options) -> (counts, drawn)``, a pure function.
         `drawn` holds ``label``, ``index``, ``seed``, ``size_px``, ``simulator``, and ``group`` where
-        frames belong together. Optional are ``prepare`` and ``group_of``, see :class:`Simulator`.
+        frames belong together. Optional: ``prepare``, ``group_of``, ``BY_NAME``, see :class:`Simulator`.
     help, example : str
     options : tuple of (str, dict)
         Options of its own for argparse; their values go to ``prepare``.
@@ -62,6 +62,21 @@ KINDS: Mapping[str, Kind] = {
             ),
         ),
     ),
+    "scattering": Kind(
+        module="sweeper.simulate.scattering.frame",
+        help="SAXS, WAXS, GISAXS and GIWAXS frames of real detectors, four of a session in a group",
+        example="sweeper simulate scattering frames --per-class 60 --size 256 --seed 1",
+        options=(
+            (
+                "--shape",
+                {
+                    "default": "detector",
+                    "metavar": "S",
+                    "help": "detector (default), PX the longer edge, or square",
+                },
+            ),
+        ),
+    ),
 }
 
 
@@ -79,6 +94,8 @@ class Simulator:
     name : str
         Name and version.
     labels : tuple of str
+    by_name : tuple of str
+        Classes that are drawn only where they are named.
     draw : callable
         ``draw(label, index, seed, size, **options)`` gives a frame and what it was drawn from.
     prepare : callable
@@ -92,6 +109,7 @@ class Simulator:
 
     name: str
     labels: tuple[str, ...]
+    by_name: tuple[str, ...]
     draw: Callable[..., Drawn]
     prepare: Callable[..., tuple[dict[str, Any], dict[str, str]]]
     group_of: Callable[[str, int, int], str] | None
@@ -103,6 +121,7 @@ def load(kind: str) -> Simulator:
     return Simulator(
         name=module.SIMULATOR,
         labels=module.LABELS,
+        by_name=getattr(module, "BY_NAME", ()),
         draw=module.simulate_frame,
         prepare=getattr(module, "prepare", _no_options),
         group_of=getattr(module, "group_of", None),

@@ -1,0 +1,129 @@
+"""Compiled loops of the ``symmetry`` featurizer, over a small grid of cells."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurizers._compile import compiled
+
+F64 = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@compiled
+def reduce_cells(image: NDArray[np.float32], valid: Mask, rows: int, columns: int) -> tuple[F64, F64]:
+    """Sum of the valid pixels of each cell and their number, (rows, columns)."""
+    total = np.zeros((rows, columns))
+    number = np.zeros((rows, columns))
+    height, width = image.shape
+    for i in range(height):
+        r = i * rows // height
+        for j in range(width):
+            if valid[i, j]:
+                c = j * columns // width
+                total[r, c] += image[i, j]
+                number[r, c] += 1.0
+    return total, number
+
+
+@compiled
+def roundness(values: F64, y: F64, x: F64, row: float, column: float, rings: int) -> float:
+    """Share of the variance that the distance from a place explains, in `rings` of equal numbers of radii.
+
+    Corrected for the number of rings that are used, as R² is for the number of parameters; at least 0.
+    """
+    least, most = 1e300, 0.0
+    for i in range(values.size):
+        r = np.sqrt((y[i] - row) ** 2 + (x[i] - column) ** 2)
+        least, most = min(least, r), max(most, r)
+    scale = rings / (most - least + 1e-9)
+    number, total, square = np.zeros(rings + 1), np.zeros(rings + 1), np.zeros(rings + 1)
+    for i in range(values.size):
+        k = int((np.sqrt((y[i] - row) ** 2 + (x[i] - column) ** 2) - least) * scale)
+        number[k] += 1.0
+        total[k] += values[i]
+        square[k] += values[i] * values[i]
+    inside, used = 0.0, 0
+    for k in range(rings + 1):
+        if number[k] > 0:
+            used += 1
+            inside += square[k] - total[k] * total[k] / number[k]
+    n = values.size
+    whole = square.sum() - total.sum() ** 2 / n
+    if n <= used + 1 or whole <= 1e-9 * n:
+        return 0.0
+    explained: float = 1.0 - (inside / (n - used)) / (whole / (n - 1))
+    return max(0.0, explained)
+
+
+@compiled
+def best_centre(
+    values: F64, y: F64, x: F64, rows: F64, columns: F64, rings: int
+) -> tuple[float, float, float]:
+    """Of all places of a grid the one about which values are roundest: row, column, roundness."""
+    best, row, column = -1.0, rows[0], columns[0]
+    for i in range(rows.size):
+        for j in range(columns.size):
+            found = roundness(values, y, x, rows[i], columns[j], rings)
+            if found > best + 1e-12:
+                best, row, column = found, rows[i], columns[j]
+    return row, column, best
+
+
+@compiled
+def mirror(image: F64, known: Mask, axis2: int) -> tuple[float, float]:
+    """Correlation with the mirror image about an upright line through ``axis2 / 2``, and the share of pairs.
+
+    Of pairs of cells that are both known; 0 where there are too few or they do not vary.
+    """
+    height, width = image.shape
+    n, s, ss, sp = 0.0, 0.0, 0.0, 0.0
+    for i in range(height):
+        for j in range(width):
+            k = axis2 - j
+            if k <= j or k >= width:
+                continue
+            if known[i, j] and known[i, k]:
+                a, b = image[i, j], image[i, k]
+                n += 1.0
+                s += a + b
+                ss += a * a + b * b
+                sp += a * b
+    if n < 8.0:
+        return 0.0, 0.0
+    mean = s / (2.0 * n)
+    variance = ss / (2.0 * n) - mean * mean
+    if variance < 1e-9:
+        return 0.0, 2.0 * n / image.size
+    return (sp / n - mean * mean) / variance, 2.0 * n / image.size
+
+
+@compiled
+def step(image: F64, known: Mask, edge: int, reach: int) -> tuple[float, float]:
+    """Mean step from above an edge between two rows to below it, and the share of columns that agree.
+
+    Each column compares the means of `reach` rows on either side.
+    """
+    height, width = image.shape
+    n, total, fall, rise = 0.0, 0.0, 0.0, 0.0
+    for j in range(width):
+        above, below, na, nb = 0.0, 0.0, 0, 0
+        for k in range(reach):
+            if edge - 1 - k >= 0 and known[edge - 1 - k, j]:
+                above += image[edge - 1 - k, j]
+                na += 1
+            if edge + k < height and known[edge + k, j]:
+                below += image[edge + k, j]
+                nb += 1
+        if na > 0 and nb > 0:
+            difference = above / na - below / nb
+            n += 1.0
+            total += difference
+            if difference > 0.01:
+                fall += 1.0
+            if difference < -0.01:
+                rise += 1.0
+    if n < 0.25 * width:
+        return 0.0, 0.0
+    return total / n, (fall - rise) / n

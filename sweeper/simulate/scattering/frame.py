@@ -1,0 +1,132 @@
+"""One simulated frame, as a pure function of its label, index, seed and size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.simulate.scattering import BLANK, LABELS, SIMULATOR, at_grazing, in_transmission
+from sweeper.simulate.scattering.detectors import GAP
+from sweeper.simulate.scattering.instruments import Instrument, Rng, draw_instrument, log_uniform
+from sweeper.simulate.scattering.recording import record
+from sweeper.simulate.scattering.scene import Scene
+
+BY_NAME = (BLANK,)
+"""Classes that a data set has only where they are asked for."""
+
+SHAPES = ("detector", "square")
+"""What the shape of a frame is; the first is the default."""
+
+FRAMES_PER_SESSION = 4
+"""Consecutive frames of a class that share an instrument, a material and so a group."""
+
+_SCENES: dict[str, Callable[[Instrument, Rng, Rng], Scene]] = {
+    "SAXS": in_transmission.saxs_scene,
+    "WAXS": in_transmission.waxs_scene,
+    "GISAXS": at_grazing.gisaxs_scene,
+    "GIWAXS": at_grazing.giwaxs_scene,
+    BLANK: in_transmission.blank_scene,
+}
+
+_OF_SCENES = (
+    "sample", "length_angstrom", "distance_mm", "beam_column_px", "beam_row_px", "arm_right_deg",
+    "arm_up_deg", "q_step_per_angstrom", "incidence_deg", "critical_deg", "up_deg",
+)  # fmt: skip
+
+
+def _check(label: str, index: int, seed: int, size: int) -> None:
+    if label not in _SCENES:
+        raise ValueError(f"simulate: label must be one of {', '.join(_SCENES)}, got {label!r}")
+    if index < 0:
+        raise ValueError(f"simulate: index must be a whole number of at least 0, got {index}")
+    if seed < 0:
+        raise ValueError(f"simulate: seed must be a whole number of at least 0, got {seed}")
+    if not 64 <= size <= 4096:
+        raise ValueError(f"simulate: size must be 64 to 4096 pixels, got {size}")
+
+
+def prepare(shape: str = SHAPES[0]) -> tuple[dict[str, Any], dict[str, str]]:
+    """From the command line's options to those of :func:`simulate_frame`, and to columns of the manifest."""
+    if shape not in SHAPES:
+        raise ValueError(f"simulate: shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+    return {"shape": shape}, {"shape": shape}
+
+
+def group_of(label: str, index: int, seed: int) -> str:
+    """Name of the session that a frame belongs to."""
+    return f"{label}-{seed}-{index // FRAMES_PER_SESSION:05d}"
+
+
+def _squared(counts: NDArray[np.int32]) -> NDArray[np.int32]:
+    """A square with the frame in its middle and no data around it."""
+    size = max(counts.shape)
+    square = np.full((size, size), GAP, np.int32)
+    top, left = (size - counts.shape[0]) // 2, (size - counts.shape[1]) // 2
+    square[top : top + counts.shape[0], left : left + counts.shape[1]] = counts
+    return square
+
+
+def simulate_frame(
+    label: str, index: int, seed: int, size: int, *, shape: str = SHAPES[0]
+) -> tuple[NDArray[np.int32], dict[str, Any]]:
+    """Draw and record one frame.
+
+    Parameters
+    ----------
+    label : {"SAXS", "WAXS", "GISAXS", "GIWAXS", "blank"}
+    index : int
+        From 0. Four consecutive frames are one session: the same instrument and material, another exposure.
+    seed : int
+        Of the data set.
+    size : int
+        Pixels along the longer edge, 64 to 4096. The other edge is the detector's: real frames are
+        seldom square, and their shape is no news of their class as each technique uses most detectors.
+    shape : {"detector", "square"}
+        ``square`` puts the frame in the middle of a square of −1, so that frames can be stacked.
+
+    Returns
+    -------
+    counts : int32, (rows, columns)
+        −1 between modules (0 where the session's software does not tell), −2 at bad pixels.
+    drawn : dict
+        All drawn parameters with units in their names, the same names for every label, NaN where a class
+        has no such thing; ``group`` names the session.
+
+    Raises
+    ------
+    ValueError
+        For a label, index, seed or size out of range.
+    """
+    _check(label, index, seed, size)
+    prepare(shape)
+    number, which = index // FRAMES_PER_SESSION, (*LABELS, BLANK).index(label)
+
+    def stream(*key: int) -> Rng:
+        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, which, number, *key)))
+
+    rng = stream(3, index % FRAMES_PER_SESSION)
+    instrument = draw_instrument(label, size, stream(0))
+    scene = _SCENES[label](instrument, stream(1), rng)
+    exposure = stream(2)
+    fewest, most = scene.counts
+    if instrument.detector.kind in ("ccd", "panel"):  # their users see noise, and expose longer
+        fewest = min(10 * fewest, most)
+    level = log_uniform(exposure, fewest, most) * float(np.exp(rng.normal(0, 0.4)))
+    scale = np.float32(level / scene.level)
+    counts = record(
+        scene.expected * scale, instrument, stream(4), rng,
+        tracks_per_frame=log_uniform(exposure, 0.3, 60) * np.sqrt(size / 256),
+        filled=scene.filled, dead=scene.dead,
+    )  # fmt: skip
+    drawn: dict[str, Any] = {
+        "label": label, "group": group_of(label, index, seed), "index": index, "seed": seed, "size_px": size,
+        "detector": instrument.detector.name, "pixel_mm": instrument.pixel_mm,
+        "wavelength_angstrom": instrument.wavelength_angstrom, "synchrotron": instrument.synchrotron,
+        "up_quarter_turns": instrument.up_quarter, "counts_at_98_percent": level,
+    }  # fmt: skip
+    drawn |= {name: scene.drawn.get(name, float("nan")) for name in _OF_SCENES}
+    drawn |= {"shape": shape, "simulator": SIMULATOR}
+    return _squared(counts) if shape == "square" else counts, drawn

@@ -1,0 +1,126 @@
+"""What every scene has: expected photons, and the things that stand in their way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.simulate.scattering import obstacles
+from sweeper.simulate.scattering.geometry import Image, Setup, transmission
+from sweeper.simulate.scattering.instruments import Instrument, Rng, log_uniform
+
+_CLEAR: Image = np.ones((1, 1), np.float32)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a detector would see.
+
+    Attributes
+    ----------
+    expected : Image
+        Relative photons a pixel.
+    level : float
+        That of `expected` by which an exposure is chosen: the bright end of the sample's scattering.
+    drawn : dict
+        Parameters with their units in the names.
+    counts : tuple of float
+        Fewest and most photons that an exposure gives at `level`.
+    filled : bool
+        A frame without gaps.
+    dead : bool array or None
+        Where the file has no data.
+    """
+
+    expected: Image
+    level: float
+    drawn: dict[str, Any]
+    counts: tuple[float, float] = (2.0, 3e4)
+    filled: bool = False
+    dead: NDArray[np.bool_] | None = None
+
+
+def quantile(image: Image, share: float) -> float:
+    """A quantile of some twenty thousand of the pixels: the choice of an exposure needs no more."""
+    step = max(1, int(np.sqrt(image.size / 20_000)))
+    return max(float(np.quantile(image[::step, ::step], share)), 1e-30)
+
+
+def farthest_q(setup: Setup) -> float:
+    """The largest q on the frame, 1/Å: that of a corner."""
+    rows, columns = setup.shape
+    found = []
+    for row in (-0.5, rows - 0.5):
+        for column in (-0.5, columns - 0.5):
+            corner = Setup(
+                (1, 1), setup.pixel_mm, setup.distance_mm, setup.column - column, setup.row - row,
+                setup.wavelength_angstrom, setup.arm_deg,
+            )  # fmt: skip
+            found.append(float(transmission(corner).q[0, 0]))
+    return max(found)
+
+
+def distance_for(edge_mm: float, q_edge: float, wavelength: float) -> float:
+    """Distance of a detector on which `edge_mm` off the beam is at `q_edge`; 2θ stays below 60 degrees."""
+    theta = np.arcsin(min(q_edge * wavelength / (4 * np.pi), 0.5))
+    return float(edge_mm / np.tan(2 * theta))
+
+
+def geometry_drawn(setup: Setup) -> dict[str, Any]:
+    """What a manifest says of the geometry."""
+    column, row = setup.beam_px
+    return {
+        "distance_mm": setup.distance_mm,
+        "beam_column_px": column,
+        "beam_row_px": row,
+        "arm_right_deg": setup.arm_deg[0],
+        "arm_up_deg": setup.arm_deg[1],
+        "q_step_per_angstrom": setup.wavenumber * setup.pixel_mm / setup.distance_mm,
+    }
+
+
+def beamstop(
+    instrument: Instrument, column: float, row: float, session: Rng, chance: float, radius: float
+) -> Image:
+    """A disc on the beam, now and then off it or leaking, and as often as not its arm; or nothing."""
+    shape, soft = instrument.shape, 1.0 + instrument.spread_px
+    if session.random() > chance:
+        return _CLEAR
+    leak = float(session.choice([0.0, 0.002, 0.02]))
+    near = column + session.normal(0, 0.15) * radius, row + session.normal(0, 0.15) * radius
+    passed = obstacles.disc(shape, *near, radius, soft, leak)
+    if session.random() < 0.4:  # a photodiode or a thin place in the middle lets some through
+        hole = obstacles.disc(shape, *near, radius * session.uniform(0.2, 0.6), soft, 0.0)
+        passed = np.maximum(passed, np.float32(log_uniform(session, 1e-4, 0.3)) * (1 - hole))
+    if session.random() < 0.55:
+        angle = float(session.choice([0.0, np.pi / 2, np.pi, -np.pi / 2])) + session.normal(0, 0.05)
+        angle = angle if session.random() < 0.6 else float(session.uniform(0, 2 * np.pi))
+        width, through = radius * session.uniform(0.25, 1.6), float(session.choice([0.0, 0.05, 0.4]))
+        passed = passed * obstacles.bar(shape, *near, angle, width, soft, through)
+    return passed
+
+
+def flight_tube(instrument: Instrument, column: float, row: float, session: Rng, chance: float) -> Image:
+    """The shadow of a flight tube's end about a place, or nothing."""
+    if session.random() > chance:
+        return _CLEAR
+    edge = max(instrument.shape)
+    near = column + session.normal(0, 0.05) * edge, row + session.normal(0, 0.05) * edge
+    radius, soft = edge * session.uniform(0.35, 1.0), 1.0 + edge * log_uniform(session, 0.001, 0.01)
+    return obstacles.tube(instrument.shape, *near, radius, soft, log_uniform(session, 1e-3, 0.5))
+
+
+def shadow(instrument: Instrument, session: Rng, chance: float) -> Image:
+    """Something at the frame's edge: a cable, a flange, a cryostat's rim; or nothing."""
+    if session.random() > chance:
+        return _CLEAR
+    rows, columns = instrument.shape
+    direction = float(session.choice([0, np.pi / 2, np.pi, -np.pi / 2])) + session.normal(0, 0.15)
+    half = 0.5 * abs(rows * np.cos(direction)) + 0.5 * abs(columns * np.sin(direction))
+    height = -half * session.uniform(0.75, 1.0)
+    return obstacles.plate(
+        instrument.shape, columns / 2, rows / 2, direction, height, 2.0, log_uniform(session, 0.005, 0.7)
+    )
