@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +17,8 @@ from sweeper.simulate.simulators import KINDS
 if TYPE_CHECKING:
     from sweeper.simulate.sets import Shard, Simulation
 
-_FEWEST_CPUS = 2  # one more process than this one
+_FEWEST_CPUS = 2  # that make processes of their own worth it
+_LINE_S = 30.0
 
 
 def add(commands: Any) -> None:
@@ -70,7 +74,7 @@ def _simulate(kind: str, args: argparse.Namespace) -> int:
     )
     settings: dict[str, Any] = {} if args.address is None else {"worth_s": 0.0}
     try:
-        manifest = write_set(args.directory, wanted, counter(), _elsewhere(args), **settings)
+        manifest = write_set(args.directory, wanted, counter() or _lines(), _elsewhere(args), **settings)
     except OSError as error:
         if args.directory.is_dir():  # a full disk: the same command goes on
             raise
@@ -82,12 +86,23 @@ def _simulate(kind: str, args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _lines() -> Callable[[int, int], None]:
+    """Says how many frames are done where that is no terminal: in a line now and then."""
+    last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if done < total and time.monotonic() - last > _LINE_S:
+            last = time.monotonic()
+            print(f"{done} of {total} frames", file=sys.stderr, flush=True)
+
+    return show
+
+
 def _elsewhere(
     args: argparse.Namespace,
 ) -> Callable[[Path, Simulation, Sequence[Shard], Callable[[Shard], None]], None] | None:
     """Who writes the rest of a large set; None where there is one core."""
-    import os
-
     cpus = args.cpus or len(os.sched_getaffinity(0))
     if args.address is None and cpus < _FEWEST_CPUS:
         return None

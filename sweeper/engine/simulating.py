@@ -19,6 +19,7 @@ from sweeper.simulate.writing import STATE, shard_files, write_shard
 Samples = tuple[tuple[str, str], ...]
 
 _IN_FLIGHT_A_CORE = 2
+_BYTES_A_PIXEL = 100  # at most, of the arrays behind a frame
 
 
 def write_shards(
@@ -70,7 +71,7 @@ def _run(
     cores: int,
     samples: Samples,
 ) -> None:
-    task = ray.remote(num_cpus=1)(nodes.checked(_write))
+    task = ray.remote(num_cpus=1, memory=_memory_bytes(simulation.size))(nodes.checked(_write))
     shared = ray.put(simulation)
     waiting = list(reversed(shards))
     running: dict[Any, Shard] = {}
@@ -86,6 +87,12 @@ def _run(
             with whole(directory / path) as partial:
                 partial.write_bytes(data)
         on_shard(shard)
+
+
+def _memory_bytes(size: int) -> int:
+    """What a task claims so that large frames do not fill a machine of many cores; never more than it has."""
+    had = [node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]]
+    return min(_BYTES_A_PIXEL * size**2, int(max(had)))
 
 
 def _result(ref: Any) -> dict[str, bytes]:
