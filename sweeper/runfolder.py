@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,16 @@ class RunFolder:
     def networks(self) -> Path:
         """Checkpoints, and models of the best networks."""
         return self.path / "networks"
+
+    @property
+    def predictions(self) -> Path:
+        """What the best pipelines predicted."""
+        return self.path / "predictions"
+
+    @property
+    def sessions(self) -> Path:
+        """A line for each time that the sweep was run: when, how long, what was computed and what reused."""
+        return self.path / "sessions.jsonl"
 
     @property
     def logs(self) -> Path:
@@ -136,6 +147,11 @@ class RunFolder:
                 f"--out {self.path}: the data set changed since this sweep began (frames, labels, groups "
                 "or splits); choose another folder, or pass --features to share its blocks"
             )
+
+    def add_session(self, session: dict[str, Any]) -> None:
+        """Note one run of the sweep; not worth an error where the disk is full."""
+        with suppress(OSError), self.sessions.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(session) + "\n")
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Keep versions, hardware and the data set's digest."""

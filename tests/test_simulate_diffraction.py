@@ -125,6 +125,16 @@ def test_background_is_the_cross_section_times_molecules_pixel_by_pixel() -> Non
     np.testing.assert_allclose(background.background_photons(detector, beam, 20.0, 5.0), expected, rtol=1e-4)
 
 
+def test_background_is_absorbed_by_the_sensor() -> None:
+    beam = geometry.Beam(1.0, 1e22)
+    ideal = background.background_photons(geometry.Detector(32, 4.0), beam, 10.0, 2.0)
+    thin = background.background_photons(
+        geometry.Detector(32, 4.0, sensor_mm=0.3, attenuation_per_mm=2.0), beam, 10.0, 2.0
+    )
+    cosine = _rays(geometry.Detector(32, 4.0))[..., 2]
+    np.testing.assert_allclose(thin / ideal, 1 - np.exp(-0.6 / cosine))
+
+
 def test_water_curve_passes_its_points_and_peaks_at_the_ring() -> None:
     np.testing.assert_allclose(
         background.water_form_factor([0, 0.08, 0.16, 0.28, 0.48]), [2.57, 3.05, 8.01, 4.55, 3.33]
@@ -159,7 +169,7 @@ def test_beamstop_stops_the_beam_and_dims_along_its_arm_only() -> None:
 
 
 def _small_crystal(quaternion: NDArray[np.float64]) -> crystal.Crystal:
-    return crystal.tetragonal_crystal(40.0, 28.0, 0.03, quaternion, 12.0, 0.0)
+    return crystal.crystal_of((40, 40, 28, 90, 90, 90), 0.03, quaternion, 12.0, 0.0)
 
 
 def _pixel_centric(
@@ -173,7 +183,7 @@ def _pixel_centric(
     rho = np.sum((c.cells * (fractional - nearest)) ** 2, axis=-1)
     lattice2 = np.prod(c.cells) ** 2 * np.exp(-2 * rho / 0.63)
     stol = np.linalg.norm(s, axis=-1) / 2
-    e2 = table[tuple(np.abs(nearest).transpose(2, 0, 1))]
+    e2 = table[tuple(nearest.transpose(2, 0, 1))]
     p = (1 + beam.polarisation) / 2 * (1 - u[..., 0] ** 2)
     p += (1 - beam.polarisation) / 2 * (1 - u[..., 1] ** 2)
     omega = (detector.pixel_mm / detector.distance_mm) ** 2 * u[..., 2] ** 3
@@ -195,6 +205,7 @@ def test_spots_equal_a_pixel_by_pixel_sum(seed: int, bandpass: float) -> None:
     c = _small_crystal(crystal.random_quaternion(np.random.default_rng(seed)))
     table = structure.wilson_intensities(5, 40, 30).copy()
     table[:6, :6, :6] = 0  # next to the direct beam a spot is not small against its distance to it
+    table = structure.all_octants(table)
     drawn = crystal.bragg_image(crystal.find_spots(c, beam, detector, table, 0.0), detector)
     offsets, weights = np.polynomial.hermite_e.hermegauss(21 if bandpass else 1)
     reference = np.zeros_like(drawn)
@@ -223,7 +234,7 @@ def test_mosaic_domains_average_to_the_spread_of_the_formula() -> None:
     detector, beam = geometry.Detector(400, 0.3), geometry.Beam(1.0, 1e24)
     quaternion = crystal.random_quaternion(np.random.default_rng(11))
     perfect = _small_crystal(quaternion)
-    table = structure.wilson_intensities(5, 40, 30)
+    table = structure.all_octants(structure.wilson_intensities(5, 40, 30))
     mosaic = replace(perfect, mosaic_rad=0.02)
     total = crystal.find_spots(mosaic, beam, detector, table, 0.0).photons.sum()
     rng, totals = np.random.default_rng(0), []
@@ -285,6 +296,60 @@ def test_point_spread_keeps_photons_and_has_its_width() -> None:
     blurred = camera.spread_points(point, 6.0)
     assert blurred.sum() == pytest.approx(1000)
     assert blurred[20, 23] == pytest.approx(blurred[20, 20] / 2, rel=0.02)  # half height at FWHM / 2
+
+
+def test_fibre_point_spread_is_its_formula_integrated_over_pixels() -> None:
+    kernel = camera.fibre_kernel(2.5, 40)
+    assert kernel.sum() == pytest.approx(1)
+    g = 0.6524 * 2.5
+    fine = (np.arange(200) + 0.5) / 200 - 0.5
+    for row, column in ((0, 0), (1, 0), (2, 3), (10, 20)):
+        y, x = fine[:, np.newaxis] + row, fine[np.newaxis, :] + column
+        pixel = np.mean(g / (2 * np.pi) * (g * g + x * x + y * y) ** -1.5)
+        # The kernel is cut, and scaled for what lies outside.
+        assert kernel[40 + row, 40 + column] == pytest.approx(pixel, rel=0.05)
+    point = g / (2 * np.pi) * (g * g + np.array([0.0, 1.25]) ** 2) ** -1.5
+    assert point[1] / point[0] == pytest.approx(0.5, rel=1e-3)  # so that the width is the one asked for
+
+
+def test_fibre_point_spread_keeps_photons_and_has_long_tails() -> None:
+    point = np.zeros((61, 61))
+    point[30, 4] = 1000.0  # near an edge, which reflects
+    spread = camera.spread_points(point, 2.0, "fibre")
+    assert spread.shape == point.shape
+    assert spread.sum() == pytest.approx(1000)
+    assert spread[30, 24] > 100 * camera.spread_points(point, 2.0)[30, 24]
+    np.testing.assert_allclose(camera.spread_points(np.full((16, 16), 3.0), 2.0, "fibre"), 3.0)
+
+
+def test_flicker_scales_all_that_the_beam_does() -> None:
+    drawn = classes.draw_exposure("strong", np.random.default_rng(1))
+    steady, bright = (expected_photons(replace(drawn, flicker=f), 5, 64) for f in (1.0, 1.25))
+    for before, after in zip(steady, bright, strict=True):
+        np.testing.assert_allclose(after, 1.25 * before, rtol=1e-9, atol=0.01)  # the faintest are left out
+
+
+def test_noises_come_in_nanobraggs_order() -> None:
+    """Moments of a flat field that any other order would change."""
+    noise = camera.Camera(3.0, 0.05, 4.0, 40.0, 3.0, 0.0)
+    expected = np.full((256, 256), 400.0)
+    sensitivity = camera.calibration_map(7, 256, 0.05)
+    frames = [camera.digitise(expected, noise, 7, np.random.default_rng(i)).astype(float) for i in range(40)]
+    mean, residual = (
+        np.mean(frames, axis=0),
+        [(a - b) / np.sqrt(2) for a, b in zip(frames[::2], frames[1::2], strict=True)],
+    )
+    # Calibration comes before the point spread, which smooths it, and does not touch the offset.
+    smooth = camera.spread_points(400.0 * sensitivity.astype(float), 3.0)
+    assert np.corrcoef(mean.ravel(), smooth.ravel())[0, 1] > 0.98
+    assert mean.mean() == pytest.approx(40 + 4 * 400 * sensitivity.mean(), rel=1e-3)
+    # Poisson noise comes before the point spread and the gain; readout after both, of each pixel alone.
+    kernel = camera.spread_points(np.pad([[1.0]], 20), 3.0)
+    photons = 16 * 400 * (kernel**2).sum()
+    neighbours = 16 * 400 * (kernel[:, 1:] * kernel[:, :-1]).sum()
+    assert np.mean([r.var() for r in residual]) == pytest.approx(photons + 9 + 1 / 12, rel=0.03)
+    lag = np.mean([(r[:, 1:] * r[:, :-1]).mean() for r in residual])
+    assert lag == pytest.approx(neighbours, rel=0.05)
 
 
 def test_counts_have_offset_gain_readout_and_saturation() -> None:

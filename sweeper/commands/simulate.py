@@ -3,45 +3,115 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sweeper.arguments import EXIT_DONE, command, counter, path
+from sweeper.arguments import EXIT_DONE, command, count, counter, path
+from sweeper.simulate.simulators import KINDS
+
+if TYPE_CHECKING:
+    from sweeper.simulate.sets import Shard, Simulation
+
+_FEWEST_CPUS = 2  # that make processes of their own worth it
+_LINE_S = 30.0
 
 
 def add(commands: Any) -> None:
     """Add the verb."""
-    example = "sweeper simulate diffraction frames --per-class 60 --size 256 --seed 1"
     simulate = commands.add_parser(
         "simulate",
         help="make labelled frames from physics",
         description="Make labelled frames from physics.",
-        epilog=f"Example: {example}",
+        epilog=f"Example: {KINDS['diffraction'].example}",
     )
     kinds = simulate.add_subparsers(metavar="KIND", required=True)
-    parser = command(
-        kinds,
-        "diffraction",
-        _simulate_diffraction,
-        "serial-crystallography stills in five classes, as 16-bit TIFF",
-        example,
-    )
+    for name, kind in KINDS.items():
+        parser = command(kinds, name, partial(_simulate, name), kind.help, kind.example)
+        _add_options(parser)
+        for flag, settings in kind.options:
+            parser.add_argument(flag, **settings)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=path, metavar="DIR", help="folder to make")
-    parser.add_argument("--per-class", type=int, default=60, metavar="N", help="frames a class (60)")
+    parser.add_argument(
+        "--per-class", default="60", metavar="N", help="frames a class, or by class: weak=40,good=20 (60)"
+    )
     parser.add_argument(
         "--size", type=int, default=256, metavar="PX", help="width and height in pixels (256)"
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same frames (0)")
+    parser.add_argument(
+        "--format", default="tiff", metavar="F", help="tiff, a file a frame (default), or hdf5, stacks"
+    )
+    parser.add_argument(
+        "--split", metavar="A/B/C", help="shares of train, val and test; DiffraNet has 40/9.6/50.4 (no split)"
+    )
+    parser.add_argument("--cpus", type=count, metavar="N", help="cores for a large set (all)")
+    parser.add_argument(
+        "--address", metavar="ADDR", help="Ray cluster to join; default: start Ray if it pays"
+    )
 
 
-def _simulate_diffraction(args: argparse.Namespace) -> int:
-    from sweeper.simulate.diffraction import write_diffraction
+def _simulate(kind: str, args: argparse.Namespace) -> int:
+    from sweeper.simulate import sets
+    from sweeper.simulate.writing import write_set
 
+    own = [flag.removeprefix("--").replace("-", "_") for flag, _ in KINDS[kind].options]
+    wanted = sets.simulation(
+        kind,
+        sets.parse_counts(args.per_class),
+        args.size,
+        args.seed,
+        format_=args.format,
+        shares=None if args.split is None else sets.parse_shares(args.split),
+        **{name: getattr(args, name) for name in own},
+    )
+    settings: dict[str, Any] = {} if args.address is None else {"worth_s": 0.0}
     try:
-        manifest = write_diffraction(args.directory, args.per_class, args.size, args.seed, on_frame=counter())
+        manifest = write_set(args.directory, wanted, counter() or _lines(), _elsewhere(args), **settings)
     except OSError as error:
         if args.directory.is_dir():  # a full disk: the same command goes on
             raise
         raise ValueError(f"{args.directory}: not writable ({error.strerror})") from None
-    print(f"{5 * args.per_class} frames of {args.size} x {args.size} in {args.directory}")
+    square = wanted.options.get("shape", "square") == "square"
+    size = f"{args.size} x {args.size}" if square else f"{args.size} px along the longer edge"
+    print(f"{wanted.frames} frames of {size} in {args.directory}")
     print(f"drawn parameters: {manifest}")
     return EXIT_DONE
+
+
+def _lines() -> Callable[[int, int], None]:
+    """Says how many frames are done where that is no terminal: in a line now and then."""
+    last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if done < total and time.monotonic() - last > _LINE_S:
+            last = time.monotonic()
+            print(f"{done} of {total} frames", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _elsewhere(
+    args: argparse.Namespace,
+) -> Callable[[Path, Simulation, Sequence[Shard], Callable[[Shard], None]], None] | None:
+    """Who writes the rest of a large set; None where there is one core."""
+    cpus = args.cpus or len(os.sched_getaffinity(0))
+    if args.address is None and cpus < _FEWEST_CPUS:
+        return None
+
+    def write(
+        directory: Path, wanted: Simulation, shards: Sequence[Shard], on_shard: Callable[[Shard], None]
+    ) -> None:
+        from sweeper.engine.simulating import write_shards
+
+        write_shards(directory, wanted, shards, on_shard, cpus=args.cpus, address=args.address)
+
+    return write

@@ -129,7 +129,10 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
         folder.check_dataset(data_digest)
         folder.write_environment(environment(inputs, data_digest, cpus))
         cluster = Cluster(resources, files)
-        run_search(spec, space, inputs, data_digest, weights, cluster, folder, progress, deadline)
+        try:
+            run_search(spec, space, inputs, data_digest, weights, cluster, folder, progress, deadline)
+        finally:
+            folder.add_session(progress.session())
     return write_leaderboard(spec, folder, len(inputs.splits))
 
 
@@ -289,6 +292,7 @@ def environment(inputs: Inputs, data_digest: str, cpus: int) -> dict[str, Any]:
         "dataset_digest": data_digest,
         "frames": len(inputs.dataset),
         "classes": list(inputs.dataset.classes),
+        "class_counts": inputs.dataset.class_counts(),
         "folds": len(inputs.splits),
         "packages": nodes.package_versions(),
     }

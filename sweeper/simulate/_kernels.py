@@ -61,10 +61,18 @@ def radial_image(
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _quadratic_form(m: Floats, x: float, y: float, z: float) -> Any:
-    """vᵀ m v of a symmetric 3 × 3 matrix."""
-    diagonal = m[0, 0] * x * x + m[1, 1] * y * y + m[2, 2] * z * z
-    return diagonal + 2.0 * (m[0, 1] * x * y + m[0, 2] * x * z + m[1, 2] * y * z)
+def _spread(
+    shape: Floats, q: Floats, mosaic2: float, blur2: float, x: float, y: float, z: float, out: Floats
+) -> Any:
+    """Write T v of v = (x, y, z) to `out`, with T the covariance of the end of the diffracted ray.
+
+    T = (2M)⁻¹ + σ_mos² (q² − q qᵀ) + (σ_div/λ)² (1 − ẑ ẑᵀ): crystal, turns of q, and turns of the beam.
+    """
+    across = mosaic2 * (q[0] * q[0] + q[1] * q[1] + q[2] * q[2])
+    along = mosaic2 * (q[0] * x + q[1] * y + q[2] * z)
+    out[0] = shape[0, 0] * x + shape[0, 1] * y + shape[0, 2] * z + across * x - along * q[0] + blur2 * x
+    out[1] = shape[1, 0] * x + shape[1, 1] * y + shape[1, 2] * z + across * y - along * q[1] + blur2 * y
+    out[2] = shape[2, 0] * x + shape[2, 1] * y + shape[2, 2] * z + across * z - along * q[2]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -78,42 +86,49 @@ def _spot(
     bandpass: float,
     distance_mm: float,
     size_mm2: float,
+    work: Floats,
     out: Floats,
 ) -> Any:
     """Write x, y, (photons), cov_xx, cov_xy, cov_yy of the spot of `q` to `out`; return σ of ζ, or −1.
 
-    −1: the reflection is too far from the sphere, or goes backwards.
+    −1: the reflection is too far from the sphere, or goes backwards. Position and covariance are those
+    of a Gaussian on the condition that the ray ends on the sphere.
     """
-    q2 = q[0] * q[0] + q[1] * q[1] + q[2] * q[2]
     k = 1.0 / wavelength
     kz = k + q[2]
     length = np.sqrt(q[0] * q[0] + q[1] * q[1] + kz * kz)
     if kz <= 0.0:
         return -1.0
     ux, uy, uz = q[0] / length, q[1] / length, kz / length
-    sin_theta2 = 0.25 * q2 * wavelength * wavelength
-    cos_theta2 = max(1.0 - sin_theta2, 0.0)
-    bandwidth = bandpass * bandpass * q2 * sin_theta2
-    variance = _quadratic_form(shape, ux, uy, uz) + bandwidth
-    variance += q2 * cos_theta2 * (mosaic * mosaic + divergence * divergence)
+    mosaic2, blur2 = mosaic * mosaic, (k * divergence) ** 2
+    tu, tr, tt = work[0], work[1], work[2]
+    _spread(shape, q, mosaic2, blur2, ux, uy, uz, tu)
+    retreat = k * (1.0 - uz)  # of the sphere before the ray's end, for a relative change of 1/λ
+    variance = ux * tu[0] + uy * tu[1] + uz * tu[2] + (retreat * bandpass) ** 2
     if zeta * zeta > _REACH * _REACH * variance:
         return -1.0
-    # Of the distance to the sphere, the wavelength's share is that of its variance.
-    g = np.sqrt(q2 * sin_theta2)
-    stretch = 1.0 - zeta * g * bandpass * bandpass / variance
-    sx, sy, sz = stretch * q[0], stretch * q[1], k + stretch * q[2]
+    pull = zeta / variance
+    sx, sy = q[0] - pull * tu[0], q[1] - pull * tu[1]
+    sz = kz - pull * tu[2] + k * pull * retreat * bandpass * bandpass
     out[0] = distance_mm * sx / sz
     out[1] = distance_mm * sy / sz
     rho = np.sqrt(ux * ux + uy * uy)
     cx, cy = (ux / rho, uy / rho) if rho > 1e-12 else (1.0, 0.0)
-    along = _quadratic_form(shape, cx * uz, cy * uz, -rho) * wavelength**2
-    across = _quadratic_form(shape, -cy, cx, 0.0) * wavelength**2 + q2 * wavelength**2 * mosaic * mosaic
-    along += q2 * wavelength**2 * cos_theta2 * bandpass * bandpass * (1.0 - bandwidth / variance)
-    along = (along + divergence * divergence) * (distance_mm / (uz * uz)) ** 2 + size_mm2
-    across = (across + divergence * divergence) * (distance_mm / uz) ** 2 + size_mm2
-    out[3] = along * cx * cx + across * cy * cy
-    out[4] = (along - across) * cx * cy
-    out[5] = along * cy * cy + across * cx * cx
+    _spread(shape, q, mosaic2, blur2, cx * uz, cy * uz, -rho, tr)
+    _spread(shape, q, mosaic2, blur2, -cy, cx, 0.0, tt)
+    with_radius = ux * tr[0] + uy * tr[1] + uz * tr[2] + retreat * k * rho * bandpass * bandpass
+    with_ring = ux * tt[0] + uy * tt[1] + uz * tt[2]
+    radial = cx * uz * tr[0] + cy * uz * tr[1] - rho * tr[2] + (k * rho * bandpass) ** 2
+    radial -= with_radius * with_radius / variance
+    ring = -cy * tt[0] + cx * tt[1] - with_ring * with_ring / variance
+    both = cx * tr[1] - cy * tr[0] - with_radius * with_ring / variance
+    to_mm = wavelength * distance_mm / uz
+    radial = radial * (to_mm / uz) ** 2 + size_mm2
+    ring = ring * to_mm * to_mm + size_mm2
+    both *= to_mm * to_mm / uz
+    out[3] = radial * cx * cx + ring * cy * cy - 2.0 * both * cx * cy
+    out[4] = (radial - ring) * cx * cy + both * (cx * cx - cy * cy)
+    out[5] = radial * cy * cy + ring * cx * cx + 2.0 * both * cx * cy
     return np.sqrt(variance)
 
 
@@ -135,13 +150,13 @@ def _fill_reflections(
     table: Floats,
 ) -> int:
     """Fill rows of `table` while they last; return how many rows there would be."""
-    h_max, k_max, l_max = intensities.shape[0] - 1, intensities.shape[1] - 1, intensities.shape[2] - 1
+    h_max, k_max, l_max = intensities.shape[0] // 2, intensities.shape[1] // 2, intensities.shape[2] // 2
     k0 = 1.0 / wavelength
     finest2 = finest * finest
     spread = mosaic * mosaic + divergence * divergence
     widest = shape[0, 0] + shape[1, 1] + shape[2, 2]
     step = (scaled_wilson.size - 1) / (0.5 * finest)
-    q, row = np.empty(3), np.empty(6)
+    q, row, work = np.empty(3), np.empty(6), np.empty((3, 3))
     n = 0
     for h in range(-h_max, h_max + 1):
         for k in range(-k_max, k_max + 1):
@@ -162,14 +177,14 @@ def _fill_reflections(
                     continue
                 zeta = excess / (np.sqrt(k0 * k0 + excess) + k0)
                 sigma = _spot(
-                    q, zeta, shape, wavelength, mosaic, divergence, bandpass, distance_mm, size_mm2, row
+                    q, zeta, shape, wavelength, mosaic, divergence, bandpass, distance_mm, size_mm2, work, row
                 )
                 if sigma < 0.0:
                     continue
                 mean = _interpolate(scaled_wilson, 0.5 * np.sqrt(q2) * step)
                 p = _polarisation(row[0] * row[0], row[1] * row[1], distance_mm * distance_mm, polarisation)
                 density = np.exp(-0.5 * (zeta / sigma) ** 2) / (np.sqrt(2.0 * np.pi) * sigma)
-                photons = mean * intensities[abs(h), abs(k), abs(l)] * p * density
+                photons = mean * intensities[h, k, l] * p * density
                 if photons < fewest or photons == 0.0:
                     continue
                 if n < table.shape[0]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sweeper.simulate.geometry import Beam, Detector
+from sweeper.simulate.geometry import Beam, Detector, efficiency
 from sweeper.simulate.structure import form_factor
 
 CLASSICAL_RADIUS_SQUARED_M2 = 7.94079248018965e-30
@@ -57,7 +57,7 @@ def _squared_profiles() -> tuple[NDArray[Any], NDArray[Any]]:
 def background_photons(
     detector: Detector, beam: Beam, water_path_um: float, air_path_mm: float
 ) -> NDArray[np.float64]:
-    """Expected photons a pixel from water and air: r_e² φ n F²(stol) P Ω.
+    """Expected photons a pixel from water and air: r_e² φ n F²(stol) P Ω η.
 
     Molecules scatter independently and from one point, so n = beam area · path · number density;
     absorption and Compton scattering are left out.
@@ -83,6 +83,9 @@ def background_photons(
         profile,
         _PROFILE_STOL / (_PROFILE_STEPS - 1),
     )
+    if detector.sensor_mm > 0:
+        x, y = detector.places_mm()
+        image *= efficiency(x, y, detector)
     return image
 
 
@@ -113,9 +116,7 @@ def transmission(detector: Detector, stop: Beamstop) -> NDArray[np.float64]:
 
     The shadow stays with the direct beam.
     """
-    column, row = detector.centre_px
-    x = ((np.arange(detector.size) - column) * detector.pixel_mm)[np.newaxis, :]
-    y = ((np.arange(detector.size) - row) * detector.pixel_mm)[:, np.newaxis]
+    x, y = detector.places_mm()
     disc = np.clip((np.hypot(x, y) - stop.radius_mm) / stop.penumbra_mm + 0.5, 0.0, 1.0)
     shade = np.clip((stop.arm_width_mm / 2 - np.abs(x)) / stop.penumbra_mm + 0.5, 0.0, 1.0)
     arm = 1 - (1 - stop.arm_transmission) * shade * (y < 0)

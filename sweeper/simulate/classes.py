@@ -7,11 +7,13 @@ larger and more discernible ones, strong large and clear ones).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sweeper.simulate.crystal import random_quaternion
+from sweeper.simulate.structure import LYSOZYME_CELL
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Exposure:
     b_factor_a2: float
     mosaic_mrad: float
     cell_a_angstrom: float
+    cell_b_angstrom: float
     cell_c_angstrom: float
     orientation_w: float
     orientation_x: float
@@ -101,8 +104,8 @@ class Exposure:
     read_noise_adu: float
 
 
-def draw_exposure(label: str, rng: np.random.Generator) -> Exposure:
-    """Draw the exposure of one frame of class `label`."""
+def draw_exposure(label: str, rng: np.random.Generator, cell: Sequence[float] = LYSOZYME_CELL) -> Exposure:
+    """Draw the exposure of one frame of class `label`; `cell` is that of its crystals on average."""
     kind = CLASSES[LABELS.index(label)]
     nan = float("nan")
     lit, crystal = kind.fluence is not None, kind.crystal_um is not None
@@ -121,8 +124,9 @@ def draw_exposure(label: str, rng: np.random.Generator) -> Exposure:
         "crystal_size_um": kind.crystal_um.draw(rng) if kind.crystal_um else nan,
         "b_factor_a2": kind.b_factor_a2.draw(rng) if crystal else nan,
         "mosaic_mrad": _MOSAIC_MRAD.draw(rng) if crystal else nan,
-        "cell_a_angstrom": 79.0 * cell_scale[0] if crystal else nan,
-        "cell_c_angstrom": 38.0 * cell_scale[1] if crystal else nan,
+        "cell_a_angstrom": cell[0] * cell_scale[0] if crystal else nan,
+        "cell_b_angstrom": cell[1] * cell_scale[0] if crystal else nan,
+        "cell_c_angstrom": cell[2] * cell_scale[1] if crystal else nan,
         "offset_adu": rng.normal(40.0, 0.5),
         "read_noise_adu": _READ_NOISE_ADU.draw(rng),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.simulate.background import CLASSICAL_RADIUS_SQUARED_M2
-from sweeper.simulate.geometry import Beam, Detector
-from sweeper.simulate.structure import wilson_sum
+from sweeper.simulate.geometry import Beam, Detector, efficiency
+from sweeper.simulate.structure import cell_axes, wilson_sum
 
 _GAUSS = 0.63  # fall-off of nanoBragg's GAUSS lattice factor, F_latt = N exp(−ρ/0.63)
 _WILSON_STEPS = 512
@@ -92,18 +93,19 @@ def random_quaternion(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(q / np.linalg.norm(q))
 
 
-def tetragonal_crystal(
-    a_angstrom: float,
-    c_angstrom: float,
+def crystal_of(
+    cell: Sequence[float],
     size_um: float,
     quaternion: NDArray[np.float64],
     b_factor_a2: float,
     mosaic_rad: float,
 ) -> Crystal:
-    """A cube of edge `size_um` of tetragonal cells, turned by `quaternion`."""
-    edges = np.array([a_angstrom, a_angstrom, c_angstrom])
-    axes = np.diag(edges) @ rotation_matrix(quaternion).T
-    return Crystal(axes, size_um * 1e4 / edges, b_factor_a2, mosaic_rad)
+    """A block with edges of `size_um` along those of a cell (a, b, c in Å; α, β, γ in degrees), turned.
+
+    Unturned, a lies along x and b in the plane of x and y.
+    """
+    axes = cell_axes(cell) @ rotation_matrix(quaternion).T
+    return Crystal(axes, size_um * 1e4 / np.asarray(cell[:3], dtype=float), b_factor_a2, mosaic_rad)
 
 
 def find_spots(
@@ -120,14 +122,14 @@ def find_spots(
         σ² = ûᵀ(2M)⁻¹û + (q cosθ)²(σ_mos² + σ_div²) + (q sinθ σ_λ/λ)²
         I = r_e² φ F² N² λ² P π^(3/2) det(M)^(−1/2) (2πσ²)^(−1/2) exp(−ζ²/2σ²)
 
-    which is the GAUSS lattice factor of nanoBragg integrated over the spot. With a bandpass, a
-    spot sits where the wavelength expected of that ζ puts it. Its shape is crystal ⊕ divergence,
-    ⊕ mosaicity along the ring, ⊕ the rest of the bandpass along the radius.
+    which is the GAUSS lattice factor of nanoBragg integrated over the spot. Where the ray ends is a
+    Gaussian of crystal, mosaicity, divergence and bandpass; a spot's position and shape are those of
+    this Gaussian on the condition that the ray ends on the Ewald sphere.
 
     Parameters
     ----------
-    intensities : float32, (h + 1, k + 1, l + 1)
-        E² by ``[|h|, |k|, |l|]``; reflections outside the table are left out.
+    intensities : float32, (2 h_max + 1, 2 k_max + 1, 2 l_max + 1)
+        E² as in :class:`~sweeper.simulate.structure.Structure`; reflections outside are left out.
     fewest_photons : float
         Reflections with fewer expected photons are left out.
     """
@@ -165,7 +167,7 @@ def find_spots(
 
 
 def bragg_image(spots: Spots, detector: Detector) -> NDArray[np.float64]:
-    """Expected photons a pixel of all spots, (size, size); each spot keeps its total."""
+    """Expected photons a pixel of all spots, (size, size); each spot keeps what the sensor absorbs of it."""
     from sweeper.simulate import _kernels
 
     column, row = detector.centre_px
@@ -174,7 +176,7 @@ def bragg_image(spots: Spots, detector: Detector) -> NDArray[np.float64]:
         detector.size,
         spots.x_mm / px + column,
         spots.y_mm / px + row,
-        spots.photons,
+        spots.photons * efficiency(spots.x_mm, spots.y_mm, detector),
         spots.cov_xx_mm2 / px**2,
         spots.cov_xy_mm2 / px**2,
         spots.cov_yy_mm2 / px**2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,28 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.simulate import writing
+from sweeper.simulate import reference, sets, writing
 from sweeper.simulate.background import Beamstop, background_photons, transmission
-from sweeper.simulate.camera import Camera, digitise
+from sweeper.simulate.camera import POINT_SPREADS, Camera, digitise
 from sweeper.simulate.classes import LABELS, Exposure, draw_exposure
-from sweeper.simulate.crystal import bragg_image, find_spots, tetragonal_crystal
+from sweeper.simulate.crystal import bragg_image, crystal_of, find_spots
 from sweeper.simulate.geometry import Beam, Detector, detector_of
-from sweeper.simulate.structure import wilson_intensities
+from sweeper.simulate.structure import LYSOZYME_CELL, Structure, lysozyme
+from sweeper.simulate.structure_files import read_structure
 
-SIMULATOR = "diffraction-1"
+SIMULATOR = "diffraction-2"
 """Name and version of the simulator; raise it when the same seed gives other frames."""
 
-SMALLEST_PX, LARGEST_PX = 64, 4096
+METHODS = ("spot", "pixel")
+_BLOCK_UM = 0.04  # of the pixel-centric form: an edge that its grids can sample
+_COLOURS, _DOMAINS = 9, 24  # steps of the bandpass, and mosaic blocks, that it sums
+_D_MIN = 1.55  # Å, past the detector's corner
 _H_MAX, _L_MAX = 56, 27  # past the detector's corner for the default cell and wavelength
 _BEAMSTOP = Beamstop()
 _CAMERA = Camera()
-
-
-def _check(seed: int, size: int) -> None:
-    if seed < 0:
-        raise ValueError(f"simulate: seed must be a whole number of at least 0, got {seed}")
-    if not SMALLEST_PX <= size <= LARGEST_PX:
-        raise ValueError(f"simulate: size must be from {SMALLEST_PX} to {LARGEST_PX} pixels, got {size}")
 
 
 def _beam(drawn: Exposure) -> Beam:
@@ -43,24 +41,29 @@ def _beam(drawn: Exposure) -> Beam:
     )
 
 
-def _bragg(drawn: Exposure, beam: Beam, detector: Detector, seed: int) -> NDArray[np.float64]:
+def _bragg(
+    drawn: Exposure, beam: Beam, detector: Detector, structure: Structure, method: str, seed: int
+) -> NDArray[np.float64]:
     quaternion = np.array(
         [drawn.orientation_w, drawn.orientation_x, drawn.orientation_y, drawn.orientation_z]
     )
-    crystal = tetragonal_crystal(
-        drawn.cell_a_angstrom,
-        drawn.cell_c_angstrom,
-        drawn.crystal_size_um,
-        quaternion,
-        drawn.b_factor_a2,
-        drawn.mosaic_mrad * 1e-3,
+    cell = (drawn.cell_a_angstrom, drawn.cell_b_angstrom, drawn.cell_c_angstrom, *structure.cell[3:])
+    crystal = crystal_of(cell, drawn.crystal_size_um, quaternion, drawn.b_factor_a2, drawn.mosaic_mrad * 1e-3)
+    if method == "spot":
+        return bragg_image(find_spots(crystal, beam, detector, structure.squared), detector)
+    block, blocks = reference.in_blocks(crystal, _BLOCK_UM)
+    return blocks * reference.pixel_image(
+        block,
+        beam,
+        detector,
+        structure.squared,
+        sources=reference.sources_of(beam, wavelength_steps=_COLOURS),
+        domains=reference.mosaic_domains(block, _DOMAINS, seed),
     )
-    spots = find_spots(crystal, beam, detector, wilson_intensities(seed, _H_MAX, _L_MAX))
-    return bragg_image(spots, detector)
 
 
 def expected_photons(
-    drawn: Exposure, seed: int, size: int
+    drawn: Exposure, seed: int, size: int, method: str = "spot", structure: Structure | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Expected photons a pixel behind the beamstop, before any noise.
 
@@ -78,10 +81,41 @@ def expected_photons(
     background = background_photons(detector, beam, drawn.water_path_um, drawn.air_path_mm) * passed
     if np.isnan(drawn.crystal_size_um):
         return dark, background
-    return _bragg(drawn, beam, detector, seed) * passed, background
+    crystal = lysozyme(seed, _H_MAX, _L_MAX) if structure is None else structure
+    return _bragg(drawn, beam, detector, crystal, method, seed) * passed, background
 
 
-def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArray[np.uint16], dict[str, Any]]:
+def prepare(
+    method: str = "spot", structure: str | Path | None = None, point_spread: str = "gaussian"
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Options of :func:`simulate_frame` from those of the command line, and how the manifest names them.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a structure that cannot be used.
+    """
+    for name, value, known in (("method", method, METHODS), ("point-spread", point_spread, POINT_SPREADS)):
+        if value not in known:
+            raise ValueError(f"simulate: {name} must be one of {', '.join(known)}, got {value!r}")
+    options: dict[str, Any] = {"method": method, "point_spread": point_spread}
+    identity = {"method": method, "point_spread": point_spread, "structure": "wilson"}
+    if structure is not None:
+        path = Path(structure)
+        options["structure"] = read_structure(path, _D_MIN)
+        identity["structure"] = f"{path.name} {hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()}"
+    return options, identity
+
+
+def simulate_frame(
+    label: str,
+    index: int,
+    seed: int,
+    size: int,
+    method: str = "spot",
+    structure: Structure | None = None,
+    point_spread: str = "gaussian",
+) -> tuple[NDArray[np.uint16], dict[str, Any]]:
     """Draw frame `index` of class `label`: a pure function of its arguments.
 
     Sources: spot and background formulas as nanoBragg's (GAUSS lattice factor), Wilson's statistics
@@ -96,6 +130,12 @@ def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArra
         Of the data set: names the protein, the detector's calibration and all random streams.
     size : int
         Pixels along an edge, 64 to 4096.
+    method : {"spot", "pixel"}
+        One Gaussian a reflection, or the sum pixel by pixel over wavelengths and domains of a crystal
+        of blocks, which is slow: :mod:`sweeper.simulate.reference`.
+    structure : Structure, optional
+        By default a protein in lysozyme's cell with Wilson's statistics.
+    point_spread : {"gaussian", "fibre"}
 
     Returns
     -------
@@ -107,18 +147,23 @@ def simulate_frame(label: str, index: int, seed: int, size: int) -> tuple[NDArra
     Raises
     ------
     ValueError
-        For a label, index, seed or size out of range.
+        For a label or index out of range.
     """
-    _check(seed, size)
     if label not in LABELS:
         raise ValueError(f"simulate: label must be one of {', '.join(LABELS)}, got {label!r}")
     if index < 0:
         raise ValueError(f"simulate: index must be a whole number of at least 0, got {index}")
     stream = np.random.SeedSequence(seed, spawn_key=(LABELS.index(label), index))
     rng = np.random.default_rng(stream)
-    drawn = draw_exposure(label, rng)
-    bragg, background = expected_photons(drawn, seed, size)
-    camera = replace(_CAMERA, offset_adu=drawn.offset_adu, read_noise_adu=drawn.read_noise_adu)
+    cell = LYSOZYME_CELL if structure is None else structure.cell
+    drawn = draw_exposure(label, rng, cell)
+    bragg, background = expected_photons(drawn, seed, size, method, structure)
+    camera = replace(
+        _CAMERA,
+        offset_adu=drawn.offset_adu,
+        read_noise_adu=drawn.read_noise_adu,
+        point_spread=point_spread,
+    )
     counts = digitise(bragg + background, camera, seed, rng)
     parameters: dict[str, Any] = {"label": label, "index": index, "seed": seed, "size_px": size}
     parameters |= asdict(drawn)
@@ -159,15 +204,5 @@ def write_diffraction(
     ValueError
         For a parameter out of range, or a folder that holds something else.
     """
-    if per_class < 1:
-        raise ValueError(f"simulate: per-class must be a whole number of at least 1, got {per_class}")
-    _check(seed, size)
-    jobs = [
-        writing.Job(f"{label}/{label}_{index:05d}.tif", label, index)
-        for index in range(per_class)
-        for label in LABELS
-    ]
-    identity = {"simulator": SIMULATOR, "seed": str(seed), "size_px": str(size)}
-    return writing.write_frames(
-        directory, jobs, lambda job: simulate_frame(job.label, job.index, seed, size), identity, on_frame
-    )
+    wanted = sets.simulation("diffraction", per_class, size, seed)
+    return writing.write_set(directory, wanted, on_frame)

@@ -53,6 +53,10 @@ class Detector:
         From sample to detector.
     beam_x_mm, beam_y_mm : float
         Where the direct beam would hit, from the detector's middle; x along columns, y along rows.
+    sensor_mm : float
+        Thickness of what absorbs photons; 0 for a detector that counts every one of them.
+    attenuation_per_mm : float
+        µ of the sensor.
     """
 
     size: int
@@ -60,6 +64,8 @@ class Detector:
     distance_mm: float = 150.0
     beam_x_mm: float = 0.0
     beam_y_mm: float = 0.0
+    sensor_mm: float = 0.0
+    attenuation_per_mm: float = 0.0
 
     @property
     def centre_px(self) -> tuple[float, float]:
@@ -72,6 +78,13 @@ class Detector:
         """Distance from the direct beam to the farthest corner."""
         half = self.size * self.pixel_mm / 2
         return float(np.hypot(half + abs(self.beam_x_mm), half + abs(self.beam_y_mm)))
+
+    def places_mm(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """x of each column, (1, size), and y of each row, (size, 1), from the direct beam."""
+        column, row = self.centre_px
+        pixels = np.arange(self.size, dtype=np.float64)
+        x, y = (pixels - column) * self.pixel_mm, (pixels - row) * self.pixel_mm
+        return x[np.newaxis, :], y[:, np.newaxis]
 
     def finest_inverse_d(self, wavelength_angstrom: float) -> float:
         """1/d in 1/Å at the farthest corner, by Bragg's law."""
@@ -118,3 +131,11 @@ def polarisation_factor(
     r2 = x2 + y2 + distance_mm**2
     # sin²2θ = ρ²/R² and cos2ψ = (x² − y²)/ρ²: the product needs no division by ρ.
     return np.asarray(0.5 * (1 + distance_mm**2 / r2 - polarisation * (x2 - y2) / r2))
+
+
+def efficiency(x_mm: ArrayLike, y_mm: ArrayLike, detector: Detector) -> NDArray[Any]:
+    """Share of photons that the sensor absorbs, η = 1 − exp(−t µ / cos 2θ), at points of the detector."""
+    if detector.sensor_mm == 0:
+        return np.ones(np.broadcast(x_mm, y_mm).shape)
+    path = detector.sensor_mm * np.hypot(np.hypot(x_mm, y_mm), detector.distance_mm) / detector.distance_mm
+    return np.asarray(-np.expm1(-path * detector.attenuation_per_mm))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +21,41 @@ _FORM_FACTORS = {
 # Hen egg-white lysozyme, C613 N193 O185 S10, eight molecules a cell in P4₃2₁2; hydrogen left out.
 _MOLECULES_PER_CELL = 8
 _ATOMS_PER_MOLECULE = {"C": 613, "N": 193, "O": 185, "S": 10}
+
+LYSOZYME_CELL = (79.0, 79.0, 38.0, 90.0, 90.0, 90.0)
+"""Edges in Å, angles in degrees."""
+LYSOZYME_GROUP = "P 43 21 2"
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What a crystal is made of.
+
+    Attributes
+    ----------
+    cell : (float, ...)
+        a, b, c in Å; α, β, γ in degrees.
+    squared : float32, (2 h_max + 1, 2 k_max + 1, 2 l_max + 1), read-only
+        F² over :func:`wilson_sum`, by ``[h, k, l]``: negative indices count from the end. Friedel pairs
+        are equal.
+    """
+
+    cell: tuple[float, float, float, float, float, float]
+    squared: NDArray[np.float32]
+
+
+def cell_axes(cell: Sequence[float]) -> NDArray[np.float64]:
+    """Edges a, b, c of a cell as rows in Å, (3, 3): a along x, b in the plane of x and y."""
+    a, b, c = cell[:3]
+    ca, cb, cg = (_cosine(angle) for angle in cell[3:])
+    sg = np.sqrt(1 - cg * cg)
+    cx, cy = cb, (ca - cb * cg) / sg
+    return np.array([[a, 0, 0], [b * cg, b * sg, 0], [c * cx, c * cy, c * np.sqrt(1 - cx * cx - cy * cy)]])
+
+
+def _cosine(degrees: float) -> float:
+    """Exactly 0 for a right angle."""
+    return 0.0 if degrees == 90 else float(np.cos(np.radians(degrees)))
 
 
 def form_factor(element: str, stol: ArrayLike) -> NDArray[Any]:
@@ -76,3 +113,17 @@ def wilson_intensities(seed: int, h_max: int, l_max: int) -> NDArray[np.float32]
     result = lower.astype(np.float32)
     result.flags.writeable = False
     return result
+
+
+def all_octants(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From a table by ``[|h|, |k|, |l|]`` to one by ``[h, k, l]``, as :class:`Structure` has it."""
+    signed = [np.concatenate([np.arange(n), np.arange(n - 1, 0, -1)]) for n in table.shape]
+    return np.ascontiguousarray(table[np.ix_(*signed)])
+
+
+@lru_cache(maxsize=2)
+def lysozyme(seed: int, h_max: int, l_max: int) -> Structure:
+    """A protein in lysozyme's cell and space group, with Wilson's intensities of a `seed`."""
+    squared = all_octants(wilson_intensities(seed, h_max, l_max))
+    squared.flags.writeable = False
+    return Structure(LYSOZYME_CELL, squared)

@@ -14,6 +14,9 @@ from sweeper.simulate.scattering.instruments import Instrument, Rng, draw_instru
 from sweeper.simulate.scattering.recording import record
 from sweeper.simulate.scattering.scene import Scene
 
+BY_NAME = (BLANK,)
+"""Classes that a data set has only where they are asked for."""
+
 SHAPES = ("detector", "square")
 """What the shape of a frame is; the first is the default."""
 

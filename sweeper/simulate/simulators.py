@@ -1,0 +1,128 @@
+"""The simulators by name, and what a module has to offer to be one."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+Drawn = tuple[NDArray[Any], dict[str, Any]]
+"""Counts of a frame, and what it was drawn from by column of the manifest."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A simulator as the command line offers it; its module is imported when it is used.
+
+    Attributes
+    ----------
+    module : str
+        Has ``SIMULATOR`` (name and version; raise it when the same seed gives other frames), ``LABELS``
+        and ``simulate_frame(label, index, seed, size, **options) -> (counts, drawn)``, a pure function.
+        `drawn` holds ``label``, ``index``, ``seed``, ``size_px``, ``simulator``, and ``group`` where
+        frames belong together. Optional: ``prepare``, ``group_of``, ``BY_NAME``, see :class:`Simulator`.
+    help, example : str
+    options : tuple of (str, dict)
+        Options of its own for argparse; their values go to ``prepare``.
+    """
+
+    module: str
+    help: str
+    example: str
+    options: tuple[tuple[str, dict[str, Any]], ...] = ()
+
+
+KINDS: Mapping[str, Kind] = {
+    "diffraction": Kind(
+        module="sweeper.simulate.diffraction",
+        help="serial-crystallography stills in five classes",
+        example="sweeper simulate diffraction frames --per-class 60 --size 256 --seed 1",
+        options=(
+            (
+                "--structure",
+                {
+                    "metavar": "FILE",
+                    "help": "structure factors: PDB, mmCIF, MTZ or a list of h k l F (Wilson's)",
+                },
+            ),
+            (
+                "--method",
+                {
+                    "default": "spot",
+                    "metavar": "M",
+                    "help": "spot (default), or pixel: nanoBragg's sum, slow",
+                },
+            ),
+            (
+                "--point-spread",
+                {"default": "gaussian", "metavar": "P", "help": "of the camera: gaussian (default) or fibre"},
+            ),
+        ),
+    ),
+    "scattering": Kind(
+        module="sweeper.simulate.scattering.frame",
+        help="SAXS, WAXS, GISAXS and GIWAXS frames of real detectors, four of a session in a group",
+        example="sweeper simulate scattering frames --per-class 60 --size 256 --seed 1",
+        options=(
+            (
+                "--shape",
+                {
+                    "default": "detector",
+                    "metavar": "S",
+                    "help": "detector (default), PX the longer edge, or square",
+                },
+            ),
+        ),
+    ),
+}
+
+
+def _no_options(**options: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    assert not options
+    return {}, {}
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A module of :data:`KINDS`, imported.
+
+    Attributes
+    ----------
+    name : str
+        Name and version.
+    labels : tuple of str
+    by_name : tuple of str
+        Classes that are drawn only where they are named.
+    draw : callable
+        ``draw(label, index, seed, size, **options)`` gives a frame and what it was drawn from.
+    prepare : callable
+        From the values of the kind's own options to those of `draw` (which travel to other machines: no
+        paths), and to the columns of the manifest that tell this simulation from others. ValueError for
+        a bad value.
+    group_of : callable or None
+        ``group_of(label, index, seed)`` names the group of a frame without drawing it: a group is never
+        torn over train, val and test. None where every frame is its own.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    by_name: tuple[str, ...]
+    draw: Callable[..., Drawn]
+    prepare: Callable[..., tuple[dict[str, Any], dict[str, str]]]
+    group_of: Callable[[str, int, int], str] | None
+
+
+def load(kind: str) -> Simulator:
+    """The simulator of a kind."""
+    module = importlib.import_module(KINDS[kind].module)
+    return Simulator(
+        name=module.SIMULATOR,
+        labels=module.LABELS,
+        by_name=getattr(module, "BY_NAME", ()),
+        draw=module.simulate_frame,
+        prepare=getattr(module, "prepare", _no_options),
+        group_of=getattr(module, "group_of", None),
+    )
