@@ -108,16 +108,13 @@ def roughness_intensity(sample: Sample, surface: dwba.Surface, q: Grid, exit_rad
 
 def surface_table(
     sample: Sample, surface: dwba.Surface, q_most: float, exit_most: float, n_q: int, n_exit: int
-) -> tuple[Grid, Grid, Grid]:
-    """Tabulate structure and roughness over q∥ and the angle of exit.
+) -> Grid:
+    """Tabulate structure and roughness over q∥, denser at the rod (by squares), and the angle of exit.
 
     Returns
     -------
-    table : float64, (n_q, n_exit)
+    float64, (n_q, n_exit)
         The brightest hundredth of the structure at 1, roughness with its weight.
-    q : float64, (n_q,)
-        Denser at the rod, by squares.
-    exit_rad : float64, (n_exit,)
     """
     q = q_most * np.linspace(0, 1, n_q) ** 2
     exit_rad = np.linspace(0, exit_most, n_exit)
@@ -129,7 +126,7 @@ def surface_table(
     if sample.structure is not None:
         structure = sample.structure(surface, q, exit_rad)
         table += structure / np.quantile(structure[n_q // 8 :], 0.99)
-    return table, q, exit_rad
+    return np.asarray(table)
 
 
 def at_pixels(table: Grid, q_most: float, exit_most: float, where: Grazing) -> Image:
@@ -147,5 +144,5 @@ def pattern(sample: Sample, surface: dwba.Surface, where: Grazing, size: int) ->
     """What a surface scatters to each pixel of a frame whose longer edge has `size`; 0 below the horizon."""
     q_most = float(where.q_parallel.max())
     exit_most = max(float(where.exit_rad.max()), 0.01)
-    table, _, _ = surface_table(sample, surface, q_most, exit_most, max(192, size // 2), max(384, size))
+    table = surface_table(sample, surface, q_most, exit_most, max(192, size // 2), max(384, size))
     return at_pixels(table, q_most, exit_most, where)
