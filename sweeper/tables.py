@@ -27,7 +27,7 @@ def _width() -> int:
     return max(_LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _PIPED_WIDTH
 
 
-def _render(table: Any) -> str:
+def render(table: Any) -> str:
     """A rich table as text: as wide as the terminal, plain when piped."""
     from rich.console import Console
 
@@ -107,7 +107,7 @@ def leaderboard_table(board: Any, metric: str = "accuracy") -> str:
         table.add_column(column.name, justify=justify, width=width, overflow="fold")
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*cells)
-    return _render(table)
+    return render(table)
 
 
 def _columns(board: Any, metric: str) -> list[_Column]:
@@ -122,7 +122,7 @@ def _columns(board: Any, metric: str) -> list[_Column]:
     columns = [
         number("rank", lambda row: str(row.rank)),
         number("trial", lambda row: str(row.trial)),
-        text("representation", _representation),
+        text("representation", representation_name),
         text("reducer", lambda row: row.reducer.replace("[", " ").rstrip("]")),
         text("classifier", _classifier),
         number("accuracy", lambda row: _spread(row.accuracy, row.accuracy_std)),
@@ -166,7 +166,7 @@ def _widths(columns: list[_Column], width: int) -> list[int]:
     return widths
 
 
-def _representation(row: Any) -> str:
+def representation_name(row: Any) -> str:
     params = json.loads(row.featurizer_params)
     intensity = params.pop("intensity", {})
     axes = plugins.featurizer(row.featurizer).all_axes

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from sweeper import plugins
 from sweeper.cli import build_parser, main
-from sweeper.tables import _render
+from sweeper.tables import render
 from tests.conftest import REPOSITORY
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -285,7 +285,7 @@ def test_a_reducer_shows_its_parameters() -> None:
     table = Table()
     table.add_column("reducer")
     table.add_row("pca[components=5] :smile: [bold]")
-    assert "pca[components=5] :smile: [bold]" in _render(table)
+    assert "pca[components=5] :smile: [bold]" in render(table)
 
 
 def test_the_same_command_from_a_file_computes_nothing(
