@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-cluster check bench clean
+.PHONY: setup demo test test-long test-cluster check bench clean
 
 setup: $(STAMP)
 
@@ -20,7 +20,11 @@ demo: setup
 
 # All that CI runs: formatting, lint, types, tests.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+
+# More faults, injected into whole sweeps: about six minutes.
+test-long: setup
+	$(BIN)/python -m pytest -m long
 
 # A cluster of test hosts on this machine: needs root and Debian's openssh-server, iproute2 and rsync.
 test-cluster: setup

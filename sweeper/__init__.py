@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(data: str | Path, *, space: str | dict[str, Any], out: str | Path, **settings: Any) -> pd.DataFrame:
+def run(
+    data: str | Path,
+    *,
+    space: str | dict[str, Any],
+    out: str | Path,
+    scale: str | None = None,
+    **settings: Any,
+) -> pd.DataFrame:
     """Search a space of pipelines on labelled frames; what `sweeper run` does.
 
     Parameters
@@ -22,6 +29,8 @@ def run(data: str | Path, *, space: str | dict[str, Any], out: str | Path, **set
         Name or path of a search space, or the space as its YAML holds it.
     out : str or Path
         Run folder, or a URL of one; the same call again goes on where it stopped.
+    scale : str, optional
+        A cut of the space that the space names, such as ``small``.
     **settings
         Fields of :class:`sweeper.spec.SweepSpec`: ``search``, ``trials``, ``folds``, ``seed``, ...
 
@@ -34,9 +43,9 @@ def run(data: str | Path, *, space: str | dict[str, Any], out: str | Path, **set
     from sweeper.engine.progress import Progress
     from sweeper.engine.sweep import run_sweep
     from sweeper.place import working
-    from sweeper.spec import SweepSpec
+    from sweeper.spec import make_spec
 
-    spec = SweepSpec(data=str(data), space=space, **settings)
+    spec = make_spec(str(data), space, scale=scale, **settings)
     progress = Progress()
     try:
         with working(place(str(out)), progress.note) as folder:

@@ -33,6 +33,8 @@ class FoldResult:
     ----------
     metrics : dict
         Value of each of :data:`sweeper.metrics.METRICS`; None where one is not defined.
+    scores : float64, (n_validation, n_classes)
+        Of the validation rows, in their order.
     confusion : list of list of int
         Frames of each true class (rows) predicted as each class (columns).
     n_train, n_validation : int
@@ -46,6 +48,7 @@ class FoldResult:
     """
 
     metrics: dict[str, float | None]
+    scores: NDArray[np.float64]
     confusion: list[list[int]]
     n_train: int
     n_validation: int
@@ -153,6 +156,7 @@ def fit_and_score(
     y_true = y[validation]
     return FoldResult(
         metrics=metrics.score(y_true, scores, n_classes),
+        scores=scores,
         confusion=metrics.confusion(y_true, scores.argmax(axis=1), n_classes),
         n_train=fitted.n_train,
         n_validation=len(validation),

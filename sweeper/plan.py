@@ -48,6 +48,7 @@ def plan(spec: SweepSpec) -> str:
         *_unreadable(dataset.quarantined),
         "",
         f"grid of space {space.name}: {_count(space.size)} pipelines",
+        *([f"scale {space.scale}"] if space.scale else []),
         *_arithmetic(space),
         "",
     ]

@@ -47,6 +47,11 @@ class RunFolder:
         return self.path / "networks"
 
     @property
+    def predictions(self) -> Path:
+        """What the best pipelines predicted."""
+        return self.path / "predictions"
+
+    @property
     def logs(self) -> Path:
         """What ``--log`` writes for other tools."""
         return self.path / "logs"

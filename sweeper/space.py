@@ -62,6 +62,8 @@ class Space:
     Attributes
     ----------
     name, source : str
+    scale : str
+        Which cut of itself this is, and what was cut; empty for all of it.
     parts : dict
         Slot to its alternatives; ``intensity`` always has exactly one.
     class_order : tuple of str
@@ -72,6 +74,7 @@ class Space:
     source: str
     parts: dict[Slot, tuple[Part, ...]]
     class_order: tuple[str, ...] = ()
+    scale: str = ""
 
     def slot_size(self, slot: Slot) -> float:
         """Number of choices in one slot: plugins with their parameters."""

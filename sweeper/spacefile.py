@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,8 @@ from sweeper.domains import Between, Domain, Options, Subsets
 from sweeper.intensity import AXES as INTENSITY_AXES
 from sweeper.reducers import REDUCERS
 from sweeper.space import Part, Space
-from sweeper.yamlfile import parse_yaml, read_yaml
+from sweeper.study import SCALE, SCALES, SWEEP
+from sweeper.yamlfile import read_yaml
 
 
 def load_space(name_or_path: str) -> Space:
@@ -33,60 +33,10 @@ def load_space(name_or_path: str) -> Space:
         raise ValueError(f"{path}: {error}") from None
 
 
-def with_settings(space: str | dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """A space as its YAML holds it, with other choices for some parameters.
-
-    Parameters
-    ----------
-    space : str or mapping
-        Name or path, or the mapping itself.
-    settings : sequence of str
-        ``plugin.axis=value``, such as ``glcm.distance=[1, 2]``; the value as the YAML writes it.
-        ``intensity.axis=value`` changes a setting of the intensity.
-
-    Raises
-    ------
-    ValueError
-        No such space, a setting that cannot be read, a plugin that the space does not have.
-    """
-    if isinstance(space, str):
-        path = plugins.space_path(space)
-        space = {"name": path.stem, **read_yaml(path)}
-    data = copy.deepcopy(space)
-    for setting in settings:
-        target, equals, written = setting.partition("=")
-        plugin, dot, axis = target.strip().rpartition(".")
-        if not (equals and dot and plugin and axis):
-            raise ValueError(f"--set {setting}: must look like plugin.axis=value, such as deepfreak.size=96")
-        try:
-            value = parse_yaml(written)
-        except Exception as error:
-            raise ValueError(f"--set {setting}: {' '.join(str(error).split())}") from None
-        _params_of(data, plugin, setting)[axis] = value
-    return data
-
-
-def _params_of(data: dict[str, Any], plugin: str, setting: str) -> dict[str, Any]:
-    """Parameters of a plugin in a space's mapping, made where the space leaves them out."""
-    if plugin == "intensity":
-        data["intensity"] = data.get("intensity") or {}
-        found: dict[str, Any] = data["intensity"]
-        return found
-    known = []
-    for slot in ("featurizers", "reducers", "classifiers"):
-        written = data.get(slot) or {}
-        data[slot] = written if isinstance(written, dict) else dict.fromkeys(written)
-        if not data[slot]:
-            del data[slot]
-            continue
-        if plugin in data[slot]:
-            data[slot][plugin] = data[slot][plugin] or {}
-            return data[slot][plugin]  # type: ignore[no-any-return]
-        known += data[slot]
-    raise ValueError(f"--set {setting}: the space has no {plugin!r}; {plugins.nearest(plugin, known)}")
-
-
-_KEYS = ("name", "source", "intensity", "featurizers", "reducers", "classifiers", "class_order")
+_KEYS = (
+    "name", "source", "intensity", "featurizers", "reducers", "classifiers", "class_order",
+    SWEEP, SCALES, SCALE,
+)  # fmt: skip
 
 
 def parse_space(data: Any, *, default_name: str) -> Space:
@@ -107,6 +57,7 @@ def parse_space(data: Any, *, default_name: str) -> Space:
     space = Space(
         name=str(data.get("name", default_name)),
         source=str(data.get("source", "")),
+        scale=str(data.get(SCALE, "")),
         parts={
             "intensity": (_part("intensity", INTENSITY_AXES, data.get("intensity")),),
             "featurizer": _alternatives(data, "featurizers", _featurizer_parts),

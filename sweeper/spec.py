@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.plugins import is_space_file, nearest, space_path
+from sweeper.plugins import is_space_file, nearest
 from sweeper.search import SEARCHES
 from sweeper.search.brackets import Ladder
 from sweeper.space import Space
 from sweeper.spacefile import load_space, parse_space
+from sweeper.study import SWEEP, as_study, written_out
 from sweeper.yamlfile import read_yaml
 
 _METRICS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc", "auc_ovr")
@@ -192,8 +194,7 @@ class SweepSpec:
             if data[name] is not None:
                 data[name] = str(Path(data[name]).resolve())
         if isinstance(self.space, str):
-            path = space_path(self.space)
-            data["space"] = {"name": path.stem, **read_yaml(path)}
+            data["space"] = written_out(self.space)
         return data
 
     def difference(self, other: SweepSpec) -> str | None:
@@ -244,8 +245,50 @@ def _whole(name: str, value: object, low: int, high: int | None = None, *, optio
         raise ValueError(f"{name} must be a whole number {bounds}, got {value!r}")
 
 
-def load_spec(path: Path) -> SweepSpec:
+def make_spec(
+    data: str,
+    space: str | dict[str, Any],
+    *,
+    scale: str | None = None,
+    settings: Sequence[str] = (),
+    **given: Any,
+) -> SweepSpec:
+    """The spec of a sweep over a space: what is not given is as the space says, if it says so.
+
+    Parameters
+    ----------
+    data, space
+        See :class:`SweepSpec`.
+    scale, settings
+        Changes of the space, see :func:`sweeper.study.as_study`.
+    **given
+        Fields of :class:`SweepSpec`.
+
+    Raises
+    ------
+    ValueError
+        A bad value, no such space or scale; of a space's own settings the message names the space.
+    """
+    study, sweep = as_study(space, scale, settings)
+    known = [f.name for f in dataclasses.fields(SweepSpec) if f.name not in ("data", "space")]
+    for key in sweep:
+        if key not in known:
+            raise ValueError(f"{SWEEP} of the space: unknown setting {key!r}; {nearest(str(key), known)}")
+    return SweepSpec(data, study, **{**sweep, **given})
+
+
+def load_spec(
+    path: Path, *, scale: str | None = None, settings: Sequence[str] = (), **changes: Any
+) -> SweepSpec:
     """Read a spec from YAML; paths in it are relative to its folder.
+
+    Parameters
+    ----------
+    path : Path
+    scale, settings
+        Changes of the space, see :func:`sweeper.study.as_study`.
+    **changes
+        Fields of :class:`SweepSpec` that take the place of those in the file.
 
     Raises
     ------
@@ -269,16 +312,19 @@ def load_spec(path: Path) -> SweepSpec:
     for key in ("data", "space"):
         if key not in data:
             raise ValueError(f"{path}: {key} is missing")
+    data |= _beside(path.parent, data)
     try:
-        spec = SweepSpec(**data)
+        return make_spec(**{**data, **changes}, scale=scale, settings=settings)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return dataclasses.replace(spec, **_beside(path.parent, spec))
 
 
-def _beside(folder: Path, spec: SweepSpec) -> dict[str, Any]:
+def _beside(folder: Path, written: dict[str, Any]) -> dict[str, str]:
     """Paths of a spec, those that are relative taken from its own folder."""
-    paths = {name: getattr(spec, name) for name in ("data", "mask", "features", "weights")}
-    if isinstance(spec.space, str) and is_space_file(spec.space):
-        paths["space"] = spec.space
-    return {name: str(folder / path) for name, path in paths.items() if path is not None}
+    names = ["data", "mask", "features", "weights"]
+    if isinstance(written["space"], str) and is_space_file(written["space"]):
+        names.append("space")
+    paths = {name: written.get(name) for name in names}
+    return {
+        name: str(folder / path) for name, path in paths.items() if isinstance(path, str) and path.strip()
+    }

@@ -140,6 +140,7 @@ def test_classifiers_that_crash_eat_memory_or_hang_are_failed_rows(
     assert board[board.classifier == "rf"].status.tolist() == ["done", "done"]
 
 
+@pytest.mark.long
 def test_featurizers_that_crash_or_hang_fail_their_pipelines_alone(
     code: Path, textures: Path, tmp_path: Path
 ) -> None:
@@ -182,7 +183,7 @@ def cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size * 2 // 3)
 
 
-@pytest.mark.parametrize("damage", [flip, cut])
+@pytest.mark.parametrize("damage", [flip, pytest.param(cut, marks=pytest.mark.long)])
 def test_damaged_blocks_are_computed_again(
     run_cli: Cli,
     textures: Path,

@@ -113,6 +113,7 @@ def running_sweep(address: str, textures: Path, folder: Path) -> Iterator[subpro
             sweep.terminate()
 
 
+@pytest.mark.long
 def test_a_machine_that_joins_takes_part(
     cluster: tuple[str, Join], textures: Path, tmp_path: Path, run_cli: Callable[..., object]
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_machine_that_joins_takes_part(
     assert scores(tmp_path / "run").equals(scores(alone))
 
 
+@pytest.mark.long
 def test_a_machine_that_joins_with_other_versions_ends_the_sweep_and_computes_nothing(
     cluster: tuple[str, Join], textures: Path, tmp_path: Path
 ) -> None:

@@ -617,7 +617,9 @@ def first(n: int, fault: str, *operations: str) -> Callable[[str, str], str | No
 @pytest.mark.parametrize(
     ("fault", "operations", "most_requests"),
     [
-        (first(25, "500", "PutObject", "ListObjectsV2"), ("PutObject",), 10 + 25),
+        pytest.param(
+            first(25, "500", "PutObject", "ListObjectsV2"), ("PutObject",), 10 + 25, marks=pytest.mark.long
+        ),
         (first(5, "503", "PutObject"), ("PutObject",), 10 + 5),
         (first(5, "reset", "PutObject"), ("PutObject",), 10 + 5),
         (first(5, "lose", "PutObject"), ("PutObject",), 10 + 5),

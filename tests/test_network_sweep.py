@@ -237,7 +237,7 @@ def test_a_killed_sweep_goes_on_from_its_checkpoints(
     assert fits == {e["key"]: e["loss"] for e in records(undisturbed[0], "epoch")}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_that_train_together_restart_from_the_checkpoint(textures: Path, tmp_path: Path) -> None:
     """Two processes of Ray Train share a fit; one is killed in the middle."""
     space = write(
@@ -269,6 +269,7 @@ def test_workers_that_train_together_restart_from_the_checkpoint(textures: Path,
 # --------------------------------------------------------------------------- what goes wrong
 
 
+@pytest.mark.long
 def test_a_diverged_loss_fails_its_trial_alone(run_cli: Cli, textures: Path, tmp_path: Path) -> None:
     space = write(
         tmp_path / "space.yaml",

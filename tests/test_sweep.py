@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweeper.journal import read_journal
+from sweeper.journal import is_open, read_journal
+from sweeper.predictions import read_predictions
 from tests.conftest import REPOSITORY, write_textures
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -64,6 +65,24 @@ def test_the_leaderboard_finds_textures_that_differ(undisturbed: Path) -> None:
     assert best.accuracy > 0.8
     assert best.accuracy_ci_low <= best.accuracy <= best.accuracy_ci_high
     assert set(board.status) == {"done", "stopped"}
+
+
+def test_predictions_are_those_that_the_scores_came_from(undisturbed: Path) -> None:
+    full = {record["key"]: record for record in evaluations(undisturbed) if record["budget"] == 1}
+    files = list((undisturbed / "predictions").iterdir())
+    assert {file.stem for file in files} == set(full)
+    rows: dict[str, list[int]] = {}
+    for file in files:
+        predictions, record = read_predictions(file), full[file.stem]
+        table = np.zeros((3, 3), dtype=int)
+        np.add.at(table, (predictions.labels, predictions.predicted), 1)
+        assert table.tolist() == record["confusion"]
+        rows.setdefault(str(record["pipeline"]), []).extend(predictions.frames.tolist())
+    assert all(sorted(of_all_folds) == list(range(36)) for of_all_folds in rows.values())
+
+
+def predictions_of(run: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in (run / "predictions").iterdir()}
 
 
 def test_other_tools_are_told_of_every_trial(undisturbed: Path) -> None:
@@ -111,9 +130,11 @@ def test_a_killed_driver_goes_on_where_it_was(
         wait_for(lambda enough=enough: len(evaluations(out)) >= enough)  # type: ignore[misc]
         driver.send_signal(signal.SIGKILL)
         driver.wait()
+    wait_for(lambda: not is_open(out / "journal.jsonl"))  # its workers need a moment to end
     recorded = len(evaluations(out))
     stdout = sweep(run_cli, textures, tiny_space, out)
     pd.testing.assert_frame_equal(scores(out), scores(undisturbed))
+    assert predictions_of(out) == predictions_of(undisturbed)
     keys = Counter(record["key"] for record in evaluations(out))
     assert max(keys.values()) == 1
     assert f"{len(keys) - recorded} evaluations computed" in stdout
@@ -135,7 +156,14 @@ def ray_processes(root: int, title: str) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["ray::trial", *TITLES_OF_TRIALS, "ray::FeatureStore"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "ray::trial",
+        *(pytest.param(title, marks=pytest.mark.long) for title in TITLES_OF_TRIALS),
+        "ray::FeatureStore",
+    ],
+)
 def test_a_killed_worker_costs_nothing_but_its_evaluation(
     textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path, victim: str
 ) -> None:
@@ -252,7 +280,7 @@ def test_intensities_are_searched_and_a_frame_too_small_for_one_fails_its_pipeli
     assert "0 evaluations computed, 6 from the journal" in again
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_is_said_in_one_line_and_the_sweep_goes_on(
     run_cli: Cli, textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -167,7 +167,7 @@ def asked(server: str, query: str) -> dict[str, float]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus is not installed")
 def test_prometheus_scrapes_a_sweep_and_the_dashboard_names_its_tasks(
     textures: Path, tmp_path: Path, short_folder: Path

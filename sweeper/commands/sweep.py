@@ -64,12 +64,15 @@ def _run(args: argparse.Namespace) -> int:
     from sweeper.engine.progress import Progress
     from sweeper.engine.sweep import run_sweep
     from sweeper.place import shown, working
+    from sweeper.study import SCALE
     from sweeper.tables import leaderboard_table
 
     spec = spec_of(args)
     if spec.log and isinstance(args.out, str):
         raise ValueError(f"--log writes into the run folder: --out must be a folder, got {shown(args.out)}")
     progress = Progress()
+    if isinstance(spec.space, dict) and SCALE in spec.space:
+        progress.note(f"scale {spec.space[SCALE]}")
     try:
         with working(args.out, progress.note) as out:
             try:
@@ -150,6 +153,9 @@ def add_sweep_options(parser: argparse.ArgumentParser, *, joins: bool = True) ->
         metavar="PLUGIN.AXIS=VALUE",
         help="another choice for a parameter of the space, as its YAML writes it: deepfreak.size=96",
     )
+    parser.add_argument(
+        "--scale", metavar="NAME", help="a cut of the space that the space names, such as small"
+    )
     for flag, options in _SPEC_OPTIONS:
         if joins or flag not in _OF_RAY:
             parser.add_argument(flag, default=None, **options)
@@ -178,8 +184,7 @@ def add_sweep_options(parser: argparse.ArgumentParser, *, joins: bool = True) ->
 
 def spec_of(args: argparse.Namespace) -> Any:
     """The spec that the arguments ask for: from a YAML file, or from DATA and --space."""
-    from sweeper.spacefile import with_settings
-    from sweeper.spec import SweepSpec, load_spec, parse_duration
+    from sweeper.spec import SweepSpec, load_spec, make_spec, parse_duration
 
     names = {f.name for f in dataclasses.fields(SweepSpec)} - {"data", "space"}
     given = {name: value for name, value in vars(args).items() if name in names and value is not None}
@@ -188,10 +193,9 @@ def spec_of(args: argparse.Namespace) -> Any:
     if args.trial_time_limit is not None:
         given["trial_time_limit_s"] = parse_duration(args.trial_time_limit, "--trial-time-limit")
     if args.data.endswith((".yaml", ".yml")):
-        spec = load_spec(Path(args.data))
-        spec = dataclasses.replace(spec, **({"space": args.space} if args.space else {}), **given)
-    elif args.space is None:
+        if args.space is not None:
+            given["space"] = args.space
+        return load_spec(Path(args.data), scale=args.scale, settings=args.set, **given)
+    if args.space is None:
         raise ValueError("--space is required (sweeper list spaces shows what there is)")
-    else:
-        spec = SweepSpec(data=args.data, space=args.space, **given)
-    return dataclasses.replace(spec, space=with_settings(spec.space, args.set)) if args.set else spec
+    return make_spec(args.data, args.space, scale=args.scale, settings=args.set, **given)

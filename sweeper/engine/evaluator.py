@@ -248,6 +248,7 @@ class Evaluator:
 
     def _record(self, rung: _Rung, fold: int | str, outcome: dict[str, Any], featurize_ms: float) -> Record:
         """Put an outcome into the journal."""
+        predictions = outcome.pop("predictions", None)
         record = {
             "kind": "evaluation",
             "key": rung.keys[fold],
@@ -257,7 +258,7 @@ class Evaluator:
             **outcome,
             "featurize_ms_per_frame": round(featurize_ms, 4),
         }
-        ray.get(self._context.ledger.append.remote(record))
+        ray.get(self._context.ledger.append.remote(record, predictions))
         return record
 
 

@@ -8,14 +8,22 @@ from typing import Any
 
 import ray
 
-from sweeper.journal import Journal, Record
+from sweeper.atomic import remove_partial
+from sweeper.journal import Journal, JournalError, Record
+from sweeper.predictions import PredictionFiles
 
 
 class Ledger:
-    """Actor around :class:`sweeper.journal.Journal`, with counts for the progress display."""
+    """Actor around :class:`sweeper.journal.Journal`, with counts for the progress display.
 
-    def __init__(self, path: Path) -> None:
+    It keeps predictions too, see :class:`sweeper.predictions.PredictionFiles`.
+    """
+
+    def __init__(self, path: Path, predictions: Path, metric: str, folds: int) -> None:
         self._journal = Journal(path)
+        remove_partial(predictions)
+        self._predictions = PredictionFiles(predictions, metric, folds)
+        self._predictions.resume({key: self._journal.get(key) for key in self._predictions.found()})
         self._known_at_start = len(self._journal)
         self._context: Any = None
         self._store_settings: Any = None
@@ -65,11 +73,22 @@ class Ledger:
         started = self._started.get(key)
         return 0.0 if started is None else time.monotonic() - started
 
-    def append(self, record: Record) -> None:
-        """Record an evaluation."""
+    def append(self, record: Record, predictions: bytes | None) -> None:
+        """Record an evaluation, its predictions first: they are there when the journal has it.
+
+        Raises
+        ------
+        JournalError
+            One of them cannot be written.
+        """
         self._started.pop(record["key"], None)
-        if record["key"] not in self._journal:
-            self._journal.append(record)
+        if record["key"] in self._journal:
+            return
+        try:
+            self._predictions.add(record, predictions)
+        except OSError as error:
+            raise JournalError(f"{error.strerror}; nothing recorded is lost") from error
+        self._journal.append(record)
 
     def append_training(self, record: Record) -> None:
         """Record a fit of a network, or one epoch of it, once: epochs may be trained again after a loss."""

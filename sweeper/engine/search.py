@@ -126,7 +126,9 @@ def _start_actors(
 ) -> Actors:
     name = f"ledger-{uuid.uuid4().hex[:8]}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    ledger = LedgerActor.options(name=name, scheduling_strategy=here).remote(folder.journal.resolve())
+    ledger = LedgerActor.options(name=name, scheduling_strategy=here).remote(
+        folder.journal.resolve(), folder.predictions.resolve(), spec.metric, len(inputs.splits)
+    )
     frames = frame_refs(inputs.dataset)
     shards = shards_of(len(frames))
     features = Path(spec.features).resolve() if spec.features else folder.features.resolve()
@@ -162,7 +164,7 @@ def _start_actors(
 def _sweep_data(spec: SweepSpec, inputs: Inputs) -> SweepData:
     return SweepData(
         labels=inputs.dataset.labels,
-        n_classes=len(inputs.dataset.classes),
+        classes=inputs.dataset.classes,
         splits=inputs.splits,
         representation=inputs.representation,
         test=inputs.test,

@@ -28,6 +28,7 @@ from sweeper.engine.limits import Limits, TimeLimitError, limits
 from sweeper.frames import FrameReport
 from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
+from sweeper.predictions import to_parquet
 from sweeper.splits import Split
 
 Bytes = NDArray[np.uint8]
@@ -53,7 +54,7 @@ class SweepData:
     Attributes
     ----------
     labels : int64, (n_frames,)
-    n_classes : int
+    classes : tuple of str
     splits : list of Split
         Cross-validation folds.
     representation : int64, (n,), or None
@@ -65,7 +66,7 @@ class SweepData:
     """
 
     labels: NDArray[np.int64]
-    n_classes: int
+    classes: tuple[str, ...]
     splits: list[Split]
     representation: NDArray[np.int64] | None
     test: Split | None
@@ -318,7 +319,7 @@ def _matrix(
     columns = block_files.representation_columns(featurizer, params)
     head = plugins.classifier(job.pipeline.classifier).is_head
     if isinstance(featurizer, Network) and head:
-        columns = block_files.logit_columns(featurizer, params, data.n_classes)
+        columns = block_files.logit_columns(featurizer, params, len(data.classes))
     key = digest([job.columns_key, columns])
     if key not in _matrices:
         if isinstance(featurizer, Network):
@@ -355,7 +356,7 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
                 data.labels,
                 split.train,
                 split.validation,
-                n_classes=data.n_classes,
+                n_classes=len(data.classes),
                 budget=job.budget,
                 seed=data.seed,
                 threads=1,
@@ -375,7 +376,15 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
         "fit_s": round(result.fit_s, 6),
         "predict_ms_per_frame": round(result.predict_ms_per_frame, 6),
         "warnings": list(result.warnings),
+        "predictions": _predictions(job, data, split.validation, result.scores),
     }
+
+
+def _predictions(
+    job: FoldJob, data: SweepData, rows: NDArray[np.int64], scores: NDArray[np.float64]
+) -> bytes | None:
+    """Predictions to be kept, as a file; only the full budget tells what a pipeline predicts."""
+    return to_parquet(rows, data.labels[rows], scores, data.classes) if job.budget >= 1.0 else None
 
 
 def _at_limit(error: Exception, limit: Limits) -> dict[str, Any]:

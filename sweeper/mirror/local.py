@@ -12,13 +12,15 @@ ALONE = (
     "report.html",
 )  # fmt: skip
 """Files right in a run folder, the journal aside."""
-FEATURES, NETWORKS = "features", "networks"
+FEATURES, NETWORKS, PREDICTIONS = "features", "networks", "predictions"
+CHANGING = (NETWORKS, PREDICTIONS)
+"""Folders whose files are also removed while a sweep runs."""
 
 
 def run_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Regular files of a run folder, the journal aside, with their names in it; hidden ones are left out."""
     yield from ((name, folder / name) for name in ALONE if (folder / name).is_file())
-    for part, recursive in ((FEATURES, False), (NETWORKS, True)):
+    for part, recursive in ((FEATURES, False), (NETWORKS, True), (PREDICTIONS, False)):
         for parent, folders, files in os.walk(folder / part):
             folders[:] = sorted(f for f in folders if recursive and not f.startswith("."))
             for file in sorted(files):

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweeper.mirror.lease import Lease
-from sweeper.mirror.local import ALONE, FEATURES, NETWORKS, run_files
+from sweeper.mirror.local import ALONE, CHANGING, FEATURES, run_files
 from sweeper.mirror.parts import WHOLE, JournalParts, is_prefix
 from sweeper.mirror.remote import ANSWER_S, Entry, Remote, patiently, reason
 from sweeper.mirror.urls import local_folder
@@ -62,7 +62,7 @@ class Mirror:
         self._lease = Lease(self._remote)
         self._journal = JournalParts(self._remote)
         self._sent: dict[str, tuple[int, int]] = {}
-        self._networks: set[str] = set()
+        self._may_go: set[str] = set()
         self._interval_s = _INTERVAL_S
         self._journal_pushed = 0.0
         self._thread: threading.Thread | None = None
@@ -108,9 +108,10 @@ class Mirror:
         there = {name: entry for name, entry in there.items() if name in ALONE}
         features = patiently(lambda: self._remote.list(FEATURES))
         there |= {name: entry for name, entry in features.items() if name.endswith(".parquet")}
-        networks = patiently(lambda: self._remote.list(NETWORKS, recursive=True))
-        self._networks = set(networks)
-        there |= networks
+        for folder in CHANGING:
+            files = patiently(lambda folder=folder: self._remote.list(folder, recursive=True))  # type: ignore[misc]
+            self._may_go |= set(files)
+            there |= files
         wanted = {name: entry for name, entry in there.items() if not self._is_here(name, entry, ahead)}
 
         def fetch(item: tuple[str, Entry]) -> None:
@@ -189,12 +190,12 @@ class Mirror:
                 self._push_file(name, path)
             except FileNotFoundError:
                 continue  # gone since it was listed
-        if (self._folder / NETWORKS).is_dir():
-            for name in sorted(self._networks):
-                if not (self._folder / name).exists():
-                    self._remote.delete(name)
-                    self._networks.discard(name)
-                    self._sent.pop(name, None)
+        for name in sorted(self._may_go):
+            if (self._folder / name).exists() or not (self._folder / name.split("/")[0]).is_dir():
+                continue
+            self._remote.delete(name)
+            self._may_go.discard(name)
+            self._sent.pop(name, None)
 
     def _push_journal(self) -> None:
         self._journal.push(self._folder / WHOLE, self._check_time)
@@ -207,8 +208,8 @@ class Mirror:
             if self._sent.get(name) == seen:
                 return
             self._check_time()
-            if name.startswith(f"{NETWORKS}/"):
-                self._networks.add(name)
+            if name.split("/")[0] in CHANGING:
+                self._may_go.add(name)
             self._remote.send(name, file, 0, status.st_size, self._between)
         self._sent[name] = seen
 
