@@ -12,6 +12,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Axis, Network
+from sweeper.leaderboard import ENSEMBLE
 
 _PIPED_WIDTH = 160
 _LEAST_WIDTH = 80
@@ -121,7 +122,7 @@ def _columns(board: Any, metric: str) -> list[_Column]:
 
     columns = [
         number("rank", lambda row: str(row.rank)),
-        number("trial", lambda row: str(row.trial)),
+        number("trial", lambda row: "" if row.trial < 0 else str(row.trial)),
         text("representation", representation_name),
         text("reducer", lambda row: row.reducer.replace("[", " ").rstrip("]")),
         text("classifier", _classifier),
@@ -167,6 +168,8 @@ def _widths(columns: list[_Column], width: int) -> list[int]:
 
 
 def representation_name(row: Any) -> str:
+    if row.featurizer == ENSEMBLE:
+        return ENSEMBLE
     params = json.loads(row.featurizer_params)
     intensity = params.pop("intensity", {})
     axes = plugins.featurizer(row.featurizer).all_axes
@@ -176,6 +179,9 @@ def representation_name(row: Any) -> str:
 
 
 def _classifier(row: Any) -> str:
+    if row.classifier == ENSEMBLE:
+        members = json.loads(row.classifier_params)["members"]
+        return "trials " + ", ".join(f"{m['trial']} ({m['weight']:.2g})" for m in members)
     params = _short(json.loads(row.classifier_params), plugins.classifier(row.classifier).axes)
     return f"{row.classifier} {params}".rstrip()
 

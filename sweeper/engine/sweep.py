@@ -26,6 +26,7 @@ from sweeper.engine.networks import FoldRows
 from sweeper.engine.progress import Progress
 from sweeper.engine.training import check_sizes, find_all_weights, networks, training_resources
 from sweeper.engine.watching import check_logger
+from sweeper.ensemble_row import run_leaderboard
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
 from sweeper.pipeline import digest
@@ -127,7 +128,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
         folder.write_environment(environment(inputs, data_digest, cpus))
         cluster = Cluster(resources, files)
         run_search(spec, space, inputs, data_digest, weights, cluster, folder, progress, deadline)
-    return write_leaderboard(spec, folder, len(inputs.splits))
+    return write_leaderboard(spec, folder, len(inputs.splits), ensemble=True)
 
 
 def check(spec: SweepSpec) -> tuple[Space, Dataset]:
@@ -283,15 +284,18 @@ def wanted_blocks(space: Space) -> dict[str, list[dict[str, Any]]]:
     return wanted
 
 
-def write_leaderboard(spec: SweepSpec, folder: RunFolder, folds: int) -> Any:
-    """Build the leaderboard from the journal and write it; returns it.
+def write_leaderboard(spec: SweepSpec, folder: RunFolder, folds: int, *, ensemble: bool = False) -> Any:
+    """Build the leaderboard from the journal and write it; returns it. With the ensemble once, at the end.
 
     Raises
     ------
     SweepStopped
         It cannot be written.
     """
-    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folds)
+    if ensemble:
+        board = run_leaderboard(folder, metric=spec.metric, folds=folds)
+    else:
+        board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folds)
     try:
         write_csv(board, folder.leaderboard)
     except OSError as error:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sweeper.ensemble_row import run_leaderboard
 from sweeper.journal import read_journal
-from sweeper.leaderboard import build_leaderboard
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import nearest
 from sweeper.runfolder import RunFolder
@@ -50,9 +50,9 @@ def choose(folder: RunFolder, rank: int | None = None, representation: str | Non
     if rank is not None and representation is not None:
         raise ValueError("--rank and --representation are two ways to choose one row, give one of them")
     spec = folder.load_spec()
-    records = [r for r in read_journal(folder.journal) if r["kind"] in ("trial", "evaluation")]
-    board = build_leaderboard(records, metric=spec.metric, folds=folder.folds())
-    pipelines = {r["trial"]: r["pipeline"] for r in reversed(records) if r["kind"] == "trial"}
+    records = [r for r in read_journal(folder.journal) if r["kind"] == "trial"]
+    board = run_leaderboard(folder, metric=spec.metric, folds=folder.folds())
+    pipelines = {r["trial"]: r["pipeline"] for r in reversed(records)}
     rows: list[Any] = [row for row in board.itertuples() if row.trial in pipelines]
     usable = [row for row in rows if row.status != "failed"]
     if not usable:
@@ -60,7 +60,8 @@ def choose(folder: RunFolder, rank: int | None = None, representation: str | Non
     if rank is not None:
         ranked = [row for row in rows if row.rank == rank]
         if not ranked:
-            raise ValueError(f"--rank must be that of a pipeline, from 1 to {len(rows)}, got {rank}")
+            what = "an ensemble has no features of its own" if rank <= len(board) else f"1 to {len(board)}"
+            raise ValueError(f"--rank must be that of a pipeline, {what}, got {rank}")
         row = ranked[0]
         if row.status == "failed":
             raise ValueError(f"--rank {rank}: this pipeline failed and may have no features: {row.error}")
