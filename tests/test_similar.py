@@ -269,9 +269,6 @@ def test_the_figure_shows_every_class_and_its_neighbours(run: Path, tmp_path: Pa
     same = sum(f.label == one.label for one in found for f in one.frames)
     area = 132**2 - 122**2
     assert green.sum() == pytest.approx(same * area + 14 * 14, rel=0.06)
-    assert (
-        not {f.frame for f in found[0].frames} & {"coarse/000.tif"} or found[0].query.name[:8] != "coarse/00"
-    )
 
 
 @pytest.mark.slow
@@ -331,7 +328,7 @@ BAD = [
     (["fine/002.tif", "--representation", "glmc"], "--representation must be one of the leaderboard, "),
     (["fine/002.tif", "--representation", "glcm", "--rank", "1"], "two ways to choose one row"),
     (["fine/002.tif", "--top", "0"], "must be a whole number of at least 1, got '0'"),
-    (["fine/002.tif", "--csv", "no/folder/x.csv"], "--csv no/folder/x.csv: "),
+    (["fine/002.tif", "--csv", "no/folder/x.csv"], "--csv no/folder/x.csv: its folder must exist"),
     (["fine/002.tif", "--out", "pyproject.toml"], "--out pyproject.toml: must be a folder"),
 ]
 

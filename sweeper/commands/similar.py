@@ -60,6 +60,8 @@ def _similar(args: argparse.Namespace) -> int:
         raise ValueError(f"--{'csv' if args.csv else 'out'} is for what was found: FRAME must be given")
     if args.out is not None and args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out {args.out}: must be a folder")
+    if args.csv is not None and not args.csv.parent.is_dir():
+        raise ValueError(f"--csv {args.csv}: its folder must exist")
     from sweeper.place import reading
 
     with reading(args.run_folder, _needed(args.run_folder, args)) as folder:
@@ -86,9 +88,11 @@ def _search(folder: Path, args: argparse.Namespace) -> None:
 
     keep = isinstance(args.run_folder, Path)
     search = Search(folder, rank=args.rank, representation=args.representation, keep=keep)
-    print(f"representation: {search.about}")
+    found = None
     if args.frame is not None:
         found = search.find(args.frame, args.top, other_groups=args.other_groups, mask=args.mask)
+    print(f"representation: {search.about}")
+    if found is not None:
         _show(found, search, args)
     if args.precision:
         from sweeper.similar.tables import precision_table
