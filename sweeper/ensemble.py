@@ -201,7 +201,7 @@ def greedy(probabilities: NDArray[np.float64], labels: Rows, metric: str) -> NDA
             # The start is the best of its beginnings; what is added goes on from there.
             best, best_value = (counts.copy(), value) if value > best_value else (best, best_value)
             counts = best.copy()
-            total = np.tensordot(counts, probabilities, axes=1)
+            total = (counts[:, None, None] * probabilities).sum(axis=0)
         elif value > best_value:
             best, best_value, waited = counts.copy(), value, 0
         else:

@@ -71,13 +71,17 @@ def _kept(folder: RunFolder, key: str, *, has_files: bool) -> list[Record] | Non
 
 
 def _with_predictions(folder: RunFolder, folds: int) -> list[_Folds]:
-    """Pipelines of which the predictions of every fold are there, in the order of the journal."""
+    """Pipelines of which the predictions of every fold are there.
+
+    In an order that does not depend on who was done first, like everything else.
+    """
     files = {path.stem for path in folder.predictions.glob("[!.]*.parquet")}
     found: dict[str, _Folds] = {}
     for record in read_journal(folder.journal) if files else ():
         if record["kind"] == "evaluation" and record["key"] in files and record["status"] == "done":
             found.setdefault(digest(record["pipeline"]), {}).setdefault(record["fold"], record)
-    return [p for p in found.values() if len([fold for fold in p if fold != _TEST]) == folds]
+    complete = [name for name in sorted(found) if len(found[name].keys() - {_TEST}) == folds]
+    return [{fold: found[name][fold] for fold in sorted(found[name], key=str)} for name in complete]
 
 
 def _computed(folder: RunFolder, pipelines: Sequence[_Folds], metric: str) -> list[Record]:
