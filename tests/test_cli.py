@@ -48,7 +48,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 # --------------------------------------------------------------------------- without a sweep
 
 COMMANDS = ["", "simulate", "simulate diffraction", "plan", "run", "submit", "stop", "status"]
-COMMANDS += ["leaderboard", "curves", "explain", "list"]
+COMMANDS += ["leaderboard", "curves", "explain", "similar", "list"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

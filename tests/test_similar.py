@@ -329,6 +329,7 @@ BAD = [
     (["fine/002.tif", "--representation", "glcm", "--rank", "1"], "two ways to choose one row"),
     (["fine/002.tif", "--top", "0"], "must be a whole number of at least 1, got '0'"),
     (["fine/002.tif", "--csv", "no/folder/x.csv"], "--csv no/folder/x.csv: its folder must exist"),
+    (["fine/002.tif", "--out", "{data}/new"], "must not be inside the folder of frames"),
     (["fine/002.tif", "--out", "pyproject.toml"], "--out pyproject.toml: must be a folder"),
 ]
 
@@ -338,6 +339,7 @@ BAD = [
 def test_bad_input_is_said_in_one_line(
     run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
+    arguments = [argument.format(data=run.parent / "data") for argument in arguments]
     assert main(["similar", str(run), *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("sweeper: ") and error.count("\n") == 1

@@ -88,6 +88,8 @@ def _search(folder: Path, args: argparse.Namespace) -> None:
 
     keep = isinstance(args.run_folder, Path)
     search = Search(folder, rank=args.rank, representation=args.representation, keep=keep)
+    if args.out is not None and args.out.resolve().is_relative_to(search.frames_folder):
+        raise ValueError(f"--out {args.out}: must not be inside the folder of frames {search.frames_folder}")
     found = None
     if args.frame is not None:
         found = search.find(args.frame, args.top, other_groups=args.other_groups, mask=args.mask)

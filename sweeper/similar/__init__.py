@@ -125,6 +125,11 @@ class Search:
         self._labels: Rows = self._data.dataset.labels[self._index.rows]
 
     @property
+    def frames_folder(self) -> Path:
+        """Folder of the data set, where pictures would be taken for frames."""
+        return self._data.dataset.root.resolve()
+
+    @property
     def about(self) -> str:
         """What is searched, in a line."""
         how = "every distance computed" if self._index.exact else "approximate"
