@@ -163,18 +163,28 @@ def _select(
     library: Library, rows: Rows, metric: str, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weight of each pipeline and the sharpness of its scores, (pipelines,) each, by some rows."""
+    # The sort is stable: the order of equal ones is the library's.
+    best = np.argsort(-_means(library, rows, metric).round(12), kind="stable")[:LIBRARY]
     if len(rows) > _SELECT_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _SELECT_ROWS, replace=False))
     scores, labels = library.scores[:, rows], library.labels[rows]
-    value = np.array([metrics.value(metric, labels, s.astype(np.float64), library.n_classes) for s in scores])
-    value = np.where([v is None for v in value.tolist()], -np.inf, value).astype(np.float64)
-    best = np.argsort(-value.round(12), kind="stable")[:LIBRARY]
     sharpness = np.ones(len(scores))
     sharpness[best] = [sharpness_of(scores[p], labels) for p in best]
     probabilities = np.stack([as_probabilities(scores[p], sharpness[p]) for p in best])
     weights = np.zeros(len(scores))
     weights[best] = greedy(probabilities, labels, metric)
     return weights, sharpness
+
+
+def _means(library: Library, rows: Rows, metric: str) -> NDArray[np.float64]:
+    """Mean over folds of the metric on some rows, (pipelines,), as what is kept for selection was ranked."""
+    folds = [rows[library.fold[rows] == fold] for fold in np.unique(library.fold[rows])]
+    means = []
+    for scores in library.scores:
+        values = [metrics.value(metric, library.labels[r], scores[r], library.n_classes) for r in folds]
+        defined = [value for value in values if value is not None]
+        means.append(float(np.mean(defined)) if defined else -np.inf)
+    return np.array(means)
 
 
 def greedy(probabilities: NDArray[np.float64], labels: Rows, metric: str) -> NDArray[np.float64]:
