@@ -22,6 +22,8 @@ import pytest
 
 from sweeper.journal import is_open, read_journal
 from sweeper.networks.model import read_info
+from sweeper.rundata import run_data
+from sweeper.runfolder import RunFolder
 from tests.conftest import REPOSITORY
 from tests.test_sweep import TIMINGS, ray_processes, wait_for
 
@@ -137,6 +139,21 @@ def test_models_of_the_best_stay_and_nothing_else(side_by_side: tuple[Path, tupl
     files = {str(p.relative_to(run / "networks")) for p in (run / "networks").rglob("*") if p.is_file()}
     assert files == {"best.json", *lenet["models"]}
     assert len(lenet["models"]) == 2
+
+
+def test_similar_frames_are_counted_for_frames_that_the_network_did_not_see(
+    side_by_side: tuple[Path, tuple[object, ...], str],
+) -> None:
+    from sweeper.similar import Search
+
+    search = Search(side_by_side[0], representation="lenet")
+    assert "36 frames" in search.about
+    precision = search.precision(k=5)
+    assert precision.fold == 0 and not precision.without_groups
+    assert sum(c.queries for c in precision.classes) == 18
+    assert {found.query.row for found in search.examples(per_class=6)} == {
+        row for row in range(36) if row not in run_data(RunFolder(side_by_side[0])).splits[0].train
+    }
 
 
 def test_the_same_command_again_computes_nothing(

