@@ -184,42 +184,31 @@ SPACE = """
 featurizers:
   glcm: {angle_deg: [[0, 90]]}
   sift: {clusters: [8]}
-  timm:test_efficientnet: {training_set: [pretrained], size: 64}
-  lenet: {size: 32, batch_size: 8, learning_rate: 0.003, momentum: 0.9, epochs: 2}
 reducers:
   none:
   pca: {components: 4}
 classifiers:
-  head:
   rf: {n_trees: [9]}
 """
-REPRESENTATIONS = ("glcm", "sift", "lenet unbalanced", "timm:test_efficientnet pretrained")
+REPRESENTATIONS = ("glcm", "sift")
 
 
 @pytest.fixture(scope="module")
 def run(run_cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep over every kind of representation; 36 frames in groups of three, folder `data` beside it.
+    """A sweep over textures; 36 frames in groups of three, folder `data` beside it.
 
-    LeNet is searched with its own head alone: its features are those of validation frames.
+    Networks are looked into in ``test_network_sweep``, which has a sweep with some.
     """
-    import timm
-    import torch
-    from safetensors.torch import save_file
-
     folder = tmp_path_factory.mktemp("similar")
     data = write_textures(folder / "data")
     with (data / "frames.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", "label", "group"])
         table.writerows((f"{c}/{i:03}.tif", c, f"{c}-{i // 3}") for c in CLASSES for i in range(12))
-    (folder / "weights").mkdir()
-    torch.manual_seed(0)
-    state = timm.create_model("test_efficientnet").state_dict()
-    save_file(state, folder / "weights" / "test_efficientnet.safetensors")
     (folder / "space.yaml").write_text(SPACE)
     done = run_cli(
         "run", data / "frames.csv", "--space", folder / "space.yaml", "--out", folder / "run", "--folds", 2,
-        "--search", "grid", "--trials", 7, "--weights", folder / "weights",
+        "--search", "grid",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder / "run"
@@ -247,12 +236,12 @@ def test_a_copy_of_a_frame_is_featurized_as_the_frame_was(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
-def test_precision_counts_frames_that_no_network_was_fitted_on(run: Path, representation: str) -> None:
+def test_every_frame_is_searched_with_for_precision(run: Path, representation: str) -> None:
     precision = similarity_precision(run, representation)
     assert [c.label for c in precision.classes] == list(CLASSES)
     assert precision.without_groups
-    assert sum(c.queries for c in precision.classes) == (18 if representation.startswith("lenet") else 36)
-    assert precision.fold is None  # frames that LeNet was fitted on are not to be found either
+    assert sum(c.queries for c in precision.classes) == 36
+    assert precision.fold is None
     assert all(0 <= c.precision <= 1 and c.chance == pytest.approx(1 / 3) for c in precision.classes)
     if representation == "glcm":
         assert precision.mean > 0.6  # nine frames of a class are in other groups: 0.9 is the most
@@ -314,7 +303,7 @@ def test_a_representation_is_chosen_by_rank_or_by_words(run: Path) -> None:
 def test_a_run_at_a_url(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(run, tmp_path / "there", ignore=shutil.ignore_patterns("similar"))
     frame = shutil.copy(run.parent / "data" / "fine" / "002.tif", tmp_path / "x.tif")
-    for words in ("glcm", "lenet"):
+    for words in REPRESENTATIONS:
         said = []
         for place in (run, f"file://{tmp_path / 'there'}"):
             assert main(["similar", str(place), str(frame), "--representation", words]) == 0
@@ -361,12 +350,6 @@ def test_what_is_missing_from_a_run_is_said(
     frame = "fine/002.tif"
     assert main(["similar", str(copy), frame, "--representation", "glcm"]) == 2
     assert "the blocks of glcm must be here, some are missing or damaged" in capsys.readouterr().err
-    shutil.rmtree(copy / "networks")
-    outside = str(shutil.copy(run.parent / "data" / frame, tmp_path / "x.tif"))
-    assert main(["similar", str(copy), outside, "--representation", "lenet"]) == 2
-    assert "this network was not kept" in capsys.readouterr().err
-    known = Search(run, representation="lenet").examples(per_class=1)[0].query.path
-    assert main(["similar", str(copy), known, "--representation", "lenet"]) == 0
     environment = json.loads((copy / "environment.json").read_text())
     (copy / "environment.json").write_text(json.dumps({**environment, "dataset_digest": "0" * 32}))
     assert main(["similar", str(copy), frame]) == 2
