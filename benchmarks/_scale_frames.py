@@ -17,6 +17,7 @@ from _scale_engine import engine
 from _scale_sweeps import driver_bytes, write_noise
 
 from sweeper.blocks import block_info, load_verified, read_matrix, representation_columns
+from sweeper.engine.limits import Limits
 from sweeper.engine.tasks import featurize
 from sweeper.evaluation import fit_and_score
 from sweeper.keys import shards_of
@@ -27,6 +28,7 @@ from sweeper.spec import SweepSpec
 CLASSES = 2
 COST_LEVELS = 16
 """Grey levels of small frames: at 256 a co-occurrence matrix has 16 times as many entries as they pixels."""
+_LIMITS = Limits(600.0, 8 * 2**30)
 TEXTURES = {
     "glcm": {"distance": [[1, 2, 4, 5, 8]], "angle_deg": [[0, 45, 90, 135]]},
     "lbp": {"points": [8, 16], "radius": [1, 2, 3]},
@@ -88,7 +90,7 @@ def _ours(data: Path, out: Path, cpus: int) -> float:
         intensity = next(ready.space.parts["intensity"][0].grid())
         for _ in range(2):  # a second time: the first may have run all on one worker
             ray.wait(
-                [featurize_task.remote(refs, intensity, jobs) for _ in range(2 * cpus)],
+                [featurize_task.remote(refs, intensity, jobs, _LIMITS) for _ in range(2 * cpus)],
                 num_returns=2 * cpus,
             )
         return ready.featurize()
@@ -106,10 +108,10 @@ def _plain(data: Path, processes: int) -> float:
     shards = [tuple(refs[i] for i in rows) for rows in shards_of(len(refs))]
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes) as pool:
-        warm = [(shards[0][:2], intensity, jobs)] * (4 * processes)
+        warm = [(shards[0][:2], intensity, jobs, _LIMITS)] * (4 * processes)
         pool.starmap(featurize, warm, chunksize=1)
         started = time.perf_counter()
-        pool.starmap(_no_answer, [(shard, intensity, jobs) for shard in shards], chunksize=1)
+        pool.starmap(_no_answer, [(shard, intensity, jobs, _LIMITS) for shard in shards], chunksize=1)
         return time.perf_counter() - started
 
 

@@ -51,7 +51,7 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$token
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 export RAY_USAGE_STATS_ENABLED=0 RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0
 export RAY_TRAIN_HEALTH_CHECK_INTERVAL_S=0.2 RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS=0
-export RAY_num_workers_soft_limit=256 RAY_worker_maximum_startup_concurrency=64
+export RAY_idle_worker_killing_time_threshold_ms=600000 RAY_worker_maximum_startup_concurrency=64
 
 cpus=${SLURM_CPUS_PER_TASK:-$(nproc)}
 gpus=${SLURM_GPUS_ON_NODE:-0}

@@ -34,8 +34,9 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_THRESHOLD_S": "30",
-    # Task workers idle for a second stay: actors count as workers, so there are always more than cores.
-    "RAY_num_workers_soft_limit": "256",
+    # Actors count as workers, so there are always more than cores, and Ray would end task workers that are
+    # idle for a second. (A higher soft limit keeps them too, but Ray starts as many at a queue of tasks.)
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
     # Ray warns on stdout when more processes than this run; waiting actors are processes too.
     "RAY_worker_maximum_startup_concurrency": "64",
     # Nothing is restored from Tune's own snapshots.
