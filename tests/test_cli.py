@@ -47,7 +47,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 # --------------------------------------------------------------------------- without a sweep
 
-COMMANDS = ["", "simulate", "simulate diffraction", "plan", "run", "submit", "stop", "status"]
+COMMANDS = ["", "simulate", "simulate diffraction", "simulate scattering", "plan", "run", "submit", "stop", "status"]
 COMMANDS += ["leaderboard", "curves", "report", "explain", "similar", "list"]
 
 
