@@ -239,8 +239,11 @@ def test_a_frame_that_went_is_drawn_again(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(_Stopped):
         writing.write_set(tmp_path, _tiny(3), partial(_stop_after, 9))
     (tmp_path / "blank" / "blank_00001.tif").unlink()
+    (tmp_path / ".simulation" / ".seen-0123").write_bytes(b".")  # of a run that was killed on a cluster
+    (tmp_path / "good" / ".good_00002.tif.partial").write_bytes(b"II*")
     writing.write_set(tmp_path, _tiny(3))
     assert len(load_dataset(tmp_path)) == 15
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_an_interrupted_set_is_not_mixed_with_another(tmp_path: Path) -> None:
