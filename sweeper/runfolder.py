@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ class RunFolder:
         return self.path / "predictions"
 
     @property
+    def sessions(self) -> Path:
+        """A line for each time that the sweep was run: when, how long, what was computed and what reused."""
+        return self.path / "sessions.jsonl"
+
+    @property
     def logs(self) -> Path:
         """What ``--log`` writes for other tools."""
         return self.path / "logs"
@@ -68,6 +74,11 @@ class RunFolder:
     @property
     def leaderboard(self) -> Path:
         return self.path / "leaderboard.csv"
+
+    @property
+    def ensemble(self) -> Path:
+        """The ensemble's records, as long as they are current."""
+        return self.path / "ensemble.json"
 
     @property
     def quarantine(self) -> Path:
@@ -141,6 +152,11 @@ class RunFolder:
                 f"--out {self.path}: the data set changed since this sweep began (frames, labels, groups "
                 "or splits); choose another folder, or pass --features to share its blocks"
             )
+
+    def add_session(self, session: dict[str, Any]) -> None:
+        """Note one run of the sweep; not worth an error where the disk is full."""
+        with suppress(OSError), self.sessions.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(session) + "\n")
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Keep versions, hardware and the data set's digest."""

@@ -52,6 +52,7 @@ class Progress:
         self.state = State()
         self._stream = stream or sys.stderr
         self._started = time.monotonic()
+        self._began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         self._search_started: float | None = None
         self._shown = 0.0
         self._live: Any = None
@@ -119,6 +120,19 @@ class Progress:
             f"{s.evaluations_known} from the journal; {s.blocks_computed} blocks computed, "
             f"{s.blocks_reused} reused" + (f"; networks trained for {s.epochs} epochs" if s.epochs else "")
         )
+
+    def session(self) -> dict[str, Any]:
+        """What was done and what was reused, for the run folder."""
+        s = self.state
+        return {
+            "started": self._began,
+            "seconds": round(self.elapsed_s, 1),
+            "evaluations": s.evaluations,
+            "evaluations_known": s.evaluations_known,
+            "blocks_computed": s.blocks_computed,
+            "blocks_reused": s.blocks_reused,
+            "epochs": s.epochs,
+        }
 
     def _left(self) -> str:
         """Time until the trials or the time budget end, whichever is sooner; empty while nobody can say."""

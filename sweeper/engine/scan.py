@@ -50,7 +50,8 @@ def scan(
         done += _collect(running, found)
         on_progress(done, n)
     if missing:
-        _write_cache(cache, negative, {keys[row]: report for row, report in found.items()})
+        # In the order of the data set: rows of predictions count by it.
+        _write_cache(cache, negative, {keys[row]: found[row] for row in range(n)})
     return [found[row] for row in range(n)]
 
 

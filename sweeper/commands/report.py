@@ -1,0 +1,46 @@
+"""``sweeper report``: a run as one page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sweeper.arguments import EXIT_DONE, command, path, place
+
+
+def add(commands: Any) -> None:
+    """Add the verb."""
+    parser = command(
+        commands,
+        "report",
+        _report,
+        "a run as one HTML page that needs no network: leaderboard, the papers' tables, figures, frames "
+        "to look at",
+        "sweeper report first-run --figures figures",
+    )
+    parser.add_argument("run_folder", type=place, metavar="RUN", help="run folder or URL")
+    parser.add_argument("--html", type=path, metavar="FILE", help="the page (RUN/report.html)")
+    parser.add_argument(
+        "--figures", type=path, metavar="DIR", help="write the figures as PNG and PDF as well"
+    )
+
+
+def _report(args: argparse.Namespace) -> int:
+    from sweeper.place import shown
+    from sweeper.report import NAME, NEEDED, write_report
+
+    run = args.run_folder
+    if isinstance(run, Path):
+        html, files = write_report(run, str(run.resolve()), args.html or run / NAME, args.figures)
+    else:
+        from sweeper.mirror import pulled
+
+        if args.html is None:
+            raise ValueError(f"--html must name a file for the report of a run at a URL, {shown(run)}")
+        with pulled(run, NEEDED) as folder:
+            html, files = write_report(folder, shown(run), args.html, args.figures)
+    print(f"report: {html} ({html.stat().st_size / 1e6:.1f} MB)")
+    if args.figures is not None:
+        print(f"figures: {len(files) // 2} in {args.figures}, each as PNG and PDF")
+    return EXIT_DONE

@@ -1,0 +1,112 @@
+"""A run as one HTML page that people look at, and its figures as files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from sweeper.report import content as c
+from sweeper.report import page, style
+from sweeper.report.content import Section
+from sweeper.report.labels import Labels
+from sweeper.report.reading import read_run
+from sweeper.report.run import Run
+from sweeper.runfolder import RunFolder
+
+NAME = "report.html"
+"""In the run folder."""
+NEEDED = ("frames.parquet", "predictions", "sessions.jsonl")
+"""Files of a run at a URL that are read beside its spec, environment and journal."""
+
+
+def write_report(
+    folder: Path, place: str, html: Path, figures: Path | None = None
+) -> tuple[Path, list[Path]]:
+    """Write the report of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder, or a copy of what is needed of it.
+    place : str
+        Where the run is, for people.
+    html : Path
+        The file to write.
+    figures : Path, optional
+        Folder for the figures as PNG and PDF.
+
+    Returns
+    -------
+    html : Path
+    figures : list of Path
+
+    Raises
+    ------
+    ValueError
+        No sweep is there, or a file cannot be written.
+    """
+    from sweeper.atomic import write_text
+
+    run = read_run(RunFolder(folder), place)
+    found = sections(run)
+    text = page.render(run.name, headline(run), found)
+    files: list[Path] = []
+    _writable("--html", html, lambda: write_text(html, text))
+    if figures is not None:
+        for chart in page.charts(found):
+            _writable("--figures", figures, lambda chart=chart: files.extend(style.save(chart, figures)))  # type: ignore[misc]
+    return html, files
+
+
+def _writable(option: str, path: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ValueError(f"{option} {path}: cannot be written ({why})") from None
+
+
+def sections(run: Run) -> list[Section]:
+    """All sections that the run has data for, in the order of the page."""
+    from sweeper.report import camsortxs, curves, diffranet, frames, matrices, overview, ranking, search
+    from sweeper.report.published import STUDIES
+
+    labels = Labels(run.board)
+    study = {"camsortxs": camsortxs.study, "diffranet": diffranet.study}.get(STUDIES.get(run.space_name, ""))
+    found = [
+        overview.searched(run),
+        ranking.leaderboard(run, labels),
+        *([study(run, labels)] if study else []),
+        ranking.comparison(run, labels),
+        matrices.confusion(run, labels),
+        frames.worst(run, labels),
+        curves.learning_curves(run),
+        search.search(run, labels),
+        overview.cost(run),
+        overview.provenance(run),
+    ]
+    return [section for section in found if section.blocks]
+
+
+def headline(run: Run) -> list[tuple[str, str]]:
+    """The few numbers that come first."""
+    from sweeper.report.ranking import NAMES
+    from sweeper.report.significance import interval
+
+    told: list[tuple[str, str]] = []
+    best = next(iter(run.done.itertuples()), None)
+    if best is not None:
+        labels = Labels(run.board)
+        value = getattr(best, run.metric)
+        found = interval(run, best)
+        name = NAMES[run.metric]
+        about = f"{name} of the best pipeline, {labels.short(best)}"
+        about += f" (95 % interval {c.between(*found)})" if found else ""
+        told.append((c.number(value, 4), about))
+        if c.is_number(best.test_accuracy):
+            told.append((c.number(best.test_accuracy, 4), "its accuracy on the test split"))
+    told.append((f"{len(run.tried):,}", "pipelines tried" if len(run.tried) != 1 else "pipeline tried"))
+    if run.n_frames:
+        told.append((f"{run.n_frames:,}", f"frames of {len(run.classes)} classes"))
+    return told

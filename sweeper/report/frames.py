@@ -1,0 +1,160 @@
+"""Frames that the best pipeline gets wrong, to be looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.report import content as c
+from sweeper.report.content import Block, Picture, Pictures, Section, Text
+from sweeper.report.labels import Labels
+from sweeper.report.predictions import FrameList, FrameScores, read_frame_list, read_scores
+from sweeper.report.run import Run
+from sweeper.report.style import data_uri
+
+_SHOWN = 12
+_LOOKED_AT = 10
+"""Pipelines that are asked about a frame."""
+_SIDE_PX = 200
+_QUALITY = 82
+_BINS = (1, 2, 4, 8)
+
+
+def worst(run: Run, labels: Labels) -> Section:
+    """Frames that the best pipeline gets wrong with most confidence, as thumbnails."""
+    empty = Section("frames", "Frames to look at")
+    rows: list[Any] = list(run.done.head(_LOOKED_AT).itertuples())
+    scored = ((row, read_scores(run, int(row.trial))) for row in rows)
+    best = next(((row, found) for row, found in scored if found is not None), None)
+    if best is None:
+        return empty
+    row, scores = best
+    listed = read_frame_list(run)
+    wrong = np.flatnonzero(scores.predicted != scores.label)
+    many = len(wrong) > 0
+    order = wrong[np.argsort(-scores.margin[wrong], kind="stable")] if many else np.argsort(scores.margin)
+    chosen = order[:_SHOWN]
+    said = _said(row, labels, scores, len(wrong))
+    blocks: list[Block] = [Text(said)]
+    pictures, unreadable = _pictures(run, scores, chosen, listed, _asked(run))
+    if unreadable:
+        blocks.append(
+            Text(
+                f"{c.counted(unreadable, 'frame')} could not be read where "
+                f"{'it was' if unreadable == 1 else 'they were'} when the sweep ran (in {run.spec.data}): "
+                "the data may have moved.",
+                "note",
+            )
+        )
+    caption = (
+        "Logarithm of the counts between two percentiles; blue pixels are masked, invalid or rejected as "
+        "hot. Frames that no pipeline gets right may be labelled wrongly."
+    )
+    return Section("frames", "Frames to look at", [*blocks, Pictures(pictures, caption)], "Frames")
+
+
+def _said(row: Any, labels: Labels, scores: FrameScores, wrong: int) -> str:
+    which = f"The {'best' if row.rank == 1 else f'pipeline ranked {row.rank}'} ({labels.long(row)})"
+    total = len(scores.frame)
+    if not wrong:
+        return f"{which} gets all {total:,} frames right; these are the ones that it is least sure of."
+    shown = "These are" if wrong <= _SHOWN else f"The {_SHOWN} shown are"
+    return (
+        f"{which} gets {wrong:,} of {total:,} frames wrong when they are held out. {shown} the ones that "
+        "it is most sure of."
+    )
+
+
+def _asked(run: Run) -> list[FrameScores]:
+    """Scores of the best pipelines that were kept."""
+    found = (read_scores(run, int(trial)) for trial in run.done["trial"].head(_LOOKED_AT))
+    return [scores for scores in found if scores is not None]
+
+
+def _pictures(
+    run: Run,
+    scores: FrameScores,
+    chosen: NDArray[np.int64],
+    listed: FrameList | None,
+    asked: list[FrameScores],
+) -> tuple[list[Picture], int]:
+    """Pictures of some rows of the scores, and how many frames could not be read."""
+    pictures, unreadable = [], 0
+    mask = _mask(run)
+    for i in chosen:
+        frame, label, predicted = int(scores.frame[i]), int(scores.label[i]), int(scores.predicted[i])
+        name, uri = f"frame {frame}", ""
+        if listed is not None and frame < len(listed.path):
+            name = listed.name(frame)
+            uri = thumbnail(listed.path[frame], listed.index[frame], _intensity(run), mask)
+        unreadable += not uri
+        lines = [
+            f"{run.classes[label]} → {run.classes[predicted]}" if label != predicted else run.classes[label],
+            _confidence(scores, int(i)),
+            _agreement(asked, frame, label),
+            name,
+        ]
+        about = f"Frame {name}: true class {run.classes[label]}, predicted {run.classes[predicted]}"
+        pictures.append(Picture(uri, [line for line in lines if line], about))
+    return pictures, unreadable
+
+
+def _confidence(scores: FrameScores, i: int) -> str:
+    top = float(scores.scores[i].max())
+    return f"probability {top:.2f}" if scores.are_probabilities else f"score {c.figures(top)}"
+
+
+def _agreement(asked: list[FrameScores], frame: int, label: int) -> str:
+    """How many of the best pipelines get a frame right."""
+    if len(asked) < 2:
+        return ""
+    right = 0
+    for scores in asked:
+        at = int(np.searchsorted(scores.frame, frame))
+        right += at < len(scores.frame) and scores.frame[at] == frame and int(scores.predicted[at]) == label
+    return f"{right} of {len(asked)} pipelines right"
+
+
+def _intensity(run: Run) -> dict[str, Any]:
+    """The settings that say which pixels are valid, where all pipelines share them."""
+    found = run.space.get("intensity") or {}
+    return {k: v for k, v in found.items() if k in ("negative", "hot_pixels") and isinstance(v, str)}
+
+
+def _mask(run: Run) -> NDArray[np.bool_] | None:
+    from sweeper.intensity import load_mask
+
+    try:
+        return load_mask(run.spec.mask) if run.spec.mask else None
+    except (ValueError, OSError):
+        return None
+
+
+def thumbnail(path: str, index: int, intensity: dict[str, Any], mask: NDArray[np.bool_] | None = None) -> str:
+    """A frame on a logarithmic scale with its invalid pixels marked, as a WebP ``data:`` URI; empty where it
+    cannot be read.
+    """
+    import cv2
+
+    from sweeper.explain.drawing import grey
+    from sweeper.frames import read_frame
+    from sweeper.intensity import prepare
+
+    try:
+        counts = read_frame(Path(path), index)
+        fitting = [b for b in _BINS if max(counts.shape) <= b * 2 * _SIDE_PX]
+        size = min(fitting, default=_BINS[-1])
+        settings = {**intensity, "scale": "log1p", "bin": size if size <= min(counts.shape) else 1}
+        frame = prepare(counts, settings, mask if mask is not None and mask.shape == counts.shape else None)
+    except (ValueError, OSError):
+        return ""
+    rgb = grey(np.asarray(frame.image, dtype=np.float32), frame.valid)
+    scale = _SIDE_PX / max(rgb.shape[:2])
+    if scale < 1:
+        shape = tuple(max(1, round(scale * side)) for side in rgb.shape[1::-1])
+        rgb = np.asarray(cv2.resize(rgb, shape, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    done, data = cv2.imencode(".webp", rgb[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+    return data_uri(data.tobytes(), "webp") if done else ""

@@ -1,0 +1,132 @@
+"""Reads a run folder for its report; of the journal only what is shown is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from sweeper.curves import learning_curves
+from sweeper.journal import read_journal
+from sweeper.leaderboard import build_leaderboard
+from sweeper.report.run import HEAD, KIND, Evaluation, Run, Totals
+from sweeper.runfolder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TOP = 50
+"""Best pipelines whose folds are kept one by one."""
+
+
+def read_run(folder: RunFolder, place: str) -> Run:
+    """Read a run folder; of its journal only what a report shows is kept.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    place : str
+        What to call it.
+
+    Raises
+    ------
+    ValueError
+        No sweep is there.
+    """
+    spec = folder.load_spec()
+    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folder.folds())
+    wanted = set(_wanted(board))
+    pipelines, trial_of = _trials(folder)
+    totals = Totals()
+    folds: dict[int, dict[int, Evaluation]] = {}
+    tests: dict[int, Evaluation] = {}
+    rungs: dict[int, dict[float, list[float]]] = {}
+    for record in _of_kind(folder, "evaluation"):
+        trial = trial_of.get(orjson.dumps(record["pipeline"]))
+        if trial is None or trial >= 0:
+            totals.add(record)
+        if trial is None or record["status"] != "done":
+            continue
+        if record["fold"] != "test" and record["pipeline"]["classifier"] == HEAD:
+            at = rungs.setdefault(trial, {}).setdefault(record["budget"], [])
+            at.append(record["metrics"]["accuracy"])
+        if record["confusion"] is None:  # the test score of an ensemble
+            continue
+        if record["fold"] == "test":
+            tests.setdefault(trial, _evaluation(record))
+        elif trial in wanted and record["budget"] >= 1.0:
+            folds.setdefault(trial, {}).setdefault(record["fold"], _evaluation(record))
+    return Run(
+        name=place.rstrip("/").rpartition("/")[2] or folder.name,
+        place=place,
+        folder=folder,
+        spec=spec,
+        environment=_environment(folder),
+        board=board,
+        pipelines=pipelines,
+        folds={t: tuple(e for _, e in sorted(found.items())) for t, found in folds.items()},
+        tests=tests,
+        curves=_curves(folder),
+        totals=totals,
+        rungs=rungs,
+        sessions=_sessions(folder),
+    )
+
+
+def _wanted(board: pd.DataFrame) -> list[int]:
+    """Trials whose folds are looked at one by one."""
+    done = board[board["status"] == "done"]
+    return [*done["trial"].head(_TOP).tolist(), *done.drop_duplicates(KIND)["trial"].tolist()]
+
+
+def _of_kind(folder: RunFolder, kind: str) -> Iterator[Mapping[str, Any]]:
+    return (record for record in read_journal(folder.journal) if record["kind"] == kind)
+
+
+def _trials(folder: RunFolder) -> tuple[dict[int, Mapping[str, Any]], dict[bytes, int]]:
+    """Pipeline of each trial, and trial of each pipeline; the first record of a trial counts."""
+    pipelines: dict[int, Mapping[str, Any]] = {}
+    trial_of: dict[bytes, int] = {}
+    for record in _of_kind(folder, "trial"):
+        pipelines.setdefault(record["trial"], record["pipeline"])
+        trial_of.setdefault(orjson.dumps(record["pipeline"]), record["trial"])
+    return pipelines, trial_of
+
+
+def _evaluation(record: Mapping[str, Any]) -> Evaluation:
+    confusion = np.array(record["confusion"], dtype=np.int64)
+    return Evaluation(record["key"], record["metrics"], confusion, record["n_train"], record["n_validation"])
+
+
+def _environment(folder: RunFolder) -> Mapping[str, Any]:
+    try:
+        found = json.loads(folder.environment.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _sessions(folder: RunFolder) -> list[dict[str, Any]]:
+    try:
+        lines = folder.sessions.read_text().splitlines()
+    except (OSError, ValueError):
+        return []
+    found = []
+    for line in lines:
+        try:
+            session = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(session, dict):
+            found.append(session)
+    return found
+
+
+def _curves(folder: RunFolder) -> pd.DataFrame:
+    """Learning curves; evaluations are read again only where a network was trained."""
+    if next(_of_kind(folder, "fit"), None) is None:
+        return learning_curves([])
+    return learning_curves(read_journal(folder.journal))
