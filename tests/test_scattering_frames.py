@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweeper.cli import main
+from sweeper.dataset import load_dataset
+from sweeper.frames import read_frame
 from sweeper.simulate.scattering import BLANK, LABELS
 from sweeper.simulate.scattering.detectors import BAD, DETECTORS, GAP, gaps
 from sweeper.simulate.scattering.frame import FRAMES_PER_SESSION, group_of, prepare, simulate_frame
@@ -76,7 +80,7 @@ def test_a_group_is_known_without_its_frames_and_seeds_do_not_share_any() -> Non
     for label in LABELS:
         assert simulate_frame(label, 9, 2, 64)[1]["group"] == group_of(label, 9, 2)
     groups = {group_of(label, index, seed) for label in LABELS for index in range(8) for seed in (1, 2)}
-    assert len(groups) == len(LABELS) * 2 * 2
+    assert len(groups) == len(LABELS) * 2 * (8 // FRAMES_PER_SESSION)
 
 
 def test_a_square_frame_is_the_same_with_nothing_around() -> None:
@@ -256,7 +260,7 @@ def test_detectors_do_not_give_a_class_away() -> None:
 
 
 def test_exposures_span_decades() -> None:
-    brightest = [np.quantile(simulate_frame("SAXS", 4 * n, 6, 64)[0], 0.98) for n in range(40)]
+    brightest = [np.quantile(simulate_frame("SAXS", FRAMES_PER_SESSION * n, 6, 64)[0], 0.98) for n in range(40)]
     assert min(brightest) < 50
     assert max(brightest) > 3000
 
@@ -297,3 +301,27 @@ def test_techniques_are_told_apart_on_sessions_that_were_not_seen() -> None:
 
     assert accuracy(truth) > 0.65
     assert accuracy(np.random.default_rng(0).permutation(truth)) < 0.5
+
+
+def test_the_command_makes_a_set_with_sessions_that_loads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "frames"
+    assert (
+        main(["simulate", "scattering", str(folder), "--per-class", "8", "--size", "64", "--seed", "3"]) == 0
+    )
+    data = load_dataset(folder / "manifest.csv")  # a folder alone has no groups
+    assert data.class_counts() == dict.fromkeys(sorted(LABELS), 8)
+    assert data.groups is not None
+    assert len(set(data.groups.tolist())) == 4 * 8 // FRAMES_PER_SESSION
+    index = next(i for i, name in enumerate(data.names) if name == "GISAXS/GISAXS_00005.tif")
+    np.testing.assert_array_equal(read_frame(data.paths[index]), simulate_frame("GISAXS", 5, 3, 64)[0])
+    assert main(["simulate", "scattering", str(tmp_path / "s"), "--shape", "round"]) == 2
+    assert "shape must be one of detector, square, got 'round'" in capsys.readouterr().err
+
+
+def test_square_frames_are_stacked(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    options = "--per-class 4 --size 64 --format hdf5 --shape square"
+    assert main(["simulate", "scattering", str(folder), *options.split()]) == 0
+    assert len(load_dataset(folder)) == 16

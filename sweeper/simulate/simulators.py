@@ -64,7 +64,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "scattering": Kind(
         module="sweeper.simulate.scattering.frame",
-        help="SAXS, WAXS, GISAXS and GIWAXS frames of real detectors, four of a session in a group",
+        help="SAXS, WAXS, GISAXS and GIWAXS frames of real detectors, two of a session in a group",
         example="sweeper simulate scattering frames --per-class 60 --size 256 --seed 1",
         options=(
             (

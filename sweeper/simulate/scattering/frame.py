@@ -20,7 +20,7 @@ BY_NAME = (BLANK,)
 SHAPES = ("detector", "square")
 """What the shape of a frame is; the first is the default."""
 
-FRAMES_PER_SESSION = 4
+FRAMES_PER_SESSION = 2
 """Consecutive frames of a class that share an instrument, a material and so a group."""
 
 _SCENES: dict[str, Callable[[Instrument, Rng, Rng], Scene]] = {
@@ -78,7 +78,7 @@ def simulate_frame(
     ----------
     label : {"SAXS", "WAXS", "GISAXS", "GIWAXS", "blank"}
     index : int
-        From 0. Four consecutive frames are one session: the same instrument and material, another exposure.
+        From 0. Two consecutive frames are one session: the same instrument and material, another exposure.
     seed : int
         Of the data set.
     size : int

@@ -16,11 +16,11 @@ Rng = np.random.Generator
 _SHARES = {
     "SAXS": {
         "Pilatus 1M": 24, "Pilatus 300K": 16, "Pilatus 2M": 10, "Eiger 1M": 10, "Eiger 4M": 7,
-        "Gabriel chamber": 12, "MAR 165": 5, "mar345": 3, "Rayonix MX225": 5, "Pilatus 100K": 5,
+        "Gabriel chamber": 12, "MAR 165": 5, "mar345": 3, "Rayonix MX225": 5, "Pilatus 100K": 4,
         "Eiger 500K": 3,
     },
     "WAXS": {
-        "Pilatus 300K": 12, "Pilatus 300K-W": 12, "Pilatus 100K": 13, "Pilatus 1M": 12, "Pixium 4700": 7,
+        "Pilatus 300K": 12, "Pilatus 300K-W": 12, "Pilatus 100K": 17, "Pilatus 1M": 12, "Pixium 4700": 7,
         "Perkin-Elmer": 14, "MAR 165": 5, "mar345": 6, "Rayonix MX225": 8, "Eiger 1M": 6,
         "Eiger 4M": 3, "Eiger 500K": 3,
     },

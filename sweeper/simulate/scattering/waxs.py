@@ -72,7 +72,7 @@ class Sample:
     contrast: float = 5.0
 
 
-_KINDS = {"powder": 46, "polymer": 22, "amorphous": 13, "behenate": 7, "molecular crystal": 12}
+_KINDS = {"powder": 38, "polymer": 25, "amorphous": 20, "behenate": 6, "molecular crystal": 11}
 
 _COMMON = dict.fromkeys(CRYSTALS, 1) | {
     "LaB6": 6,
