@@ -47,8 +47,8 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 # --------------------------------------------------------------------------- without a sweep
 
-COMMANDS = ["", "simulate", "simulate diffraction", "simulate scattering", "plan", "run", "submit", "stop", "status"]
-COMMANDS += ["leaderboard", "curves", "report", "explain", "similar", "list"]
+COMMANDS = ["", "simulate", "simulate diffraction", "simulate scattering", "plan", "run", "submit", "stop"]
+COMMANDS += ["status", "leaderboard", "curves", "report", "explain", "similar", "list"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
