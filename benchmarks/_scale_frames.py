@@ -18,9 +18,9 @@ from _scale_sweeps import driver_bytes, write_noise
 
 from sweeper.blocks import block_info, load_verified, read_matrix, representation_columns
 from sweeper.engine.limits import Limits
-from sweeper.engine.sweep import shards_of
 from sweeper.engine.tasks import featurize
 from sweeper.evaluation import fit_and_score
+from sweeper.keys import shards_of
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import classifier, texture
 from sweeper.spec import SweepSpec

@@ -268,11 +268,18 @@ def read_rows(files: Sequence[NDArray[np.uint8]], columns: Sequence[str], n: int
     """Columns of a network's block, float64, (n, columns): NaN in rows that it does not hold."""
     matrix = np.full((n, len(columns)), np.nan)
     for data in files:
-        table = _open(data).read(columns=[_ROW, *columns], use_threads=False)
-        rows = table.column(_ROW).to_numpy()
-        for j, name in enumerate(columns):
-            matrix[rows, j] = table.column(name).to_numpy()
+        rows, values = read_sparse(data, columns)
+        matrix[rows] = values
     return matrix
+
+
+def read_sparse(
+    data: NDArray[np.uint8], columns: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows of the data set, (n,), and columns, float64, (n, columns), of one file of a network's block."""
+    table = _open(data).read(columns=[_ROW, *columns], use_threads=False)
+    values = np.column_stack([table.column(name).to_numpy() for name in columns])
+    return table.column(_ROW).to_numpy(), values.astype(np.float64)
 
 
 def read_descriptors(

@@ -17,7 +17,7 @@ from sweeper.arguments import (
     Parser,
     unknown_argument,
 )
-from sweeper.commands import explain, jobs, listing, report, results, simulate, sweep
+from sweeper.commands import explain, jobs, listing, report, results, similar, simulate, sweep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         "sweeper run frames --space quick --out first-run",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (simulate, sweep, jobs, results, report, explain, listing):
+    for group in (simulate, sweep, jobs, results, report, explain, similar, listing):
         group.add(commands)
     return parser
 

@@ -68,6 +68,9 @@ BEST_PER: Mapping[str, tuple[str, ...]] = {
 }
 """What :func:`select` can keep the best of, and the columns that tell one from another."""
 
+ENSEMBLE = "ensemble"
+"""Featurizer and classifier of the row that is a weighted mean of others."""
+
 _N_METRICS = len(METRICS)
 _DONE, _STOPPED, _FAILED = 0, 1, 2
 _STATUS = np.array(["done", "stopped", "failed"], dtype=object)
@@ -135,7 +138,8 @@ def build_leaderboard(
         metric; then ``failed`` ones, with their error and no scores. Scores are means over the folds
         where they are defined, ``_std`` their standard deviation (none with one fold). ``reducer``
         carries its parameters as ``pca[components=5]``; settings of the intensity that differ between
-        the pipelines stand in ``featurizer_params`` under ``intensity``. ``p_vs_best`` is given for
+        the pipelines stand in ``featurizer_params`` under ``intensity``. An ensemble, which is no trial
+        (−1), has its members and their weights in ``classifier_params``. ``p_vs_best`` is given for
         ``done`` rows but the first; chosen as the best, the first is a little lucky.
 
     Raises
@@ -154,7 +158,8 @@ def build_leaderboard(
     status = np.where(rows.budget >= 1.0, _DONE, _STOPPED)
     # Equal up to the order in which folds were added is equal.
     value = np.nan_to_num(columns[metric].round(12), nan=-np.inf)
-    order = np.lexsort((trial, -value, -rows.budget, status))
+    late = np.where(trial < 0, np.iinfo(np.int64).max, trial)  # an ensemble is no trial
+    order = np.lexsort((late, -value, -rows.budget, status))
     columns["p_vs_best"] = _p_vs_best(rows, order, int((status == _DONE).sum()), metric)
     ranked = pd.DataFrame({"owner": rows.owner, "budget": rows.budget, "status": status, **columns})
     ranked = ranked.iloc[order]
@@ -199,7 +204,7 @@ def _descriptions(found: Records) -> list[tuple[str, ...]]:
         pipeline = orjson.loads(text)
         params = pipeline["featurizer_params"]
         training_set = params.pop("training_set", "")
-        if varying:
+        if varying and pipeline["featurizer"] != ENSEMBLE:
             params["intensity"] = {k: pipeline["intensity"].get(k) for k in varying}
         described.append(
             (

@@ -6,6 +6,8 @@ heading; here each name carries its average. Micro-averaged F1 is accuracy again
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +38,21 @@ def score(y_true: NDArray[np.int64], scores: NDArray[np.float64], n_classes: int
         under the ROC curve of that class's score against the rest.
     """
     table = _table(y_true, scores.argmax(axis=1), n_classes)
+    of_table = {name: _of_table(name, table) for name in METRICS if name != "auc_ovr"}
+    return {**of_table, "auc_ovr": _auc_ovr(y_true, scores)}
+
+
+def value(
+    metric: str, y_true: NDArray[np.int64], scores: NDArray[np.float64], n_classes: int
+) -> float | None:
+    """One of the metrics; arguments and result as :func:`score`."""
+    if metric == "auc_ovr":
+        return _auc_ovr(y_true, scores)
+    return _of_table(metric, _table(y_true, scores.argmax(axis=1), n_classes))
+
+
+def _of_table(metric: str, table: NDArray[np.int64]) -> float | None:
+    """A metric that the confusion matrix determines."""
     support = table.sum(axis=1)  # (n_classes,)
     predicted = table.sum(axis=0)
     hits = np.diag(table)
@@ -44,15 +61,15 @@ def score(y_true: NDArray[np.int64], scores: NDArray[np.float64], n_classes: int
     precision = hits / np.maximum(predicted, 1)
     f1 = 2 * hits / np.maximum(support + predicted, 1)
     varied = int(present.sum()) > 1
-    return {
-        "accuracy": float(hits.sum() / support.sum()),
-        "recall_macro": float(recall[present].mean()),
-        "precision_weighted": float((precision * support).sum() / support.sum()),
-        "f1_macro": float(f1[present].mean()),
-        "kappa": _kappa(table) if varied else None,
-        "mcc": _mcc(table) if varied else None,
-        "auc_ovr": _auc_ovr(y_true, scores, np.flatnonzero(present)) if varied else None,
+    of_table: dict[str, Callable[[], float]] = {
+        "accuracy": lambda: hits.sum() / support.sum(),
+        "recall_macro": lambda: recall[present].mean(),
+        "precision_weighted": lambda: (precision * support).sum() / support.sum(),
+        "f1_macro": lambda: f1[present].mean(),
+        "kappa": lambda: _kappa(table),
+        "mcc": lambda: _mcc(table),
     }
+    return float(of_table[metric]()) if varied or metric not in ("kappa", "mcc") else None
 
 
 def confusion(y_true: NDArray[np.int64], y_pred: NDArray[np.int64], n_classes: int) -> list[list[int]]:
@@ -85,8 +102,11 @@ def _mcc(table: NDArray[np.int64]) -> float:
     return float((np.trace(table) * n - true @ predicted) / np.sqrt(spread))
 
 
-def _auc_ovr(y_true: NDArray[np.int64], scores: NDArray[np.float64], classes: NDArray[np.int64]) -> float:
+def _auc_ovr(y_true: NDArray[np.int64], scores: NDArray[np.float64]) -> float | None:
     """Mean over classes of the Mann-Whitney statistic; equal scores count one half."""
+    classes = np.unique(y_true)
+    if len(classes) < 2:
+        return None
     areas = []
     for c in classes:
         positive = y_true == c

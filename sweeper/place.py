@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,12 +32,12 @@ def working(place: Place, note: Callable[[str], None]) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(place: Place) -> Iterator[Path]:
-    """The folder to read a run from; of a URL a copy of its spec and journal."""
+def reading(place: Place, names: Sequence[str] = ()) -> Iterator[Path]:
+    """The folder to read a run from; of a URL a copy of its spec, its journal and what is named beside."""
     if isinstance(place, Path):
         yield place
         return
     from sweeper.mirror import pulled
 
-    with pulled(place) as folder:
+    with pulled(place, names) as folder:
         yield folder

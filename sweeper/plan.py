@@ -34,12 +34,13 @@ def plan(spec: SweepSpec) -> str:
         As the sweep itself would, for whatever can be checked without reading all frames.
     """
     from sweeper.engine.cluster import local_cpus
-    from sweeper.engine.sweep import check, split, wanted_blocks
+    from sweeper.engine.sweep import check, wanted_blocks
+    from sweeper.rundata import sweep_splits
 
     space, dataset = check(spec)
     cpus = local_cpus(spec.cpus)
     n = len(dataset)
-    folds, apart = split(spec, dataset)
+    folds, apart = sweep_splits(spec, dataset)
     n_train = len(folds[0].train) if apart is None else len(apart)
     lines = [
         f"{n} frames, {len(dataset.classes)} classes: "

@@ -20,7 +20,10 @@ from sweeper.atomic import atomically
 from sweeper.pipeline import digest
 
 KEPT = 50
-"""Pipelines whose predictions stay: those ranked best at the full budget."""
+"""Pipelines whose predictions stay: those ranked best at the full budget, with any one fold left out too.
+
+An ensemble that is scored on a fold is selected from those that the other folds ranked best.
+"""
 
 _METADATA = b"sweeper.predictions"
 _FRAME, _LABEL, _PREDICTED = "frame", "label", "predicted"
@@ -101,10 +104,10 @@ class _Held:
     keys: dict[int, str] = field(default_factory=dict)
     values: dict[int, float | None] = field(default_factory=dict)
 
-    @property
-    def mean(self) -> float:
-        defined = [v for v in self.values.values() if v is not None]
-        return round(float(np.mean(defined)), 12) if defined else -np.inf
+    def mean(self, left_out: int | None = None) -> float:
+        """Mean value over folds."""
+        defined = [v for fold, v in self.values.items() if v is not None and fold != left_out]
+        return round(sum(sorted(defined)) / len(defined), 12) if defined else -np.inf
 
 
 class PredictionFiles:
@@ -168,9 +171,14 @@ class PredictionFiles:
 
     def _prune(self) -> None:
         complete = [name for name, held in self._held.items() if len(held.keys) == self._folds]
-        if len(complete) > self._kept:
-            ranked = sorted(complete, key=lambda name: (-self._held[name].mean, name))
-            for name in ranked[self._kept :]:
+        if len(complete) <= self._kept:
+            return
+        stay: set[str] = set()
+        for left_out in (None, *(range(self._folds) if self._folds > 1 else ())):
+            order = [(-self._held[name].mean(left_out), name) for name in complete]
+            stay.update(name for _, name in sorted(order)[: self._kept])
+        for name in complete:
+            if name not in stay:
                 self._drop(name)
 
     def _drop(self, name: str) -> None:

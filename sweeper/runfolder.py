@@ -76,6 +76,11 @@ class RunFolder:
         return self.path / "leaderboard.csv"
 
     @property
+    def ensemble(self) -> Path:
+        """The ensemble's records, as long as they are current."""
+        return self.path / "ensemble.json"
+
+    @property
     def quarantine(self) -> Path:
         return self.path / "quarantine.csv"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Axis, Network
+from sweeper.leaderboard import ENSEMBLE
 
 _PIPED_WIDTH = 160
 _LEAST_WIDTH = 80
@@ -27,7 +28,7 @@ def _width() -> int:
     return max(_LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _PIPED_WIDTH
 
 
-def _render(table: Any) -> str:
+def render(table: Any) -> str:
     """A rich table as text: as wide as the terminal, plain when piped."""
     from rich.console import Console
 
@@ -107,7 +108,7 @@ def leaderboard_table(board: Any, metric: str = "accuracy") -> str:
         table.add_column(column.name, justify=justify, width=width, overflow="fold")
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*cells)
-    return _render(table)
+    return render(table)
 
 
 def _columns(board: Any, metric: str) -> list[_Column]:
@@ -121,8 +122,8 @@ def _columns(board: Any, metric: str) -> list[_Column]:
 
     columns = [
         number("rank", lambda row: str(row.rank)),
-        number("trial", lambda row: str(row.trial)),
-        text("representation", _representation),
+        number("trial", lambda row: "" if row.trial < 0 else str(row.trial)),
+        text("representation", representation_name),
         text("reducer", lambda row: row.reducer.replace("[", " ").rstrip("]")),
         text("classifier", _classifier),
         number("accuracy", lambda row: _spread(row.accuracy, row.accuracy_std)),
@@ -166,7 +167,9 @@ def _widths(columns: list[_Column], width: int) -> list[int]:
     return widths
 
 
-def _representation(row: Any) -> str:
+def representation_name(row: Any) -> str:
+    if row.featurizer == ENSEMBLE:
+        return ENSEMBLE
     params = json.loads(row.featurizer_params)
     intensity = params.pop("intensity", {})
     axes = plugins.featurizer(row.featurizer).all_axes
@@ -176,6 +179,9 @@ def _representation(row: Any) -> str:
 
 
 def _classifier(row: Any) -> str:
+    if row.classifier == ENSEMBLE:
+        members = json.loads(row.classifier_params)["members"]
+        return "trials " + ", ".join(f"{m['trial']} ({m['weight']:.2g})" for m in members)
     params = _short(json.loads(row.classifier_params), plugins.classifier(row.classifier).axes)
     return f"{row.classifier} {params}".rstrip()
 

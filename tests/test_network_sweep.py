@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +21,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sweeper.cli import main
 from sweeper.journal import is_open, read_journal
 from sweeper.networks.model import read_info
+from sweeper.rundata import run_data
+from sweeper.runfolder import RunFolder
+from sweeper.similar import Search
 from tests.conftest import REPOSITORY
 from tests.test_sweep import TIMINGS, ray_processes, wait_for
 
@@ -95,6 +100,7 @@ def test_networks_and_textures_share_one_leaderboard(
     side_by_side: tuple[Path, tuple[object, ...], str],
 ) -> None:
     board = pd.read_csv(side_by_side[0] / "leaderboard.csv", keep_default_na=False)
+    board = board[board.featurizer != "ensemble"]
     found = Counter(zip(board.featurizer, board.training_set, board.classifier, strict=True))
     assert found == {
         ("glcm", "", "rf"): 2,  # with and without the scaler
@@ -136,6 +142,29 @@ def test_models_of_the_best_stay_and_nothing_else(side_by_side: tuple[Path, tupl
     files = {str(p.relative_to(run / "networks")) for p in (run / "networks").rglob("*") if p.is_file()}
     assert files == {"best.json", *lenet["models"]}
     assert len(lenet["models"]) == 2
+
+
+def test_similar_frames_in_features_of_networks(
+    side_by_side: tuple[Path, tuple[object, ...], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy of a frame is featurized as the frame was; LeNet is judged by frames that it did not see."""
+    run = side_by_side[0]
+    for name in ("lenet", "timm:test_efficientnet"):
+        search = Search(run, representation=name)
+        frame = search.examples(per_class=1)[1].query
+        first, *rest = search.find(str(shutil.copy(frame.path, tmp_path / "copy.tif"))).frames
+        assert first.frame == frame.name and first.distance < 1e-3 * rest[-1].distance
+        assert [f.frame for f in search.find(frame.name).frames[:-1]] == [f.frame for f in rest]
+        precision, trained = search.precision(), name == "lenet"
+        assert precision.fold == (0 if trained else None)
+        assert sum(c.queries for c in precision.classes) == (18 if trained else 36)
+    seen = set(run_data(RunFolder(run)).splits[0].train.tolist())
+    found = Search(run, representation="lenet").examples(per_class=6)
+    assert {one.query.row for one in found} == set(range(36)) - seen
+    copy = Path(shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("networks", "logs")))
+    assert main(["similar", str(copy), "fine/000.tif", "--representation", "lenet"]) == 0
+    assert main(["similar", str(copy), str(tmp_path / "copy.tif"), "--representation", "lenet"]) == 2
+    assert "this network was not kept" in capsys.readouterr().err
 
 
 def test_the_same_command_again_computes_nothing(
@@ -281,6 +310,7 @@ def test_a_diverged_loss_fails_its_trial_alone(run_cli: Cli, textures: Path, tmp
         run_cli, textures, "--space", space, "--search", "grid", "--folds", 2, "--seed", 1, "--out", out
     )
     board = pd.read_csv(out / "leaderboard.csv", keep_default_na=False)
+    board = board[board.featurizer != "ensemble"]
     assert board.status.tolist() == ["done", "done", "failed", "failed"]
     failed = board[board.status == "failed"]
     assert set(failed.classifier) == {"rf", "head"}  # trained by Ray Train, and in one process

@@ -260,7 +260,9 @@ def test_detectors_do_not_give_a_class_away() -> None:
 
 
 def test_exposures_span_decades() -> None:
-    brightest = [np.quantile(simulate_frame("SAXS", FRAMES_PER_SESSION * n, 6, 64)[0], 0.98) for n in range(40)]
+    brightest = [
+        np.quantile(simulate_frame("SAXS", FRAMES_PER_SESSION * n, 6, 64)[0], 0.98) for n in range(40)
+    ]
     assert min(brightest) < 50
     assert max(brightest) > 3000
 

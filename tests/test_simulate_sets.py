@@ -172,11 +172,21 @@ def test_counts_keep_their_type_and_shape(sessions: str, tmp_path: Path, format_
     assert {row["energy_kev"] for row in rows if row["label"] == "weak"} == {"12.5"}
 
 
-def test_a_stack_of_unequal_frames_is_refused(sessions: str, tmp_path: Path) -> None:
-    wanted = sets.simulation(sessions, {"tall": 2}, 64, 0, format_="hdf5")
-    with pytest.raises(ValueError, match=r"format must be tiff where frames of a class differ.*\(65, 67\)"):
-        writing.write_set(tmp_path, wanted)
-    assert not list(tmp_path.rglob("*.h5"))
+def test_a_stack_holds_frames_of_several_shapes(sessions: str, tmp_path: Path) -> None:
+    writing.write_set(tmp_path, sets.simulation(sessions, {"tall": 4, "flat": 2}, 64, 0, format_="hdf5"))
+    with h5py.File(tmp_path / "tall" / "tall_00000.h5") as file:
+        assert {name: data.shape for name, data in file["entry/data"].items()} == {
+            "data_000001": (1, 64, 67),
+            "data_000002": (3, 65, 67),
+        }
+    data = load_dataset(tmp_path)
+    assert data.class_counts() == {"flat": 2, "tall": 4}
+    for path, index, row in zip(
+        data.paths, data.index, sorted(_rows(tmp_path), key=lambda r: r["path"]), strict=True
+    ):
+        assert int(row["frame"]) == index
+        expected = _session_frame(row["label"], int(row["index"]), 0, 64)[0]
+        np.testing.assert_array_equal(read_frame(path, int(index)), expected)
 
 
 def test_large_frames_make_small_shards() -> None:
@@ -229,8 +239,11 @@ def test_a_frame_that_went_is_drawn_again(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(_Stopped):
         writing.write_set(tmp_path, _tiny(3), partial(_stop_after, 9))
     (tmp_path / "blank" / "blank_00001.tif").unlink()
+    (tmp_path / ".simulation" / ".seen-0123").write_bytes(b".")  # of a run that was killed on a cluster
+    (tmp_path / "good" / ".good_00002.tif.partial").write_bytes(b"II*")
     writing.write_set(tmp_path, _tiny(3))
     assert len(load_dataset(tmp_path)) == 15
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_an_interrupted_set_is_not_mixed_with_another(tmp_path: Path) -> None:

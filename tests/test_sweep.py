@@ -36,6 +36,12 @@ def scores(run: Path) -> pd.DataFrame:
     return pd.read_csv(run / "leaderboard.csv").drop(columns=TIMINGS)
 
 
+def pipelines(run: Path) -> pd.DataFrame:
+    """The rows that are no ensemble."""
+    board = scores(run)
+    return board[board.featurizer != "ensemble"]
+
+
 def evaluations(run: Path) -> list[dict[str, Any]]:
     return [record for record in read_journal(run / "journal.jsonl") if record["kind"] == "evaluation"]
 
@@ -235,7 +241,7 @@ def test_a_fit_past_its_time_limit_is_a_failed_row(run_cli: Cli, textures: Path,
         run_cli, textures, space, tmp_path / "run", "--search", "grid", "--trial-time-limit", "3s",
         "--folds", 2,
     )  # fmt: skip
-    board = scores(tmp_path / "run")
+    board = pipelines(tmp_path / "run")
     assert board.status.tolist() == ["done", "done", "failed"]
     assert board.iloc[-1].error == "time limit of 3 s reached"
     assert pd.isna(board.iloc[-1].accuracy)
@@ -247,7 +253,7 @@ def test_test_rows_are_scored_once_for_the_best(run_cli: Cli, tiny_space: Path, 
     for part, n in (("train", 8), ("val", 5), ("test", 6)):
         write_textures(data / part, per_class=n, seed=n)
     sweep(run_cli, data, tiny_space, tmp_path / "run", "--search", "random", "--trials", 8, "--test-top", 3)
-    board = scores(tmp_path / "run")
+    board = pipelines(tmp_path / "run")
     assert board.test_accuracy.notna().sum() == 3
     assert board.test_accuracy.head(3).notna().all()
     assert (board.folds == 1).all()
@@ -272,7 +278,7 @@ def test_intensities_are_searched_and_a_frame_too_small_for_one_fails_its_pipeli
     )
     command = ("--search", "grid", "--folds", 2)
     sweep(run_cli, data, space, tmp_path / "run", *command)
-    board = scores(tmp_path / "run")
+    board = pipelines(tmp_path / "run")
     assert board.status.tolist() == ["done", "done", "failed"]
     assert "bin" in board.featurizer_params.iloc[0]
     assert "no features" in board.error.iloc[2]

@@ -72,16 +72,16 @@ def _add_leaderboard(commands: Any) -> None:
 
 
 def _leaderboard(args: argparse.Namespace) -> int:
-    from sweeper.journal import read_journal
-    from sweeper.leaderboard import build_leaderboard, select, write_csv
+    from sweeper.ensemble_row import run_leaderboard
+    from sweeper.leaderboard import select, write_csv
     from sweeper.place import reading
     from sweeper.runfolder import RunFolder
     from sweeper.tables import leaderboard_table
 
-    with reading(args.run_folder) as local:
+    with reading(args.run_folder, ["ensemble.json"]) as local:
         folder = RunFolder(local)
         spec = folder.load_spec()
-        board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folder.folds())
+        board = run_leaderboard(folder, metric=spec.metric, folds=folder.folds())
     board = select(board, top=args.top, best_per=args.best_per, pareto=args.pareto, metric=spec.metric)
     print(leaderboard_table(board, spec.metric))
     if args.csv:

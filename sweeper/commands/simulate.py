@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.arguments import EXIT_DONE, command, count, counter, path
+from sweeper.simulate import simulators
 from sweeper.simulate.simulators import KINDS
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def _simulate(kind: str, args: argparse.Namespace) -> int:
     size = f"{args.size} x {args.size}" if square else f"{args.size} px along the longer edge"
     print(f"{wanted.frames} frames of {size} in {args.directory}")
     print(f"drawn parameters: {manifest}")
+    if simulators.load(kind).group_of is not None:
+        print(f"with groups, which stay on one side of every fold: sweeper run {manifest}")
     return EXIT_DONE
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ray.exceptions import LocalRayletDiedError, NodeDiedError, RayTaskError, WorkerCrashedError
 
-from sweeper import plugins
+from sweeper import keys, plugins
 from sweeper.api import PRETRAINED, scaled_count
 from sweeper.atomic import write_text
 from sweeper.blocks import BlockInfo
@@ -37,7 +37,6 @@ from sweeper.engine.network_tasks import (
 from sweeper.engine.tasks import FrameRef
 from sweeper.intensity import INTENSITY_VERSION
 from sweeper.networks.errors import FitError
-from sweeper.networks.fit import FIT_VERSION
 from sweeper.networks.inputs import INPUT_VERSION, Inputs
 from sweeper.networks.model import model_path
 from sweeper.pipeline import Pipeline, digest
@@ -163,18 +162,14 @@ class NetworkBlocks:
             weights, weights_digest = settings.weights[network.name]
         snapshots = settings.fractions if trained and not _is_head(pipeline) else ()
         fitted_on = [self._folds[fold].fit_key, *settings.resources.numerics] if trained else []
-        key = digest(
-            [
-                network.name,
-                network.version,
-                [FIT_VERSION, INPUT_VERSION, INTENSITY_VERSION],
-                dict(sorted(pipeline.intensity.items())),
-                dict(sorted(params.items())),
-                weights_digest,
-                settings.seed,
-                len(settings.classes),
-                fitted_on,
-            ]
+        key = keys.network_key(
+            network.name,
+            params,
+            pipeline.intensity,
+            weights_digest=weights_digest,
+            seed=settings.seed,
+            n_classes=len(settings.classes),
+            fitted_on=fitted_on,
         )
         return NetworkJob(
             key=key,
@@ -196,14 +191,16 @@ class NetworkBlocks:
         if job.params["training_set"] != PRETRAINED:
             epochs = scaled_count(job.params["epochs"], budget if head else 1.0)
         read, read_key = (rows.scored, rows.scored_key) if head else (rows.read, rows.read_key)
-        key = digest([job.key, epochs, read_key])
+        key = keys.network_block_key(job.key, epochs, read_key)
         async with self._locks[job.key]:
             if job.key in self._failures:  # other classifiers of the same network fail without training it
                 raise self._failures[job.key]
             if key not in self._blocks:
-                stem = f"{job.featurizer.replace(':', '-')}-network-{key}"
                 parts = [
-                    (self._settings.features / f"{stem}-{i}.parquet", read[start : start + _PART])
+                    (
+                        self._settings.features / keys.network_file(job.featurizer, key, i),
+                        read[start : start + _PART],
+                    )
                     for i, start in enumerate(range(0, len(read), _PART))
                 ]
                 found = await self._load([path for path, _ in parts])

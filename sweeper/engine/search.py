@@ -26,14 +26,15 @@ from sweeper.engine.scan import frame_refs
 from sweeper.engine.schedulers import make_scheduler
 from sweeper.engine.searcher import SweepSearcher
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
-from sweeper.engine.sweep import Cluster, Inputs, SweepStopped, shards_of, wanted_blocks
+from sweeper.engine.sweep import Cluster, Inputs, SweepStopped, wanted_blocks
 from sweeper.engine.tasks import NO_ROOM, NO_ROOM_SAID, SweepData
 from sweeper.engine.trial import FAULT, SweepTrial
 from sweeper.engine.watch import Actors, StopAll, Watch
 from sweeper.engine.watching import log_callbacks
 from sweeper.journal import read_journal
+from sweeper.keys import shard_digests, shards_of
 from sweeper.leaderboard import build_leaderboard
-from sweeper.pipeline import Pipeline, digest
+from sweeper.pipeline import Pipeline
 from sweeper.runfolder import RunFolder
 from sweeper.search import make_proposer
 from sweeper.space import Space
@@ -148,7 +149,7 @@ def _start_actors(
     settings = StoreSettings(
         features,
         tuple(tuple(frames[i] for i in rows) for rows in shards),
-        tuple(digest([inputs.frame_digests[i] for i in rows]) for rows in shards),
+        shard_digests(inputs.frame_digests),
         wanted_blocks(space),
         inputs.fold_rows(spec.seed),
         _limits(spec),

@@ -17,15 +17,13 @@ import ray
 from ray.exceptions import RayTaskError, WorkerCrashedError
 from ray.experimental.locations import get_local_object_locations
 
-from sweeper import plugins
+from sweeper import keys, plugins
 from sweeper.api import Featurizer, Network, Params
 from sweeper.blocks import BlockInfo, read_info, representation_blocks
-from sweeper.codebook import CODEBOOK_VERSION
 from sweeper.engine.files import FileActors
 from sweeper.engine.limits import Limits
 from sweeper.engine.networks import FoldRows, NetworkBlocks, NetworkSettings
 from sweeper.engine.tasks import NO_ROOM, FrameRef, codebook_task, featurize_task
-from sweeper.intensity import INTENSITY_VERSION
 from sweeper.names import block_name
 from sweeper.pipeline import Pipeline, digest
 
@@ -178,7 +176,7 @@ class FeatureStore:
         return Representation(
             tuple(len(files) for files in shards),
             tuple(f.data for files in shards for f in files),
-            self._family_key(pipeline.intensity, pipeline.featurizer),
+            keys.family_key(pipeline.featurizer, pipeline.intensity),
             _ms_per_frame(shards, names),
         )
 
@@ -224,19 +222,14 @@ class FeatureStore:
                 raise
         return families
 
-    def _family_key(self, intensity: Params, featurizer: str) -> str:
-        version = plugins.featurizer(featurizer).version
-        return digest([featurizer, version, INTENSITY_VERSION, dict(sorted(intensity.items()))])
-
     def _family(self, intensity: Params, featurizer: str) -> _Family:
-        key = self._family_key(intensity, featurizer)
+        key = keys.family_key(featurizer, intensity)
         if key not in self._families:
             self._families[key] = _Family([[] for _ in self._settings.shards])
         return self._families[key]
 
     def _prefix(self, intensity: Params, featurizer: str, shard: int) -> str:
-        key = digest([self._family_key(intensity, featurizer), self._settings.shard_digests[shard]])
-        return f"{featurizer}-{key}"
+        return keys.shard_prefix(featurizer, intensity, self._settings.shard_digests[shard])
 
     async def _missing(
         self, intensity: Params, families: dict[str, _Family]
@@ -304,16 +297,8 @@ class FeatureStore:
     ) -> Representation:
         """A bag of visual words: one block fitted on the training rows of a fold."""
         name, params = pipeline.featurizer, pipeline.featurizer_params
-        family_key = self._family_key(pipeline.intensity, name)
-        key = digest(
-            [
-                family_key,
-                CODEBOOK_VERSION,
-                list(self._settings.shard_digests),
-                dict(sorted(params.items())),
-                rows.fit_key,
-            ]
-        )
+        shards = self._settings.shard_digests
+        key = keys.codebook_key(name, params, pipeline.intensity, shards, rows.fit_key)
         async with self._codebook_locks[key]:
             if key not in self._codebooks:
                 self._codebooks[key] = await self._fit_codebook(key, family, name, params, rows)
@@ -325,7 +310,7 @@ class FeatureStore:
     async def _fit_codebook(
         self, key: str, family: _Family, name: str, params: Params, rows: FoldRows
     ) -> _File:
-        path = self._settings.folder / f"{name}-codebook-{key}.parquet"
+        path = self._settings.folder / keys.codebook_file(name, key)
         if path.exists():
             found, data = await self._load_file(path)
             if found is not None:
@@ -334,7 +319,7 @@ class FeatureStore:
         layout = [len(files) for files in family.shards]
         files = [f.data for shard in family.shards for f in shard]
         task = codebook_task.options(name=f"block {block_name(name, params)}")
-        seed = int(rows.fit_key, 16) % 2**31
+        seed = keys.codebook_seed(rows.fit_key)
         info_ref, data = task.remote(name, params, rows.fit, seed, self._settings.limits, layout, *files)
         info = await info_ref
         await self._files.any().write.remote(path, data)

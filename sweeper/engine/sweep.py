@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sweeper import plugins
+from sweeper import keys, plugins
 from sweeper.api import Network
-from sweeper.blocks import block_grid, shard_size
+from sweeper.blocks import block_grid
 from sweeper.dataset import BadFrames, Dataset, load_dataset
 from sweeper.domains import Options
 from sweeper.engine import nodes
@@ -26,14 +26,15 @@ from sweeper.engine.networks import FoldRows
 from sweeper.engine.progress import Progress
 from sweeper.engine.training import check_sizes, find_all_weights, networks, training_resources
 from sweeper.engine.watching import check_logger
+from sweeper.ensemble_row import run_leaderboard
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
-from sweeper.networks.training_sets import split_share
 from sweeper.pipeline import digest
+from sweeper.rundata import sweep_splits
 from sweeper.runfolder import RunFolder, write_frame_list
 from sweeper.space import Space
 from sweeper.spec import SweepSpec
-from sweeper.splits import Rows, Split, fold_digest, make_splits, split_warnings, test_rows
+from sweeper.splits import Rows, Split, split_warnings, test_rows
 
 _MISSING = "no such file"
 _CLOSING_S = 3.0
@@ -76,12 +77,9 @@ class Inputs:
         for fold, split in self.folds().items():
             fit = split.train if self.representation is None else self.representation
             read = np.sort(np.concatenate([split.train, split.validation]))
-            grouped = None if groups is None else groups[fit].tolist()
-            fit_key = digest([fold_digest(self.frame_digests, fit), labels[fit].tolist(), grouped, seed])
-            keys = [
-                digest([fold_digest(self.frame_digests, r), r.tolist()]) for r in (read, split.validation)
-            ]
-            rows[fold] = FoldRows(fit, fit_key, read, keys[0], split.validation, keys[1])
+            fit_key = keys.fit_key(self.frame_digests, labels, groups, fit, seed)
+            read_keys = [keys.read_key(self.frame_digests, r) for r in (read, split.validation)]
+            rows[fold] = FoldRows(fit, fit_key, read, read_keys[0], split.validation, read_keys[1])
         return rows
 
     def fold_digests(self) -> tuple[str, ...]:
@@ -133,7 +131,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
             run_search(spec, space, inputs, data_digest, weights, cluster, folder, progress, deadline)
         finally:
             folder.add_session(progress.session())
-    return write_leaderboard(spec, folder, len(inputs.splits))
+    return write_leaderboard(spec, folder, len(inputs.splits), ensemble=True)
 
 
 def check(spec: SweepSpec) -> tuple[Space, Dataset]:
@@ -149,7 +147,7 @@ def check(spec: SweepSpec) -> tuple[Space, Dataset]:
         check_logger(name)
     check_sizes(space)
     dataset = _load(spec)
-    split(spec, dataset)
+    sweep_splits(spec, dataset)
     return space.for_classes(dataset.classes), dataset
 
 
@@ -164,31 +162,6 @@ def _load(spec: SweepSpec) -> Dataset:
             return load_dataset(spec.data, skip_bad=True, **options)
         except ValueError:
             raise bad from None
-
-
-def split(spec: SweepSpec, dataset: Dataset) -> tuple[list[Split], Rows | None]:
-    """Cross-validation folds of a data set, and the rows set apart for representations or None."""
-    rows, apart = np.arange(len(dataset)), None
-    if spec.representation_share is not None:
-        marks = np.full(len(dataset), "train") if dataset.split is None else np.asarray(dataset.split)
-        apart, _ = split_share(
-            dataset.labels,
-            np.flatnonzero((marks == "train") | (marks == "")),
-            spec.representation_share,
-            groups=dataset.groups,
-            seed=spec.seed,
-        )
-        rows = np.setdiff1d(rows, apart)
-    splits = make_splits(
-        dataset.labels[rows],
-        dataset.classes,
-        groups=None if dataset.groups is None else dataset.groups[rows],
-        split=None if dataset.split is None else np.asarray(dataset.split)[rows],
-        folds=spec.folds,
-        repeats=spec.repeats,
-        seed=spec.seed,
-    )
-    return [Split(rows[s.train], rows[s.validation], s.warnings) for s in splits], apart
 
 
 @dataclass(frozen=True)
@@ -267,7 +240,7 @@ def examine(
         progress.note(f"{len(quarantined)} bad frames left out, listed in {folder.quarantine}")
     if bad:
         dataset = dataset.subset(good, bad)
-    splits, apart = split(spec, dataset)
+    splits, apart = sweep_splits(spec, dataset)
     for warning in split_warnings(splits, dataset.labels, dataset.classes):
         progress.note(f"note: {warning}")
     test = test_rows(dataset.split)
@@ -315,21 +288,18 @@ def wanted_blocks(space: Space) -> dict[str, list[dict[str, Any]]]:
     return wanted
 
 
-def shards_of(n_frames: int) -> list[range]:
-    """Rows of each shard: consecutive frames, cut by the number of frames alone."""
-    size = shard_size(n_frames)
-    return [range(start, min(start + size, n_frames)) for start in range(0, n_frames, size)]
-
-
-def write_leaderboard(spec: SweepSpec, folder: RunFolder, folds: int) -> Any:
-    """Build the leaderboard from the journal and write it; returns it.
+def write_leaderboard(spec: SweepSpec, folder: RunFolder, folds: int, *, ensemble: bool = False) -> Any:
+    """Build the leaderboard from the journal and write it; returns it. With the ensemble once, at the end.
 
     Raises
     ------
     SweepStopped
         It cannot be written.
     """
-    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folds)
+    if ensemble:
+        board = run_leaderboard(folder, metric=spec.metric, folds=folds)
+    else:
+        board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folds)
     try:
         write_csv(board, folder.leaderboard)
     except OSError as error:

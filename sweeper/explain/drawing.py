@@ -106,13 +106,13 @@ def draw_frame(path: Path, picture: Picture) -> None:
     height, width = height * scale, width * scale
     gap, left, top, bottom = 24, 16, 84, 36
     bar_x = left + 2 * width + 2 * gap
-    page = _Page(max(bar_x + 110, 640), top + max(height, _LEAST_BAR_PX + 24) + bottom)
-    page.text(left, 10, _shortened(picture.name, page.width // 9), weight="bold")
+    page = Page(max(bar_x + 110, 640), top + max(height, _LEAST_BAR_PX + 24) + bottom)
+    page.text(left, 10, shortened(picture.name, page.width // 9), weight="bold")
     page.text(left, 32, _verdict(picture), color=_WRONG if picture.wrong else "black")
     page.text(left, top - 22, "log scale")
     about = picture.explained[0] if picture.explained else picture.predicted
     about = f"Grad-CAM for {about}" if picture.heat.any() else f"no evidence for {about} at any place"
-    page.text(left + width + gap, top - 22, _shortened(about, max(width // 8, 14)))
+    page.text(left + width + gap, top - 22, shortened(about, max(width // 8, 14)))
     page.image(left, top, width, height, grey(picture.image, picture.valid))
     page.image(left + width + gap, top, width, height, overlay(picture.image, picture.valid, picture.heat))
     _draw_legend(page, bar_x, top, height, left, masked=not picture.valid.all())
@@ -128,7 +128,7 @@ def _verdict(picture: Picture) -> str:
     return "    ".join(parts)
 
 
-def _draw_legend(page: _Page, x: int, y: int, height: int, left: int, *, masked: bool) -> None:
+def _draw_legend(page: Page, x: int, y: int, height: int, left: int, *, masked: bool) -> None:
     """Bar of the heat's colours, as they look on a dark grey, and the colour of the mask."""
     ramp = np.linspace(1, 0, 256, dtype=np.float32)[:, None]
     tall = min(max(height, _LEAST_BAR_PX), 240)
@@ -160,14 +160,14 @@ def draw_contact_sheet(path: Path, blocks: Sequence[tuple[str, Sequence[Picture]
     between = 18  # blocks of classes
     band_height = 24 + 2 * (cell + gap) + 40
     widths = [sum(len(p) * (cell + gap) + between for _, p in band) for band in bands]
-    page = _Page(max(row_label + max(widths), 640), top + band_height * len(bands) + 26)
+    page = Page(max(row_label + max(widths), 640), top + band_height * len(bands) + 26)
     page.text(10, 10, about)
     for number, band in enumerate(bands):
         y, x = top + number * band_height, row_label
         page.text(10, y + 24 + cell // 2 - 8, "log scale")
         page.text(10, y + 24 + cell + gap + cell // 2 - 8, "Grad-CAM")
         for title, pictures in band:
-            page.text(x, y + 2, _shortened(title, len(pictures) * cell // 9), weight="bold")
+            page.text(x, y + 2, shortened(title, len(pictures) * cell // 9), weight="bold")
             for picture in pictures:
                 _draw_cell(page, x, y + 24, picture, cell, gap)
                 x += cell + gap
@@ -184,7 +184,7 @@ def _bands(blocks: Sequence[tuple[str, list[Picture]]]) -> list[list[tuple[str, 
     return [list(blocks[start : start + each]) for start in range(0, len(blocks), each)]
 
 
-def _draw_cell(page: _Page, x: int, y: int, picture: Picture, cell: int, gap: int) -> None:
+def _draw_cell(page: Page, x: int, y: int, picture: Picture, cell: int, gap: int) -> None:
     """A frame, its heat map and the verdict, one under the other."""
     height, width = picture.image.shape
     scale = cell / max(height, width)
@@ -195,13 +195,13 @@ def _draw_cell(page: _Page, x: int, y: int, picture: Picture, cell: int, gap: in
     page.image(x + inset_x, y + cell + gap + inset_y, wide, tall, with_heat)
     colour = _WRONG if picture.wrong else "black"
     below = y + 2 * cell + gap + 2
-    page.text(x, below, _shortened(picture.predicted, cell // 9), color=colour)
+    page.text(x, below, shortened(picture.predicted, cell // 9), color=colour)
     verdict = f"{picture.probability:.2f}" + (" wrong" if picture.wrong else "")
     verdict += "" if picture.heat.any() else " no evidence"
     page.text(x, below + 16, verdict, color=colour)
 
 
-def _draw_sheet_legend(page: _Page, y: int, *, masked: bool) -> None:
+def _draw_sheet_legend(page: Page, y: int, *, masked: bool) -> None:
     ramp = np.linspace(0, 1, 256, dtype=np.float32)[None, :]
     page.text(10, y + 2, "no evidence")
     page.image(100, y + 5, 140, 12, overlay(np.full_like(ramp, 0.25), np.ones(ramp.shape, bool), ramp))
@@ -214,7 +214,7 @@ def _draw_sheet_legend(page: _Page, y: int, *, masked: bool) -> None:
 # --------------------------------------------------------------------------- the page
 
 
-class _Page:
+class Page:
     """A white page in pixels from its upper left corner."""
 
     def __init__(self, width: int, height: int) -> None:
@@ -243,10 +243,10 @@ class _Page:
         axes.set_axis_off()
 
     def save(self, path: Path) -> None:
-        """Write the page so that the file is whole or not there."""
+        """Write the page, as PNG or what the suffix says, so that the file is whole or not there."""
         partial = path.with_name(f".{path.name[:100]}.{os.getpid()}.partial")
         try:
-            self._figure.savefig(partial, format="png", dpi=_DPI)
+            self._figure.savefig(partial, format=path.suffix[1:] or "png", dpi=_DPI)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -258,7 +258,7 @@ def _smaller(rgb: Rgb, width: int, height: int) -> Rgb:
     return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _shortened(text: str, most: int) -> str:
+def shortened(text: str, most: int) -> str:
     """Text of at most so many characters, cut in the middle: names differ at their ends."""
     if len(text) <= most:
         return text

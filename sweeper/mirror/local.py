@@ -9,7 +9,7 @@ from pathlib import Path
 
 ALONE = (
     "sweep.yaml", "environment.json", "frames.parquet", "leaderboard.csv", "quarantine.csv", "bad_frames.csv",
-    "report.html", "sessions.jsonl",
+    "report.html", "sessions.jsonl", "ensemble.json",
 )  # fmt: skip
 """Files right in a run folder, the journal aside."""
 FEATURES, NETWORKS, PREDICTIONS = "features", "networks", "predictions"

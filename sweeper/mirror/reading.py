@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from sweeper.mirror.parts import WHOLE, JournalParts
-from sweeper.mirror.remote import Remote, patiently
+from sweeper.mirror.remote import Entry, Remote, patiently
 
 _ALWAYS = ("sweep.yaml", "environment.json")
 
@@ -21,7 +22,8 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
     ----------
     url : str
     names : sequence of str
-        Files and folders of the run to bring as well; those that are not there are left out.
+        Files and folders of the run to bring as well, or patterns of files in a folder
+        (``features/glcm-*.parquet``); those that are not there are left out.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
             wanted = {name: top[name] for name in (*_ALWAYS, *names) if name in top}
             for name in names:
                 if name not in top:
-                    wanted |= patiently(lambda name=name: remote.list(name, recursive=True))  # type: ignore[misc]
+                    wanted |= patiently(lambda name=name: _listed(remote, name))  # type: ignore[misc]
             for name, entry in wanted.items():
                 remote.fetch(name, entry, folder / name)
             patiently(lambda: JournalParts(remote).fetch(folder / WHOLE))
@@ -47,3 +49,11 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
                 raise
             raise remote.error(error) from None
         yield folder
+
+
+def _listed(remote: Remote, name: str) -> dict[str, Entry]:
+    """Files of a folder, or those in it that a pattern means."""
+    folder, slash, pattern = name.rpartition("/")
+    if not slash or not set("*?[") & set(pattern):
+        return remote.list(name, recursive=True)
+    return {file: entry for file, entry in remote.list(folder).items() if fnmatch.fnmatchcase(file, name)}

@@ -43,8 +43,9 @@ def frame_writer(
         import h5py
 
         with h5py.File(partial, "w") as file:
-            stack = _Hdf5Stack(file, len(files), attributes)
+            stack = _Hdf5Stack(file, attributes)
             yield lambda path, counts: stack.append(counts)
+            stack.close()
 
 
 def _write_tiff(path: Path, counts: NDArray[Any]) -> None:
@@ -55,29 +56,40 @@ def _write_tiff(path: Path, counts: NDArray[Any]) -> None:
 
 
 class _Hdf5Stack:
-    """Frames as ``/entry/data/data`` of a NeXus file, each a chunk under bitshuffle and LZ4."""
+    """Frames of a NeXus file, each a chunk under bitshuffle and LZ4.
 
-    def __init__(self, file: Any, frames: int, attributes: Mapping[str, str]) -> None:
-        self._file, self._frames, self._written = file, frames, 0
+    They are ``/entry/data/data`` where all have one shape and type; else each run of equal ones is
+    ``data_000001``, ``data_000002``, ..., as detectors name parts of a series.
+    """
+
+    def __init__(self, file: Any, attributes: Mapping[str, str]) -> None:
         entry = file.create_group("entry")
-        data = entry.create_group("data")
+        self._group = entry.create_group("data")
+        self._runs: list[Any] = []
         file.attrs.update({"NX_class": "NXroot", "default": "entry", **attributes})
         entry.attrs.update({"NX_class": "NXentry", "default": "data"})
-        data.attrs.update({"NX_class": "NXdata", "signal": "data"})
+        self._group.attrs["NX_class"] = "NXdata"
 
     def append(self, counts: NDArray[Any]) -> None:
-        import hdf5plugin
+        run = self._runs[-1] if self._runs else None
+        if run is None or run.shape[1:] != counts.shape or run.dtype != counts.dtype:
+            import hdf5plugin
 
-        data = self._file["entry/data"]
-        if self._written == 0:
-            shape = (self._frames, *counts.shape)
-            packing = hdf5plugin.Bitshuffle(cname="lz4")
-            data.create_dataset("data", shape, counts.dtype, chunks=(1, *counts.shape), compression=packing)
-        stack = data["data"]
-        if counts.shape != stack.shape[1:] or counts.dtype != stack.dtype:
-            raise ValueError(
-                f"simulate: format must be tiff where frames of a class differ: hdf5 holds {stack.shape[1:]} "
-                f"of {stack.dtype}, got {counts.shape} of {counts.dtype}"
+            run = self._group.create_dataset(
+                f"data_{len(self._runs) + 1:06d}",
+                (0, *counts.shape),
+                counts.dtype,
+                maxshape=(None, *counts.shape),
+                chunks=(1, *counts.shape),
+                compression=hdf5plugin.Bitshuffle(cname="lz4"),
             )
-        stack[self._written] = counts
-        self._written += 1
+            self._runs.append(run)
+        run.resize(len(run) + 1, axis=0)
+        run[-1] = counts
+
+    def close(self) -> None:
+        signal = "data_000001"
+        if len(self._runs) == 1:
+            self._group.move(signal, "data")
+            signal = "data"
+        self._group.attrs["signal"] = signal

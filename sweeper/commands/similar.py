@@ -1,0 +1,126 @@
+"""``sweeper similar``: the nearest frames of a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeper.arguments import EXIT_DONE, command, count, path, place
+
+if TYPE_CHECKING:
+    from sweeper.place import Place
+    from sweeper.similar import Found, Search
+
+_PICTURE = "similar.png"
+
+
+def add(commands: Any) -> None:
+    """Add the verb."""
+    parser = command(
+        commands,
+        "similar",
+        _similar,
+        "the frames of a run that are nearest to one in the features of a representation",
+        "sweeper similar first-run frames/crystal/00007.tif --out nearest",
+    )
+    parser.add_argument("run_folder", type=place, metavar="RUN", help="run folder or URL")
+    parser.add_argument(
+        "frame",
+        nargs="?",
+        metavar="FRAME",
+        help="a frame of the run or any other file; FILE#3 is the fourth of a stack",
+    )
+    parser.add_argument("--top", type=count, default=10, metavar="N", help="frames to find (10)")
+    parser.add_argument("--rank", type=count, metavar="N", help="representation of this row (the best)")
+    parser.add_argument(
+        "--representation",
+        metavar="TEXT",
+        help="representation as the leaderboard writes it, or words of it: 'lenet balanced'",
+    )
+    parser.add_argument(
+        "--other-groups", action="store_true", help="leave out frames of the same group as FRAME"
+    )
+    parser.add_argument(
+        "--mask", type=path, metavar="FILE", help="mask of a FRAME that is none of the run's (the run's mask)"
+    )
+    parser.add_argument("--csv", type=path, metavar="FILE", help="write the table to a CSV file")
+    parser.add_argument("--out", type=path, metavar="DIR", help=f"draw what was found, as {_PICTURE}")
+    parser.add_argument(
+        "--precision",
+        action="store_true",
+        help="share of the N nearest that are of the same class, by class: every frame searched with in turn",
+    )
+
+
+def _similar(args: argparse.Namespace) -> int:
+    if args.frame is None and not args.precision:
+        raise ValueError("FRAME must be given, or --precision (see sweeper similar --help)")
+    if args.frame is None and (args.csv or args.out):
+        raise ValueError(f"--{'csv' if args.csv else 'out'} is for what was found: FRAME must be given")
+    if args.out is not None and args.out.exists() and not args.out.is_dir():
+        raise ValueError(f"--out {args.out}: must be a folder")
+    if args.csv is not None and not args.csv.parent.is_dir():
+        raise ValueError(f"--csv {args.csv}: its folder must exist")
+    from sweeper.place import reading
+
+    with reading(args.run_folder, _needed(args.run_folder, args)) as folder:
+        _search(folder, args)
+    return EXIT_DONE
+
+
+def _needed(run: Place, args: argparse.Namespace) -> list[str]:
+    """Files of a run at a URL that are read beside its spec and journal."""
+    if isinstance(run, Path):
+        return []
+    from sweeper.place import reading
+    from sweeper.runfolder import RunFolder
+    from sweeper.similar.choice import choose
+    from sweeper.similar.features import needed_files
+
+    with reading(run) as local:
+        folder = RunFolder(local)
+        return needed_files(folder, choose(folder, args.rank, args.representation).pipeline)
+
+
+def _search(folder: Path, args: argparse.Namespace) -> None:
+    from sweeper.similar import Search
+
+    keep = isinstance(args.run_folder, Path)
+    search = Search(folder, rank=args.rank, representation=args.representation, keep=keep)
+    if args.out is not None and args.out.resolve().is_relative_to(search.frames_folder):
+        raise ValueError(f"--out {args.out}: must not be inside the folder of frames {search.frames_folder}")
+    found = None
+    if args.frame is not None:
+        found = search.find(args.frame, args.top, other_groups=args.other_groups, mask=args.mask)
+    print(f"representation: {search.about}")
+    if found is not None:
+        _show(found, search, args)
+    if args.precision:
+        from sweeper.similar.tables import precision_table
+
+        print(f"{precision_table(search.precision(args.top))}")
+
+
+def _show(found: Found, search: Search, args: argparse.Namespace) -> None:
+    from sweeper.similar.tables import similar_table
+
+    known = f", class {found.label}" if found.label is not None else ", none of the run's frames"
+    print(f"frame: {found.query.name}{known}")
+    print(similar_table(found))
+    if args.csv:
+        import pandas as pd
+
+        table = pd.DataFrame([vars(frame) for frame in found.frames])
+        try:
+            table.drop(columns="row", errors="ignore").to_csv(args.csv, index=False)
+        except OSError as error:
+            raise ValueError(f"--csv {args.csv}: {error.strerror or error}") from None
+        print(f"\n{len(table)} rows in {args.csv}")
+    if args.out:
+        try:
+            args.out.mkdir(parents=True, exist_ok=True)
+            search.draw(args.out / _PICTURE, [found])
+        except OSError as error:
+            raise ValueError(f"--out {args.out}: {error.strerror or error}") from None
+        print(f"\npicture: {args.out / _PICTURE}")

@@ -1,0 +1,86 @@
+"""Which representation of a run is meant: by rank, by its words on the leaderboard, or the best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sweeper.ensemble_row import run_leaderboard
+from sweeper.journal import read_journal
+from sweeper.pipeline import Pipeline
+from sweeper.plugins import nearest
+from sweeper.runfolder import RunFolder
+from sweeper.tables import representation_name
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A row of the leaderboard, for its representation.
+
+    Attributes
+    ----------
+    rank : int
+    name : str
+        The representation as the leaderboard writes it.
+    pipeline : Pipeline
+    """
+
+    rank: int
+    name: str
+    pipeline: Pipeline
+
+
+def choose(folder: RunFolder, rank: int | None = None, representation: str | None = None) -> Choice:
+    """A row that has features: of that rank, or the best with that representation, or the best.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    rank : int, optional
+    representation : str, optional
+        As the leaderboard writes it, or some of its words: ``lenet balanced``, ``glcm``. One that is
+        written so in full goes before the best that has these words.
+
+    Raises
+    ------
+    ValueError
+        No such row, a failed one, or both arguments.
+    """
+    if rank is not None and representation is not None:
+        raise ValueError("--rank and --representation are two ways to choose one row, give one of them")
+    spec = folder.load_spec()
+    records = [r for r in read_journal(folder.journal) if r["kind"] == "trial"]
+    board = run_leaderboard(folder, metric=spec.metric, folds=folder.folds())
+    pipelines = {r["trial"]: r["pipeline"] for r in reversed(records)}
+    rows: list[Any] = [row for row in board.itertuples() if row.trial in pipelines]
+    usable = [row for row in rows if row.status != "failed"]
+    if not usable:
+        raise ValueError(f"{folder.path}: no pipeline was evaluated yet")
+    if rank is not None:
+        ranked = [row for row in rows if row.rank == rank]
+        if not ranked:
+            what = "an ensemble has no features of its own" if rank <= len(board) else f"1 to {len(board)}"
+            raise ValueError(f"--rank must be that of a pipeline, {what}, got {rank}")
+        row = ranked[0]
+        if row.status == "failed":
+            raise ValueError(f"--rank {rank}: this pipeline failed and may have no features: {row.error}")
+    else:
+        row = usable[0] if representation is None else _written(usable, representation)
+    return Choice(int(row.rank), representation_name(row), Pipeline.from_dict(pipelines[row.trial]))
+
+
+def _written(rows: list[Any], text: str) -> Any:
+    """The best row whose representation reads so, else the best with all of these words."""
+    words = text.split()
+    exact = (row for row in rows if representation_name(row).split() == words)
+    having = (row for row in rows if words and set(words) <= set(representation_name(row).split()))
+    for row in _chained(exact, having):
+        return row
+    known = dict.fromkeys(representation_name(row) for row in rows)
+    raise ValueError(f"--representation must be one of the leaderboard, {nearest(text, known)}; got {text!r}")
+
+
+def _chained(*parts: Iterator[Any]) -> Iterator[Any]:
+    for part in parts:
+        yield from part

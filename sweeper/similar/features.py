@@ -1,0 +1,300 @@
+"""Features of the frames of a run, from its blocks, and of any other frame, made the same way.
+
+What is fitted is taken from one fold: bags of visual words and networks of different folds are different
+spaces, between which distances mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper import blocks as block_files
+from sweeper import keys, plugins
+from sweeper.api import PRETRAINED, Featurizer, Network, NetworkBuild, PreparedFrame
+from sweeper.journal import read_journal
+from sweeper.names import block_name
+from sweeper.pipeline import Pipeline, digest
+from sweeper.rundata import RunData
+from sweeper.runfolder import RunFolder
+from sweeper.similar.index import Chunks
+from sweeper.splits import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of a representation.
+
+    Attributes
+    ----------
+    key : str
+        Names the content.
+    rows : int64, (n,)
+        Rows of the data set that have features, ascending.
+    unseen : int64, (m,)
+        Those of them whose labels had no part in making the features: all, or the frames that a trained
+        network was not fitted on.
+    fold : int or None
+        Fold whose fit they come from; None where nothing was fitted on a fold.
+    chunks : callable
+        See :data:`sweeper.similar.index.Chunks`.
+    compute : callable
+        Features, float64, (d,), of another frame.
+    """
+
+    key: str
+    rows: Rows
+    unseen: Rows
+    fold: int | None
+    chunks: Chunks
+    compute: Callable[[PreparedFrame], NDArray[np.float64]]
+
+
+def features_of(folder: RunFolder, data: RunData, pipeline: Pipeline) -> Features:
+    """Features of the representation of a pipeline, for all frames for which the run has them.
+
+    Raises
+    ------
+    ValueError
+        Blocks that are not there, or damaged.
+    """
+    spec = folder.load_spec()
+    place = Path(spec.features) if spec.features else folder.features
+    if isinstance(plugins.featurizer(pipeline.featurizer), Network):
+        return _network(folder, place, data, pipeline)
+    if plugins.texture(pipeline.featurizer).codebook is not None:
+        return _codebook(place, data, pipeline, spec.seed)
+    return _texture(place, data, pipeline)
+
+
+def needed_files(folder: RunFolder, pipeline: Pipeline) -> list[str]:
+    """Patterns of the files of a run that :func:`features_of` may read, beside spec and journal."""
+    stem = pipeline.featurizer.replace(":", "-")
+    fits = sorted(set(_fits(folder, pipeline).values()))
+    return ["frames.parquet", f"features/{stem}-*.parquet", *(f"networks/{fit}/*" for fit in fits)]
+
+
+def _missing(place: Path, pipeline: Pipeline) -> ValueError:
+    return ValueError(
+        f"{place}: the blocks of {pipeline.featurizer} must be here, some are missing or damaged"
+    )
+
+
+def _loaded(place: Path, name: str, pipeline: Pipeline) -> NDArray[np.uint8]:
+    data = block_files.load_verified(place / name)
+    if data is None:
+        raise _missing(place, pipeline)
+    return data
+
+
+# --------------------------------------------------------------------------- textures
+
+
+def _shard_files(place: Path, data: RunData, pipeline: Pipeline, names: set[str]) -> list[list[Path]]:
+    """Block files of each shard that hold blocks of these names."""
+    featurizer, intensity = pipeline.featurizer, pipeline.intensity
+    shards = []
+    for shard in keys.shard_digests(data.digests):
+        files, lacking = [], set(names)
+        for path in sorted(place.glob(f"{keys.shard_prefix(featurizer, intensity, shard)}-*.parquet")):
+            info = block_files.read_info(path)
+            if info is not None and lacking & set(info.blocks):
+                files.append(path)
+                lacking -= set(info.blocks)
+        if lacking:
+            raise _missing(place, pipeline)
+        shards.append(files)
+    return shards
+
+
+def _texture(place: Path, data: RunData, pipeline: Pipeline) -> Features:
+    featurizer = plugins.texture(pipeline.featurizer)
+    wanted = block_files.representation_blocks(featurizer, pipeline.featurizer_params)
+    columns = block_files.representation_columns(featurizer, pipeline.featurizer_params)
+    shards = _shard_files(place, data, pipeline, {block_name(featurizer.name, b) for b in wanted})
+    rows = np.arange(len(data.dataset))
+
+    def chunks() -> Iterator[tuple[Rows, NDArray[np.float64]]]:
+        for files, shard in zip(shards, keys.shards_of(len(rows)), strict=True):
+            found = [_loaded(place, path.name, pipeline) for path in files]
+            yield rows[shard.start : shard.stop], block_files.read_matrix([found], columns)
+
+    def compute(frame: PreparedFrame) -> NDArray[np.float64]:
+        return np.concatenate(featurizer.compute(frame, wanted)).astype(np.float64)
+
+    family = keys.family_key(featurizer.name, pipeline.intensity)
+    key = digest([family, keys.shard_digests(data.digests), columns])
+    return Features(key, rows, rows, None, chunks, compute)
+
+
+# --------------------------------------------------------------------------- bags of visual words
+
+
+def _codebook(place: Path, data: RunData, pipeline: Pipeline, seed: int) -> Features:
+    """Words of the first fold that has them: they saw its training frames, but no labels."""
+    featurizer, params = plugins.texture(pipeline.featurizer), pipeline.featurizer_params
+    shards = keys.shard_digests(data.digests)
+    labels, groups = data.dataset.labels, data.dataset.groups
+    for fold in range(len(data.splits)):
+        fitted_on = keys.fit_key(data.digests, labels, groups, data.fitted(fold), seed)
+        key = keys.codebook_key(featurizer.name, params, pipeline.intensity, shards, fitted_on)
+        if (place / keys.codebook_file(featurizer.name, key)).exists():
+            break
+    else:
+        raise _missing(place, pipeline)
+    columns = block_files.codebook_columns(featurizer, params)
+    rows = np.arange(len(data.dataset))
+
+    def chunks() -> Iterator[tuple[Rows, NDArray[np.float64]]]:
+        file = _loaded(place, keys.codebook_file(featurizer.name, key), pipeline)
+        yield rows, block_files.read_matrix([[file]], columns)
+
+    def compute(frame: PreparedFrame) -> NDArray[np.float64]:
+        from sweeper import codebook
+
+        clusters = int(params[columns_axis(featurizer)])
+        block = {axis.name: params[axis.name] for axis in featurizer.axes}
+        files = _shard_files(place, data, pipeline, {block_name(featurizer.name, block)})
+        found = [[_loaded(place, path.name, pipeline) for path in paths] for paths in files]
+        name, width = block_name(featurizer.name, block), featurizer.descriptor_width
+        every = block_files.read_descriptors(found, name, width)
+        drawn = keys.codebook_seed(fitted_on)
+        sample = codebook.sample_descriptors([every[i] for i in data.fitted(fold)], clusters, drawn)
+        centres = codebook.fit_codebook(sample, clusters, drawn)  # the same again: it is not kept
+        words: NDArray[np.float64] = codebook.encode(featurizer.compute(frame, [block]), centres, clusters)
+        return np.asarray(words[0])
+
+    return Features(key, rows, rows, fold, chunks, compute)
+
+
+def columns_axis(featurizer: Featurizer) -> str:
+    """Name of the axis that says how many words a codebook has."""
+    assert featurizer.codebook is not None
+    return featurizer.codebook.name
+
+
+# --------------------------------------------------------------------------- networks
+
+
+def _fits(folder: RunFolder, pipeline: Pipeline) -> dict[int, str]:
+    """Key of the fit of each fold that the journal has of a network."""
+    described = pipeline.to_dict()
+    same = {k: described[k] for k in ("featurizer", "featurizer_params", "intensity")}
+    return {
+        r["fold"]: r["key"]
+        for r in read_journal(folder.journal)
+        if r["kind"] == "fit" and r["fold"] != "test" and all(r[k] == v for k, v in same.items())
+    }
+
+
+def _network(folder: RunFolder, place: Path, data: RunData, pipeline: Pipeline) -> Features:
+    """A network as the first fold that has its features fitted it; a pretrained one is the same in all.
+
+    The rows are those that the fold reads: all but the test split's; where a network was only asked with
+    its own head, the validation frames.
+    """
+    network, params = plugins.network(pipeline.featurizer), pipeline.featurizer_params
+    trained = params["training_set"] != PRETRAINED
+    weights = None if trained else _weights(folder, network, pipeline)
+    epochs = int(params["epochs"]) if trained else 0
+    for fold, fit in _candidates(folder, data, pipeline, weights):
+        validation = data.splits[fold].validation
+        read = np.sort(np.concatenate([data.splits[fold].train, validation]))
+        for rows in (read, validation):
+            key = keys.network_block_key(fit, epochs, keys.read_key(data.digests, rows))
+            if files := _parts(place, network.name, key):
+                break
+        else:
+            continue
+        break
+    else:
+        raise _missing(place, pipeline)
+    columns = block_files.representation_columns(network, params)
+
+    def chunks() -> Iterator[tuple[Rows, NDArray[np.float64]]]:
+        for name in files:
+            yield block_files.read_sparse(_loaded(place, name, pipeline), columns)
+
+    def compute(frame: PreparedFrame) -> NDArray[np.float64]:
+        return _read_network(
+            _module(folder, pipeline, fit, weights, len(data.dataset.classes)), frame, params
+        )
+
+    unseen = np.setdiff1d(rows, data.fitted(fold)) if trained else rows
+    return Features(key, rows, unseen, fold if trained else None, chunks, compute)
+
+
+def _weights(folder: RunFolder, network: Network, pipeline: Pipeline) -> str | None:
+    """File of the pretrained weights that a network began with."""
+    if pipeline.featurizer_params.get("weights") != "imagenet":
+        return None
+    from sweeper.networks.weights import find_weights
+
+    return find_weights(network, folder.load_spec().weights)
+
+
+def _candidates(
+    folder: RunFolder, data: RunData, pipeline: Pipeline, weights: str | None
+) -> list[tuple[int, str]]:
+    """Folds and the keys of their fits."""
+    if pipeline.featurizer_params["training_set"] != PRETRAINED:
+        return sorted(_fits(folder, pipeline).items())
+    from sweeper.networks.weights import weights_digest
+
+    key = keys.network_key(
+        pipeline.featurizer,
+        pipeline.featurizer_params,
+        pipeline.intensity,
+        weights_digest=None if weights is None else weights_digest(weights),
+        seed=folder.load_spec().seed,
+        n_classes=len(data.dataset.classes),
+        fitted_on=[],
+    )
+    return [(fold, key) for fold in range(len(data.splits))]
+
+
+def _parts(place: Path, featurizer: str, key: str) -> list[str]:
+    """Names of the files of a network's block that are there, in order."""
+    names: list[str] = []
+    while (place / (name := keys.network_file(featurizer, key, len(names)))).exists():
+        names.append(name)
+    return names
+
+
+def _module(folder: RunFolder, pipeline: Pipeline, fit: str, weights: str | None, n_classes: int) -> Any:
+    """The network itself; of trained ones a run keeps those of the best trial of each architecture."""
+    from sweeper.networks.model import load_model, model_path
+
+    params = pipeline.featurizer_params
+    if params["training_set"] != PRETRAINED:
+        path = model_path(folder.networks / fit, int(params["epochs"]))
+        if not path.exists():
+            raise ValueError(
+                f"{path}: this network was not kept (a run keeps the best of each architecture): FRAME must "
+                "be one of the run's own, or --representation another"
+            )
+        return load_model(path)[0]
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(folder.load_spec().seed)
+        network: Any = plugins.network(pipeline.featurizer).build(NetworkBuild(params, n_classes, weights))
+    return network.eval()
+
+
+def _read_network(module: Any, frame: PreparedFrame, params: Any) -> NDArray[np.float64]:
+    import torch
+
+    from sweeper.networks.inputs import input_array
+
+    x = torch.from_numpy(input_array(frame, int(params["size"])).astype(np.float32))[None, None]
+    with torch.inference_mode():
+        features = module(x)[0][0].numpy().astype(np.float64)
+    if not np.isfinite(features).all():
+        raise ValueError(f"features must be finite, {int((~np.isfinite(features)).sum())} are not")
+    return np.asarray(features)

@@ -1,0 +1,115 @@
+"""Which frame is meant: one of a run's, by path or name, or any other file; and how it is read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sweeper.dataset import Dataset
+from sweeper.frames import FrameError, count_frames, read_frame
+from sweeper.intensity import load_mask, prepare, resolve
+from sweeper.plugins import nearest
+from sweeper.similar.drawing import Thumbnail
+
+_THUMBNAIL_PX = 132
+_BINS = (1, 2, 4, 8)
+_MOST_NAMES = 10_000  # to look for the nearest of
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame to search with.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    index : int
+        Position in the file.
+    name : str
+    mask : str or None
+        Mask file.
+    row : int or None
+        Row of the run's data set, where it is one of its frames.
+    """
+
+    path: str
+    index: int
+    name: str
+    mask: str | None
+    row: int | None = None
+
+
+def find_frame(data: Dataset, text: str, mask: str | None) -> Frame:
+    """The frame that a text means: ``FILE``, or ``FILE#INDEX`` in a stack.
+
+    FILE is a path, or a path within the data set as reports write it. A file that is none of the run's
+    is taken with `mask`.
+
+    Raises
+    ------
+    ValueError
+        No such file or frame, or a stack without an index.
+    """
+    whole = re.fullmatch(r"(.+)#(\d+)", text)
+    file, index = (text, None) if whole is None or Path(text).exists() else (whole[1], int(whole[2]))
+    inside = os.path.normpath(data.root / file)
+    for path in dict.fromkeys((os.path.abspath(file), os.path.realpath(file), inside)):  # noqa: PTH100
+        rows = np.flatnonzero(data.paths == path)
+        if len(rows):
+            row = _row(data, rows, index, text)
+            return Frame(path, int(data.index[row]), str(data.names[row]), data.masks[row], row)
+    if not Path(file).exists():
+        close = f"; {nearest(file, data.files)}" if len(data.files) <= _MOST_NAMES else ""
+        raise FrameError(file, f"no such file, and no frame of the run is called so{close}")
+    if Path(file).is_dir():
+        raise FrameError(file, "a frame must be a file, this is a folder")
+    count = count_frames(file)
+    if count > 1 and index is None:
+        raise FrameError(file, f"holds {count} frames: say which, such as {file}#0")
+    return Frame(os.path.abspath(file), index or 0, text, mask)  # noqa: PTH100
+
+
+def _row(data: Dataset, rows: np.ndarray[Any, Any], index: int | None, text: str) -> int:
+    """The row of a file's frame."""
+    if index is None and len(rows) == 1:
+        return int(rows[0])
+    if index is None:
+        raise ValueError(f"{text}: holds {len(rows)} frames of the run: say which, such as {text}#0")
+    row = rows[data.index[rows] == index]
+    if not len(row):
+        raise ValueError(f"{text}: this frame of the file is none of the run's")
+    return int(row[0])
+
+
+def frame_at(data: Dataset, row: int) -> Frame:
+    """A frame of the run."""
+    return Frame(data.paths[row], int(data.index[row]), str(data.names[row]), data.masks[row], row)
+
+
+def prepared(frame: Frame, intensity: Mapping[str, Any]) -> Any:
+    """The frame as featurizers see it; ValueError naming the file when it cannot be read or prepared."""
+    counts = read_frame(frame.path, frame.index)
+    mask = None if frame.mask is None else load_mask(frame.mask)
+    try:
+        return prepare(counts, intensity, mask)
+    except ValueError as error:
+        raise ValueError(f"{frame.name}: {error}") from None
+
+
+def thumbnail(
+    frame: Frame, intensity: Mapping[str, Any], label: str | None, distance: float | None = None
+) -> Thumbnail:
+    """The frame as it is drawn: the pipeline's settings, but logarithmic and small."""
+    shape = read_frame(frame.path, frame.index).shape
+    size = max((b for b in _BINS if max(shape) >= b * _THUMBNAIL_PX), default=1)
+    size = max(size, resolve(intensity)["bin"])
+    settings = {**intensity, "scale": "log1p", "bin": size if size <= min(shape) else 1}
+    view = prepared(frame, settings)
+    return Thumbnail(frame.name, label, view.image, view.valid, distance)
