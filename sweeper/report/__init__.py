@@ -16,7 +16,7 @@ from sweeper.runfolder import RunFolder
 
 NAME = "report.html"
 """In the run folder."""
-NEEDED = ("frames.parquet", "predictions", "sessions.jsonl")
+NEEDED = ("frames.parquet", "predictions", "sessions.jsonl", "ensemble.json")
 """Files of a run at a URL that are read beside its spec, environment and journal."""
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from sweeper.curves import learning_curves
+from sweeper.ensemble_row import ensemble_records
 from sweeper.journal import read_journal
 from sweeper.leaderboard import build_leaderboard
 from sweeper.report.run import HEAD, KIND, Evaluation, Run, Totals
@@ -37,14 +39,18 @@ def read_run(folder: RunFolder, place: str) -> Run:
         No sweep is there.
     """
     spec = folder.load_spec()
-    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=folder.folds())
+    ensemble = ensemble_records(folder, spec.metric, folder.folds())
+    records = itertools.chain(read_journal(folder.journal), ensemble)
+    board = build_leaderboard(records, metric=spec.metric, folds=folder.folds())
     wanted = set(_wanted(board))
-    pipelines, trial_of = _trials(folder)
+    pipelines, trial_of = _trials(itertools.chain(_of_kind(folder, "trial"), ensemble))
     totals = Totals()
     folds: dict[int, dict[int, Evaluation]] = {}
     tests: dict[int, Evaluation] = {}
     rungs: dict[int, dict[float, list[float]]] = {}
-    for record in _of_kind(folder, "evaluation"):
+    for record in itertools.chain(_of_kind(folder, "evaluation"), ensemble):
+        if record["kind"] != "evaluation":
+            continue
         trial = trial_of.get(orjson.dumps(record["pipeline"]))
         if trial is None or trial >= 0:
             totals.add(record)
@@ -86,11 +92,13 @@ def _of_kind(folder: RunFolder, kind: str) -> Iterator[Mapping[str, Any]]:
     return (record for record in read_journal(folder.journal) if record["kind"] == kind)
 
 
-def _trials(folder: RunFolder) -> tuple[dict[int, Mapping[str, Any]], dict[bytes, int]]:
+def _trials(records: Iterable[Mapping[str, Any]]) -> tuple[dict[int, Mapping[str, Any]], dict[bytes, int]]:
     """Pipeline of each trial, and trial of each pipeline; the first record of a trial counts."""
     pipelines: dict[int, Mapping[str, Any]] = {}
     trial_of: dict[bytes, int] = {}
-    for record in _of_kind(folder, "trial"):
+    for record in records:
+        if record["kind"] != "trial":
+            continue
         pipelines.setdefault(record["trial"], record["pipeline"])
         trial_of.setdefault(orjson.dumps(record["pipeline"]), record["trial"])
     return pipelines, trial_of

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from sweeper.report import content as c
 from sweeper.report.content import Block, Cell, Code, Column, Sheet, Table, Text
 from sweeper.report.run import Run
+from sweeper.similar import draw_retrieval, similarity_precision
+from sweeper.similar.precision import Precision
 
 _TITLE = "Figure 2. Similar frames"
 
 
 def blocks(run: Run) -> list[Block]:
     """The figure and precision at 10 by class; how to get them where they cannot be made here."""
-    if not run.folder.features.is_dir() or importlib.util.find_spec("sweeper.similar") is None:
+    if not run.folder.features.is_dir():
         return _how(run, "")
-    similar = importlib.import_module("sweeper.similar")
     try:
         with tempfile.TemporaryDirectory(prefix="sweeper-report-") as folder:
             path = Path(folder) / "retrieval.png"
-            similar.draw_retrieval(run.folder.path, path, per_class=1)
+            draw_retrieval(run.folder.path, path, per_class=1)
             picture = path.read_bytes()
-        precision = similar.similarity_precision(run.folder.path)
+        precision = similarity_precision(run.folder.path)
     except (ValueError, OSError) as error:
         return _how(run, f" could not be drawn here: {error}")
     caption = (
@@ -48,7 +46,7 @@ def _how(run: Run, why: str) -> list[Block]:
     ]
 
 
-def _precision(found: Any) -> Table:
+def _precision(found: Precision) -> Table:
     rows = [
         [
             Cell(one.label, strong=True),

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 HEAD = "head"
 """The classifier that is a network's own last layer."""
-ENSEMBLE = "ensemble"
-"""Featurizer and classifier of the row that is a weighted mean of others."""
 KIND = ["featurizer", "training_set", "classifier"]
 """Columns of the leaderboard that say of what kind a pipeline is."""
 
