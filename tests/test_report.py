@@ -163,6 +163,17 @@ def test_the_leaderboard_is_that_of_the_run(made: Path) -> None:
     assert last[names.index("accuracy")].value is None
 
 
+def test_an_ensemble_is_a_row_and_no_trial(made: Path) -> None:
+    run = read(made)
+    row: Any = next(r for r in run.board.itertuples() if r.trial < 0)
+    labels = Labels(run.board)
+    assert labels.short(row) == "ensemble"
+    assert re.fullmatch(r"ensemble of trials \d+ \([\d.]+\)(, \d+ \([\d.]+\))*", labels.long(row))
+    assert len(run.folds[-1]) == 5
+    assert ("10", "pipelines tried") in headline(run)
+    assert run.totals.evaluations == 9 * 5 + 4 + 1  # trials on folds, tests, and a failure
+
+
 def test_parameters_are_named_where_they_tell_rows_apart(made: Path) -> None:
     run = read(made)
     labels = Labels(run.board)
