@@ -85,6 +85,8 @@ def _run(args: argparse.Namespace) -> int:
     print(f"\n{progress.summary()}")
     print(f"leaderboard: {shown(args.out)}/leaderboard.csv")
     print(f"next: sweeper leaderboard {shown(args.out)} --best-per featurizer")
+    page = " --html report.html" if isinstance(args.out, str) else ""
+    print(f"      sweeper report {shown(args.out)}{page}")
     return EXIT_DONE
 
 
