@@ -92,7 +92,9 @@ def predictions_of(run: Path) -> dict[str, bytes]:
 
 
 def test_other_tools_are_told_of_every_trial(undisturbed: Path) -> None:
-    trials = [f"{row.featurizer}+{row.classifier} #{row.trial}" for row in scores(undisturbed).itertuples()]
+    trials = [
+        f"{row.featurizer}+{row.classifier} #{row.trial}" for row in pipelines(undisturbed).itertuples()
+    ]
     with closing(sqlite3.connect(undisturbed / "logs" / "mlflow" / "mlflow.db")) as database:
         runs = [name for (name,) in database.execute("select name from runs")]
     assert sorted(runs) == sorted(trials)
