@@ -269,6 +269,8 @@ def make_spec(
     ValueError
         A bad value, no such space or scale; of a space's own settings the message names the space.
     """
+    if not isinstance(space, dict):
+        _text("space", space)
     study, sweep = as_study(space, scale, settings)
     known = [f.name for f in dataclasses.fields(SweepSpec) if f.name not in ("data", "space")]
     for key in sweep:

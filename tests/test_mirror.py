@@ -623,7 +623,7 @@ def first(n: int, fault: str, *operations: str) -> Callable[[str, str], str | No
         (first(5, "503", "PutObject"), ("PutObject",), 10 + 5),
         (first(5, "reset", "PutObject"), ("PutObject",), 10 + 5),
         (first(5, "lose", "PutObject"), ("PutObject",), 10 + 5),
-        (first(1, "hang", "PutObject"), ("PutObject",), 10 + 1),
+        pytest.param(first(1, "hang", "PutObject"), ("PutObject",), 10 + 1, marks=pytest.mark.long),
         (first(2, "reset", "UploadPart"), ("UploadPart",), 3 + 2),
         (first(2, "lose", "UploadPart"), ("UploadPart",), 3 + 2),
         (first(8, "500", "UploadPart", "CompleteMultipartUpload"), ("UploadPart",), 3 + 8 + 6),
@@ -680,6 +680,7 @@ def test_the_journal_does_not_wait_for_a_long_file(s3: S3Server, tmp_path: Path)
     mirror.stop()
 
 
+@pytest.mark.long
 def test_what_cannot_be_sent_is_said_and_sent_by_the_next(s3: S3Server, tmp_path: Path) -> None:
     folder = write(tmp_path / "run", run_files())
     notes: list[str] = []

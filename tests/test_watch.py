@@ -1,14 +1,16 @@
-"""What Tune keeps of trials that have ended."""
+"""What Tune keeps of trials that have ended; interrupts that get lost."""
 
 from __future__ import annotations
 
 import pickle
+import signal
 from typing import Any
 
 import pytest
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.experiment import Trial
 
+from sweeper.engine import cluster
 from sweeper.engine.watch import forget
 
 RESOURCES = PlacementGroupFactory([{"CPU": 0, "trial_slot": 1}])
@@ -45,3 +47,20 @@ def test_tune_can_still_ask_a_forgotten_trial(ended: Any) -> None:
     assert ended.checkpoint is None
     assert ended.get_json_state() == ("{}", "{}")
     assert ended.config == {"trial": 3}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_gets_lost_comes_back() -> None:
+    """Python drops what is raised inside a destructor: the next look at it raises again."""
+
+    class Dies:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with cluster._interruptible():
+        cluster.check_interrupted()
+        Dies()
+        with pytest.raises(KeyboardInterrupt):
+            cluster.check_interrupted()
+    with cluster._interruptible():
+        cluster.check_interrupted()

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,11 +93,10 @@ def connected(
             raise ValueError(f"--address {address}: no Ray cluster answers ({error})") from None
         n = int(ray.cluster_resources().get("CPU", 1))
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
-    previous = signal.signal(signal.SIGTERM, _interrupt)  # batch systems send it; Ray's own handler aborts
     try:
-        yield n
+        with _interruptible():
+            yield n
     finally:
-        signal.signal(signal.SIGTERM, previous)
         ray.shutdown()
 
 
@@ -123,8 +123,34 @@ def _for_workers() -> dict[str, str]:
     return {**{name: os.environ[name] for name in _OF_WORKERS}, nodes.EXPECTED: versions}
 
 
+_interrupted = threading.Event()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGINT and SIGTERM, which batch systems send and for which Ray's own handler aborts, interrupt."""
+    _interrupted.clear()
+    known = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    if known[signal.SIGINT] is signal.SIG_IGN:  # started in the background of a script: it stays ignored
+        del known[signal.SIGINT]
+    for number in known:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in known.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
 def _interrupt(signum: int, frame: Any) -> None:
+    _interrupted.set()
     raise KeyboardInterrupt
+
+
+def check_interrupted() -> None:
+    """Interrupt once more: Python drops what is raised while it runs a destructor or a callback of C code."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 _SMALLEST_STORE_BYTES = 80 * 2**20

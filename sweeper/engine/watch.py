@@ -11,6 +11,7 @@ import ray
 from ray import tune
 from ray.tune.stopper import Stopper
 
+from sweeper.engine.cluster import check_interrupted
 from sweeper.engine.progress import Progress
 from sweeper.engine.sweep import write_leaderboard
 from sweeper.engine.trial import FAILED_SCORE
@@ -112,7 +113,14 @@ class Watch(tune.Callback):  # type: ignore[misc]
         state.budget_spent = 0.0
 
     def poll(self) -> None:
-        """Take counts from the actors without waiting for them; show; keep the leaderboard current."""
+        """Take counts from the actors without waiting for them; show; keep the leaderboard current.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The sweep was interrupted, and that got lost.
+        """
+        check_interrupted()
         now = time.monotonic()
         if now - self._polled > _POLL_S and not self._pending:
             self._polled = now
