@@ -8,7 +8,7 @@ from typing import Any
 from sweeper.arguments import EXIT_DONE, command
 from sweeper.commands.sweep import add_sweep_options, spec_of
 
-_ADDRESS = "http://127.0.0.1:8265"
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
 
 def add(commands: Any) -> None:
@@ -17,13 +17,13 @@ def add(commands: Any) -> None:
     _add_stop(commands)
 
 
-def add_address(parser: argparse.ArgumentParser, *, default: str | None = _ADDRESS) -> None:
+def add_address(parser: argparse.ArgumentParser) -> None:
     """The option that names a cluster's dashboard."""
     parser.add_argument(
         "--address",
-        default=default,
+        default=DEFAULT_ADDRESS,
         metavar="URL",
-        help=f"the cluster's dashboard ({default or 'none'})",
+        help=f"the cluster's dashboard ({DEFAULT_ADDRESS})",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.arguments import EXIT_DONE, command, count, path, place
+from sweeper.commands.jobs import DEFAULT_ADDRESS
 
 
 def add(commands: Any) -> None:
@@ -16,21 +17,28 @@ def add(commands: Any) -> None:
     _add_curves(commands)
 
 
+_JOB = "raysubmit_"
+"""How Ray's ids of jobs begin."""
+
+
 def _add_status(commands: Any) -> None:
     parser = command(
         commands, "status", _status, "how far a sweep is, and whether it runs", "sweeper status first-run"
     )
+    parser.add_argument("run_folder", type=place, metavar="RUN", help="run folder or URL, or the id of a job")
     parser.add_argument(
-        "run_folder", type=place, metavar="RUN", help="run folder or URL; with --address a job's id"
+        "--address",
+        metavar="URL",
+        help=f"dashboard of the cluster that a job was sent to ({DEFAULT_ADDRESS})",
     )
-    parser.add_argument("--address", metavar="URL", help="dashboard of the cluster that a job was sent to")
 
 
 def _status(args: argparse.Namespace) -> int:
-    if args.address is not None:
+    is_job = str(args.run_folder).startswith(_JOB) and not Path(args.run_folder).exists()
+    if is_job or args.address is not None:
         from sweeper.engine.jobs import job_status
 
-        print(job_status(str(args.run_folder), args.address))
+        print(job_status(str(args.run_folder), args.address or DEFAULT_ADDRESS))
         return EXIT_DONE
     from sweeper.place import reading, shown
     from sweeper.status import status
