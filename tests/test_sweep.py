@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,13 @@ def test_one_worker_gives_the_same_leaderboard(
 
 def start(data: Path, space: Path, out: Path, *more: object) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "sweeper", "run", data, "--space", space, "--out", out, *SETTINGS, *more]
-    return subprocess.Popen([str(c) for c in command], cwd=REPOSITORY, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [str(c) for c in command],
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        # Tests that a script started in its background would hand on that SIGINT is ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
