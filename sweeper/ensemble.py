@@ -248,7 +248,7 @@ def log_loss(probabilities: NDArray[np.float64], labels: Rows) -> float:
     return float(-np.log(np.maximum(true, _LEAST)).mean())
 
 
-def are_probabilities(scores: Scores) -> bool:
+def are_probabilities(scores: NDArray[np.float32] | NDArray[np.float64]) -> bool:
     """Whether every row of scores, (rows, n_classes), is of shares that sum to 1."""
     return bool((scores >= 0).all() and (np.abs(scores.sum(axis=1) - 1) < _PROBABILITY_ERROR).all())
 

@@ -46,8 +46,6 @@ def as_study(
     """
     data = _mapping(space)
     if not isinstance(data, dict) or not (scale or settings or {SWEEP, SCALES} & set(data)):
-        if scale:
-            raise ValueError(f"unknown --scale {scale!r}; the space has none")
         return space, {}
     data = copy.deepcopy(data)
     sweep, scales = data.pop(SWEEP, None) or {}, data.pop(SCALES, None) or {}

@@ -9,16 +9,15 @@ from typing import Any
 from sweeper.arguments import EXIT_DONE, command, count, path, place
 from sweeper.commands.jobs import DEFAULT_ADDRESS
 
+_JOB = "raysubmit_"
+"""How Ray's ids of jobs begin."""
+
 
 def add(commands: Any) -> None:
     """Add the three verbs."""
     _add_status(commands)
     _add_leaderboard(commands)
     _add_curves(commands)
-
-
-_JOB = "raysubmit_"
-"""How Ray's ids of jobs begin."""
 
 
 def _add_status(commands: Any) -> None:

@@ -30,11 +30,16 @@ class Limits:
         try:
             with limits(self.time_s, self.memory_bytes):
                 yield
-        except TimeLimitError:
-            raise TimeLimitError(f"{what}: time limit of {self.time_s:g} s reached") from None
-        except MemoryError:
-            limit = f"{self.memory_bytes / 2**30:.2g} GiB"
-            raise MemoryError(f"{what}: memory limit of {limit} reached") from None
+        except TimeLimitError as error:
+            raise TimeLimitError(f"{what}: {self.reached(error)}") from None
+        except MemoryError as error:
+            raise MemoryError(f"{what}: {self.reached(error)}") from None
+
+    def reached(self, error: TimeLimitError | MemoryError) -> str:
+        """Which limit an error of :func:`limits` says was reached."""
+        if isinstance(error, TimeLimitError):
+            return f"time limit of {self.time_s:g} s reached"
+        return f"memory limit of {self.memory_bytes / 2**30:.2g} GiB reached"
 
 
 GRACE_S = 5.0

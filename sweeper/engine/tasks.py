@@ -346,7 +346,7 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
         with limits(data.limits.time_s, data.limits.memory_bytes):
             x = _matrix(job, data, layout, files)
     except (TimeLimitError, MemoryError) as error:
-        return _at_limit(error, data.limits)
+        return failure(data.limits.reached(error), limit=True)
     split = data.split(job.fold)
     try:
         with limits(data.limits.time_s, data.limits.memory_bytes):
@@ -363,7 +363,7 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
                 classifier=plugins.classifier(pipeline.classifier),
             )
     except (TimeLimitError, MemoryError) as error:
-        return _at_limit(error, data.limits)
+        return failure(data.limits.reached(error), limit=True)
     except Exception as error:
         return failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
     return {
@@ -385,13 +385,6 @@ def _predictions(
 ) -> bytes | None:
     """Predictions to be kept, as a file; only the full budget tells what a pipeline predicts."""
     return to_parquet(rows, data.labels[rows], scores, data.classes) if job.budget >= 1.0 else None
-
-
-def _at_limit(error: Exception, limit: Limits) -> dict[str, Any]:
-    """Outcome of an evaluation that reached one of its limits."""
-    if isinstance(error, TimeLimitError):
-        return failure(f"time limit of {limit.time_s:g} s reached", limit=True)
-    return failure(f"memory limit of {limit.memory_bytes / 2**30:.2g} GiB reached", limit=True)
 
 
 @cache

@@ -238,7 +238,7 @@ class Page:
             (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
         )
         if rgb.shape[0] > height or rgb.shape[1] > width:
-            rgb = _smaller(rgb, width, height)
+            rgb = smaller(rgb, width, height)
         axes.imshow(rgb, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
 
@@ -252,7 +252,8 @@ class Page:
             partial.unlink(missing_ok=True)
 
 
-def _smaller(rgb: Rgb, width: int, height: int) -> Rgb:
+def smaller(rgb: Rgb, width: int, height: int) -> Rgb:
+    """A picture brought down to a width and height, each pixel the mean of what it covers."""
     import cv2
 
     return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -11,7 +11,7 @@ from sweeper.report import gradcam, order, retrieval
 from sweeper.report.content import Block, Cell, Chart, Column, Row, Section, Table, Text
 from sweeper.report.drawings import Boxes, boxes
 from sweeper.report.labels import SETS, Labels
-from sweeper.report.published import published
+from sweeper.report.published import published, study_section
 from sweeper.report.run import Run
 
 _COLUMNS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc")
@@ -34,14 +34,7 @@ def study(run: Run, labels: Labels) -> Section:
         *_table3(run, paper),
         *order.blocks(run),
     ]
-    if not parts:
-        return Section("study", "camSortXS's tables and figures")
-    intro = Text(
-        f"{paper['citation']}. Numbers in the paper's columns are as printed, on {paper['frames']}; this "
-        f"run had {run.n_frames or 0:,} frames of its own.",
-        "note",
-    )
-    return Section("study", "camSortXS's tables and figures", [intro, *parts], "Paper")
+    return study_section("camsortxs", run.n_frames, parts)
 
 
 def _name(paper: dict[str, Any], featurizer: str) -> str:

@@ -11,7 +11,7 @@ from sweeper.report import content as c
 from sweeper.report import diffranet_networks, matrices, order
 from sweeper.report.content import Block, Cell, Column, Row, Section, Table, Text
 from sweeper.report.labels import Labels, flat_params
-from sweeper.report.published import published
+from sweeper.report.published import published, study_section
 from sweeper.report.run import HEAD, Run
 
 _TEXTURE = ("glcm", "lbp", "sift")
@@ -30,14 +30,7 @@ def study(run: Run, labels: Labels) -> Section:
         *_table5(run, paper),
         *_confusions(run, paper),
     ]
-    if not parts:
-        return Section("study", "DiffraNet's tables and figures")
-    intro = Text(
-        f"{paper['citation']}. Numbers in the paper's columns are as printed, on {paper['frames']}; this "
-        f"run had {run.n_frames or 0:,} frames of its own. Accuracies in per cent.",
-        "note",
-    )
-    return Section("study", "DiffraNet's tables and figures", [intro, *parts], "Paper")
+    return study_section("diffranet", run.n_frames, parts, " Accuracies in per cent.")
 
 
 def _side_by_side(blocks: list[Block]) -> list[Block]:

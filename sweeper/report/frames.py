@@ -27,11 +27,10 @@ def worst(run: Run, labels: Labels) -> Section:
     """Frames that the best pipeline gets wrong with most confidence, as thumbnails."""
     empty = Section("frames", "Frames to look at")
     rows: list[Any] = list(run.done.head(_LOOKED_AT).itertuples())
-    scored = ((row, read_scores(run, int(row.trial))) for row in rows)
-    best = next(((row, found) for row, found in scored if found is not None), None)
-    if best is None:
+    scored = [(row, found) for row in rows if (found := read_scores(run, int(row.trial))) is not None]
+    if not scored:
         return empty
-    row, scores = best
+    row, scores = scored[0]
     listed = read_frame_list(run)
     wrong = np.flatnonzero(scores.predicted != scores.label)
     many = len(wrong) > 0
@@ -39,7 +38,7 @@ def worst(run: Run, labels: Labels) -> Section:
     chosen = order[:_SHOWN]
     said = _said(row, labels, scores, len(wrong))
     blocks: list[Block] = [Text(said)]
-    pictures, unreadable = _pictures(run, scores, chosen, listed, _asked(run))
+    pictures, unreadable = _pictures(run, scores, chosen, listed, [found for _, found in scored])
     if unreadable:
         blocks.append(
             Text(
@@ -66,12 +65,6 @@ def _said(row: Any, labels: Labels, scores: FrameScores, wrong: int) -> str:
         f"{which} gets {wrong:,} of {total:,} frames wrong when they are held out. {shown} the ones that "
         "it is most sure of."
     )
-
-
-def _asked(run: Run) -> list[FrameScores]:
-    """Scores of the best pipelines that were kept."""
-    found = (read_scores(run, int(trial)) for trial in run.done["trial"].head(_LOOKED_AT))
-    return [scores for scores in found if scores is not None]
 
 
 def _pictures(
@@ -139,7 +132,7 @@ def thumbnail(path: str, index: int, intensity: dict[str, Any], mask: NDArray[np
     """
     import cv2
 
-    from sweeper.explain.drawing import grey
+    from sweeper.explain.drawing import grey, smaller
     from sweeper.frames import read_frame
     from sweeper.intensity import prepare
 
@@ -154,7 +147,7 @@ def thumbnail(path: str, index: int, intensity: dict[str, Any], mask: NDArray[np
     rgb = grey(np.asarray(frame.image, dtype=np.float32), frame.valid)
     scale = _SIDE_PX / max(rgb.shape[:2])
     if scale < 1:
-        shape = tuple(max(1, round(scale * side)) for side in rgb.shape[1::-1])
-        rgb = np.asarray(cv2.resize(rgb, shape, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        shape = (max(1, round(scale * side)) for side in rgb.shape[1::-1])
+        rgb = smaller(rgb, *shape)
     done, data = cv2.imencode(".webp", rgb[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
     return data_uri(data.tobytes(), "webp") if done else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.ensemble import are_probabilities
 from sweeper.predictions import read_predictions
 from sweeper.report.run import Run
 
@@ -51,7 +52,7 @@ class FrameScores:
     @property
     def are_probabilities(self) -> bool:
         """Whether scores of a frame add up to 1 and none is below 0."""
-        return bool((self.scores >= -1e-6).all() and np.allclose(self.scores.sum(axis=1), 1, atol=1e-3))
+        return are_probabilities(self.scores)
 
 
 def read_scores(run: Run, trial: int) -> FrameScores | None:
