@@ -119,7 +119,7 @@ def _placed(strategy: str) -> Iterator[None]:
     """Evaluations of this process are placed by `strategy`."""
     import ray
 
-    from sweeper.engine.tasks import evaluate, evaluate_task
+    from sweeper.engine.evaluations import evaluate, evaluate_task
 
     evaluators.evaluate_task = ray.remote(max_retries=0, num_cpus=1, scheduling_strategy=strategy)(evaluate)
     try:

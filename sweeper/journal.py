@@ -129,7 +129,7 @@ class Journal:
         return end
 
     def _index(self, record: Record, start: int) -> None:
-        if record["kind"] == "evaluation":
+        if record["kind"] in ("evaluation", "rerun"):
             self._evaluations.setdefault(record["key"], start)
         elif record["kind"] == "trial":
             self._trials.setdefault(record["trial"], start)

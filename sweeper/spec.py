@@ -23,8 +23,8 @@ _MOST_S = 1e8
 DEFAULT_TRIALS = 60
 """Trials of a sweep that was given neither a number nor a time."""
 _FREE = (
-    "trials", "time_budget_s", "cpus", "object_store_gb", "address", "features", "test_top", "train_cpus",
-    "train_gpus", "weights", "log", "skip_bad", "allow_outside",
+    "trials", "time_budget_s", "cpus", "object_store_gb", "address", "features", "test_top", "reruns",
+    "train_cpus", "train_gpus", "weights", "log", "skip_bad", "allow_outside",
 )  # fmt: skip
 """Settings that may change when a sweep goes on: they decide how far it goes, not what it computes.
 
@@ -102,6 +102,9 @@ class SweepSpec:
         Use torch.compile.
     test_top : int
         Best pipelines that are scored on the test split, when there is one.
+    reruns : int
+        How often the three best pipelines are run again at the end, each time with another seed: what of a
+        score is the seed's.
     log : tuple of str
         Other tools that every trial is logged for, in RUN/logs: mlflow, tensorboard.
     """
@@ -133,6 +136,7 @@ class SweepSpec:
     train_gpus: float | None = None
     train_compile: bool = False
     test_top: int = 10
+    reruns: int = 0
     log: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -155,6 +159,7 @@ class SweepSpec:
         _whole("rungs", self.rungs, 1, 8)
         _whole("cpus", self.cpus, 1, 4096, optional=True)
         _whole("test_top", self.test_top, 0)
+        _whole("reruns", self.reruns, 0, 100)
         object.__setattr__(self, "log", _names("log", self.log))
         _share("representation_share", self.representation_share)
         _whole("train_workers", self.train_workers, 1, 1024)

@@ -36,6 +36,31 @@ class Split:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """A split, and the seed of all that is fitted on it.
+
+    Attributes
+    ----------
+    number : int or str
+        Of the cross-validation, from 0; ``"test"``: all other rows against the test rows.
+    split : Split
+    seed : int
+    rerun : bool
+        Whether it is one of the cross-validation again, with another seed.
+    """
+
+    number: int | str
+    split: Split
+    seed: int
+    rerun: bool = False
+
+    @property
+    def name(self) -> int | str:
+        """What it is asked for by: the number, of a rerun with its seed."""
+        return f"{self.number} seed {self.seed}" if self.rerun else self.number
+
+
 def make_splits(
     labels: NDArray[np.int64],
     classes: Sequence[str],

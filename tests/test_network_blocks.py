@@ -24,7 +24,7 @@ from sweeper.space import Space
 from sweeper.spacefile import parse_space
 
 ROWS = np.arange(4)
-FOLD = FoldRows(ROWS, "fitted", ROWS, "read", ROWS, "scored")
+FOLD = FoldRows(ROWS, "fitted", ROWS, "read", ROWS, "scored", 0)
 
 
 def space(classifier: str = "head", **lenet: Any) -> Space:

@@ -24,6 +24,7 @@ import pytest
 from sweeper.cli import main
 from sweeper.journal import is_open, read_journal
 from sweeper.networks.model import read_info
+from sweeper.pipeline import digest
 from sweeper.rundata import run_data
 from sweeper.runfolder import RunFolder
 from sweeper.similar import Search
@@ -225,6 +226,29 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(undisturbed: tuple[Path, s
         assert curve[-1] < curve[0]
     budgets = Counter(round(r["budget"], 3) for r in records(run, "evaluation"))
     assert budgets == {0.111: 18, 0.333: 6, 1.0: 2}
+
+
+def test_the_best_heads_climb_again_with_other_seeds(
+    run_cli: Cli, textures: Path, climbing: Path, undisturbed: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Each is scored at every rung, trained anew, and leaves no model."""
+    run = Path(shutil.copytree(undisturbed[0], tmp_path / "run"))
+    models = sorted(path.name for path in (run / "networks").iterdir())
+    before = pd.read_csv(run / "leaderboard.csv")
+    sweep(run_cli, *climb(textures, climbing, run), "--reruns", 2)
+    again = records(run, "rerun")
+    heads = [digest(r["pipeline"]) for r in again]
+    count = min(3, (before[before.featurizer != "ensemble"].status == "done").sum())
+    assert len(set(heads)) == count
+    rungs = Counter((head, round(r["budget"], 3)) for head, r in zip(heads, again, strict=True))
+    assert rungs == {(head, budget): 4 for head in set(heads) for budget in (0.111, 0.333, 1.0)}
+    fits = [len(records(folder, "fit")) for folder in (run, undisturbed[0])]
+    assert fits[0] - fits[1] == 4 * count  # two folds, two seeds
+    assert sorted(path.name for path in (run / "networks").iterdir()) == models
+    accuracies = {r["metrics"]["accuracy"] for r in again if r["budget"] == 1}
+    assert len(accuracies) > 1
+    same = before.columns.difference(TIMINGS)
+    pd.testing.assert_frame_equal(pd.read_csv(run / "leaderboard.csv")[same], before[same])
 
 
 def test_what_stopped_trials_left_is_removed(undisturbed: tuple[Path, str]) -> None:

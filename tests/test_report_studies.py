@@ -182,6 +182,32 @@ def test_figures_of_networks_are_there_where_networks_are(tmp_path: Path) -> Non
     assert "DeepFreak" in ours.caption
 
 
+def test_figure_3_is_of_the_other_seeds_where_networks_were_run_again(tmp_path: Path) -> None:
+    made = MadeRun(tmp_path / "run", "deepfreak", np.arange(100) % 5, folds=1)
+    params = {"topology": 9, "epochs": 9, "training_set": "unbalanced"}
+    made.network("deepfreak", params, 9)
+    made.trial(pipeline("deepfreak", "head", **params), 0.1)
+    first = made.records[-1]
+    values = {1 / 3: (0.5, 0.6, 0.7), 1.0: (0.8, 0.9, 0.85)}
+    for budget, accuracies in values.items():
+        for seed, accuracy in enumerate(accuracies, start=1):
+            scored = {**first["metrics"], "accuracy": accuracy}
+            about = {"kind": "rerun", "budget": budget, "seed": seed, "key": f"{budget}-{seed}"}
+            made.records.append({**first, **about, "metrics": scored})
+    run = read(made.write())
+    (series,) = diffranet_networks.rungs_again(run, Labels(run.board))
+    assert series.epoch.tolist() == [3, 9]
+    assert series.mean.tolist() == pytest.approx([0.6, 0.85])
+    assert series.low is not None
+    # Student's t with two degrees of freedom, 80 %: 1.886; the standard deviation is 0.1.
+    assert series.low[0] == pytest.approx(0.6 - 1.886 * 0.1 / np.sqrt(3), abs=1e-4)
+    (figure,) = (b for b in parts(run) if isinstance(b, Chart) and b.name == "diffranet-figure-3")
+    assert "3 runs with other seeds" in figure.caption
+    tables = [b for s in sections(run) if s.id == "comparison" for b in s.blocks if isinstance(b, Table)]
+    (line,) = tables[-1].rows
+    assert texts(line)[2:] == ["0.8500", "0.0500", "0.8000 to 0.9000", "3"]
+
+
 # --------------------------------------------------------------------------- the order
 
 

@@ -53,6 +53,7 @@ def spec_of(**changes: object) -> SweepSpec:
         ("cpus", [1, None], [0, -2, 1.5]),
         ("object_store_gb", [0.5, None], [0, float("inf"), "1"]),
         ("test_top", [0, 3], [-1, None]),
+        ("reruns", [0, 5], [-1, 101, None]),
         ("time_budget_s", [0.5, 10, None], [0, -1, float("nan"), float("inf"), "10m", True]),
         ("trial_time_limit_s", [0.5, 10], [0, None, float("inf")]),
         ("trial_memory_limit_gb", [0.5, None], [0, float("nan"), float("inf")]),
@@ -152,7 +153,7 @@ def test_what_makes_another_sweep(name: str, value: object) -> None:
     ("name", "value"),
     [
         ("trials", 500), ("time_budget_s", 5.0), ("cpus", 1), ("address", "auto"), ("features", "blocks"),
-        ("test_top", 3), ("skip_bad", True), ("allow_outside", True),
+        ("test_top", 3), ("reruns", 5), ("skip_bad", True), ("allow_outside", True),
     ],
 )  # fmt: skip
 def test_what_may_change_when_a_sweep_goes_on(name: str, value: object) -> None:

@@ -6,6 +6,7 @@ Each sweep is a process of its own with its own Ray.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -115,6 +116,25 @@ def test_one_worker_gives_the_same_leaderboard(
 ) -> None:
     sweep(run_cli, textures, tiny_space, tmp_path / "run", *SETTINGS, "--cpus", 1)
     pd.testing.assert_frame_equal(scores(tmp_path / "run"), scores(undisturbed))
+
+
+def test_the_best_are_run_again_with_other_seeds(
+    run_cli: Cli, textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Asked for later, they are all that is computed, and the leaderboard stays as it is."""
+    run = Path(shutil.copytree(undisturbed, tmp_path / "run"))
+    known = len(evaluations(run))
+    said = sweep(run_cli, textures, tiny_space, run, *SETTINGS, "--reruns", 2)
+    assert f"18 evaluations computed, {known} from the journal" in said  # three pipelines, folds, two seeds
+    again = [record for record in read_journal(run / "journal.jsonl") if record["kind"] == "rerun"]
+    assert Counter((r["fold"], r["seed"]) for r in again) == {(f, s): 3 for f in range(3) for s in (6, 7)}
+    best = pipelines(run)[lambda b: b.status == "done"].head(3)
+    trials = {r["trial"]: r["pipeline"] for r in read_journal(run / "journal.jsonl") if r["kind"] == "trial"}
+    assert all(record["pipeline"] in [trials[trial] for trial in best.trial] for record in again)
+    pd.testing.assert_frame_equal(scores(run), scores(undisturbed))
+    assert {f.name for f in (run / "predictions").iterdir()} == {
+        f.name for f in (undisturbed / "predictions").iterdir()
+    }
 
 
 def start(data: Path, space: Path, out: Path, *more: object) -> subprocess.Popen[bytes]:

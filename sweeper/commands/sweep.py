@@ -134,6 +134,7 @@ _SPEC_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--train-cpus", {"type": float, "metavar": "N", "help": "cores of each"}),
     ("--train-gpus", {"type": float, "metavar": "N", "help": "GPUs of each, also a fraction (1 if any)"}),
     ("--test-top", {"type": int, "metavar": "N", "help": "best pipelines scored on the test split (10)"}),
+    ("--reruns", {"type": int, "metavar": "N", "help": "times the best three are run with other seeds (0)"}),
 )
 
 

@@ -22,19 +22,11 @@ from ray.exceptions import (
 from sweeper import plugins
 from sweeper.api import Network
 from sweeper.codebook import CODEBOOK_VERSION
+from sweeper.engine.evaluations import FoldJob, SweepData, died, evaluate_task, failure, overran
 from sweeper.engine.limits import GRACE_S
 from sweeper.engine.nodes import UnequalNodeError, check
 from sweeper.engine.store import Representation
-from sweeper.engine.tasks import (
-    NO_ROOM,
-    NO_ROOM_SAID,
-    FoldJob,
-    SweepData,
-    died,
-    evaluate_task,
-    failure,
-    overran,
-)
+from sweeper.engine.tasks import NO_ROOM, NO_ROOM_SAID
 from sweeper.intensity import INTENSITY_VERSION
 from sweeper.journal import JournalError, Record
 from sweeper.networks.errors import FitError
@@ -80,8 +72,8 @@ class Context:
         In a list, so that Ray hands on the reference and not what it points to.
     dataset : str
         Digest of the data set.
-    fold_digests : tuple of str
-        Digest of each fold's rows; the last is the test split's.
+    fold_digests : dict
+        Digest of each fold's rows.
     weights : dict
         Digest of the pretrained weights of each network that has them.
     numerics : list
@@ -92,7 +84,7 @@ class Context:
     ledger: Any
     data: list[Any]
     dataset: str
-    fold_digests: tuple[str, ...]
+    fold_digests: dict[int | str, str]
     weights: dict[str, str]
     numerics: list[Any]
 
@@ -120,25 +112,20 @@ class Evaluator:
         weights = None
         if pipeline.featurizer_params.get("weights") == "imagenet":
             weights = self._context.weights[pipeline.featurizer]
-        rows = self._context.fold_digests[self._position(fold)]
-        return digest(
-            [pipeline.to_dict(), budget, rows, self._data.seed, self._context.dataset, versions, weights]
-        )
-
-    def _position(self, fold: int | str) -> int:
-        return -1 if fold == "test" else int(fold)
+        rows, seed = self._context.fold_digests[fold], self._data.folds[fold].seed
+        return digest([pipeline.to_dict(), budget, rows, seed, self._context.dataset, versions, weights])
 
     def evaluate(self, pipeline: Pipeline, budget: float, folds: list[int | str], label: str) -> list[Record]:
         """Records of the folds asked for, computed where the journal has none.
 
-            Once one of them reached a limit the others are not tried.
+        Once one of them reached a limit the others are not tried.
 
-            Raises
-            ------
-            DeadlineError
-                When the time budget ends first; folds that were done are in the journal.
-            JournalError
-                When a result or a block cannot be written.
+        Raises
+        ------
+        DeadlineError
+            When the time budget ends first; folds that were done are in the journal.
+        JournalError
+            When a result or a block cannot be written.
         UnequalNodeError
             When a machine that came later runs other versions.
         """
@@ -249,12 +236,14 @@ class Evaluator:
     def _record(self, rung: _Rung, fold: int | str, outcome: dict[str, Any], featurize_ms: float) -> Record:
         """Put an outcome into the journal."""
         predictions = outcome.pop("predictions", None)
+        asked = self._data.folds[fold]
         record = {
-            "kind": "evaluation",
+            "kind": "rerun" if asked.rerun else "evaluation",
             "key": rung.keys[fold],
             "pipeline": rung.pipeline.to_dict(),
             "budget": rung.budget,
-            "fold": fold,
+            "fold": asked.number,
+            **({"seed": asked.seed} if asked.rerun else {}),
             **outcome,
             "featurize_ms_per_frame": round(featurize_ms, 4),
         }

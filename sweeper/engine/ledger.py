@@ -84,10 +84,11 @@ class Ledger:
         self._started.pop(record["key"], None)
         if record["key"] in self._journal:
             return
-        try:
-            self._predictions.add(record, predictions)
-        except OSError as error:
-            raise JournalError(f"{error.strerror}; nothing recorded is lost") from error
+        if record["kind"] == "evaluation":
+            try:
+                self._predictions.add(record, predictions)
+            except OSError as error:
+                raise JournalError(f"{error.strerror}; nothing recorded is lost") from error
         self._journal.append(record)
 
     def append_training(self, record: Record) -> None:

@@ -64,6 +64,10 @@ class FoldRows:
     scored : int64, (n,)
         What a network's own head is scored on.
     scored_key : str
+    seed : int
+        Of what is fitted.
+    rerun : bool
+        See :class:`~sweeper.splits.Fold`.
     """
 
     fit: NDArray[np.int64]
@@ -72,6 +76,8 @@ class FoldRows:
     read_key: str
     scored: NDArray[np.int64]
     scored_key: str
+    seed: int
+    rerun: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class NetworkSettings:
     groups : int64, (n_frames,), or None
     classes : tuple of str
     seed : int
+        Of the sweep: a pretrained network is the same in its reruns.
     weights : dict
         Network to the file of its pretrained weights and the file's digest.
     resources : Resources
@@ -161,13 +168,15 @@ class NetworkBlocks:
         if params.get("weights") == "imagenet":
             weights, weights_digest = settings.weights[network.name]
         snapshots = settings.fractions if trained and not _is_head(pipeline) else ()
-        fitted_on = [self._folds[fold].fit_key, *settings.resources.numerics] if trained else []
+        rows = self._folds[fold]
+        fitted_on = [rows.fit_key, *settings.resources.numerics] if trained else []
+        seed = rows.seed if trained else settings.seed
         key = keys.network_key(
             network.name,
             params,
             pipeline.intensity,
             weights_digest=weights_digest,
-            seed=settings.seed,
+            seed=seed,
             n_classes=len(settings.classes),
             fitted_on=fitted_on,
         )
@@ -177,7 +186,7 @@ class NetworkBlocks:
             params=params,
             intensity=pipeline.intensity,
             classes=settings.classes,
-            seed=settings.seed,
+            seed=seed,
             weights=weights,
             folder=settings.networks / key,
             fold=fold,
@@ -347,7 +356,7 @@ class NetworkBlocks:
         kept, trials = set(), []
         for entry in best:
             pipeline = Pipeline.from_dict(entry["pipeline"])
-            jobs = [self.job(pipeline, fold) for fold in self._folds]
+            jobs = [self.job(pipeline, fold) for fold, rows in self._folds.items() if not rows.rerun]
             paths = dict.fromkeys(model_path(job.folder, job.params.get("epochs", 0)) for job in jobs)
             models = [path for path in paths if path.exists()]
             kept |= {path.parent for path in models}

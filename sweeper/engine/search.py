@@ -14,9 +14,10 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeper import plugins
+from sweeper.engine.closing import closing_share, keep_models, run_again, score_test
 from sweeper.engine.cluster import trial_resources
-from sweeper.engine.evaluator import Context, DeadlineError, Evaluator, cause_of
+from sweeper.engine.evaluations import SweepData
+from sweeper.engine.evaluator import Context, cause_of
 from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.limits import Limits
 from sweeper.engine.networks import NetworkSettings
@@ -27,20 +28,18 @@ from sweeper.engine.schedulers import make_scheduler
 from sweeper.engine.searcher import SweepSearcher
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
 from sweeper.engine.sweep import Cluster, Inputs, SweepStopped, wanted_blocks
-from sweeper.engine.tasks import NO_ROOM, NO_ROOM_SAID, SweepData
+from sweeper.engine.tasks import NO_ROOM, NO_ROOM_SAID
 from sweeper.engine.trial import FAULT, SweepTrial
 from sweeper.engine.watch import Actors, StopAll, Watch
 from sweeper.engine.watching import log_callbacks
-from sweeper.journal import read_journal
 from sweeper.keys import shard_digests, shards_of
-from sweeper.leaderboard import build_leaderboard
 from sweeper.pipeline import Pipeline
 from sweeper.runfolder import RunFolder
 from sweeper.search import make_proposer
 from sweeper.space import Space
 from sweeper.spec import SweepSpec
+from sweeper.splits import Fold
 
-_TEST_SHARE = 0.1
 _SEARCH_ATTEMPTS = 10
 _OF_SCHEDULER = "ray/tune/schedulers/"
 _LEDGER_LOST = "the process that writes the journal died; nothing recorded is lost"
@@ -61,30 +60,33 @@ def run_search(
 
     `weights` has the file of pretrained weights and its digest for each network that needs one.
     """
-    actors = _start_actors(spec, space, inputs, weights, cluster, folder)
+    folds = inputs.folds(spec.seed, spec.reruns)
+    actors = _start_actors(spec, space, inputs, folds, weights, cluster, folder)
     unreadable = ray.get(actors.ledger.ready.remote())
     if unreadable:
         progress.note(f"{folder.journal}: {unreadable} unreadable lines left out; computed again")
-    data = ray.put(_sweep_data(spec, inputs))
+    data = ray.put(SweepData(inputs.dataset.labels, inputs.dataset.classes, folds, _limits(spec)))
     context = Context(
         actors.store,
         actors.ledger,
         [data],
         dataset_digest,
-        inputs.fold_digests(),
+        inputs.fold_digests(folds),
         {name: file_digest for name, (_, file_digest) in weights.items()},
         cluster.resources.numerics,
     )
     ray.get(actors.ledger.set_context.remote(context))
-    search_deadline = deadline - _test_share(spec, inputs)
+    search_deadline = deadline
+    if spec.time_budget_s is not None:
+        search_deadline -= closing_share(spec, inputs) * spec.time_budget_s
     ray.get(actors.ledger.end_in.remote(search_deadline - time.monotonic()))
     watch = Watch(spec, folder, progress, actors, search_deadline, len(inputs.splits))
     try:
         if _prefetch(space, watch):
             _tune(spec, space, len(inputs.splits), actors, watch)
             ray.get(actors.ledger.end_in.remote(deadline - time.monotonic()))
-            _score_test(spec, inputs, folder, context, watch)
-            _keep_models(spec, inputs, folder, watch)
+            if not watch.fatal:
+                _close(spec, folds, folder, context, watch)
     except RayActorError:
         if _closed(actors.ledger):
             raise
@@ -109,17 +111,23 @@ def _closed(ledger: Any) -> bool:
     return True
 
 
-def _test_share(spec: SweepSpec, inputs: Inputs) -> float:
-    """Seconds of the time budget that are kept for the test split."""
-    if inputs.test is None or spec.test_top == 0 or spec.time_budget_s is None:
-        return 0.0
-    return _TEST_SHARE * spec.time_budget_s
+def _close(
+    spec: SweepSpec, folds: dict[int | str, Fold], folder: RunFolder, context: Context, watch: Watch
+) -> None:
+    """What follows the search."""
+    if "test" in folds and spec.test_top:
+        score_test(spec, context, watch)
+    if spec.reruns:
+        run_again(spec, folds, context, watch)
+    if folder.networks.exists():
+        keep_models(watch)
 
 
 def _start_actors(
     spec: SweepSpec,
     space: Space,
     inputs: Inputs,
+    folds: dict[int | str, Fold],
     weights: dict[str, tuple[str, str]],
     cluster: Cluster,
     folder: RunFolder,
@@ -151,7 +159,7 @@ def _start_actors(
         tuple(tuple(frames[i] for i in rows) for rows in shards),
         shard_digests(inputs.frame_digests),
         wanted_blocks(space),
-        inputs.fold_rows(spec.seed),
+        inputs.fold_rows(folds),
         _limits(spec),
         networks,
         cluster.files,
@@ -159,18 +167,6 @@ def _start_actors(
     ray.get(ledger.set_store_settings.remote(settings))
     store = FeatureStoreActor.options(scheduling_strategy=here).remote(name)
     return Actors(store, ledger, name)
-
-
-def _sweep_data(spec: SweepSpec, inputs: Inputs) -> SweepData:
-    return SweepData(
-        labels=inputs.dataset.labels,
-        classes=inputs.dataset.classes,
-        splits=inputs.splits,
-        representation=inputs.representation,
-        test=inputs.test,
-        seed=spec.seed,
-        limits=_limits(spec),
-    )
 
 
 def _limits(spec: SweepSpec) -> Limits:
@@ -291,44 +287,3 @@ def _record_trial(actors: Actors, watch: Watch, number: int, pipeline: Pipeline)
         watch.progress.note(
             f"note: trial {number} was another pipeline when this sweep began; the code has changed since"
         )
-
-
-def _keep_models(spec: SweepSpec, inputs: Inputs, folder: RunFolder, watch: Watch) -> None:
-    """Keep the models of the best trial of each network; other models can be made again.
-
-    A trial that was stopped counts, but for a network's own head: that was not trained to its end.
-    """
-    if watch.fatal or not folder.networks.exists():
-        return
-    records = list(read_journal(folder.journal))
-    board = build_leaderboard(records, metric=spec.metric, folds=len(inputs.splits))
-    pipelines = {r["trial"]: r["pipeline"] for r in reversed(records) if r["kind"] == "trial"}
-    heads = board.classifier.map(lambda name: plugins.classifier(name).is_head)
-    whole = (board.status == "done") | ((board.status == "stopped") & ~heads)
-    best = [
-        {**row, "pipeline": pipelines[row["trial"]]}
-        for row in board[whole & (board.training_set != "")]
-        .drop_duplicates("featurizer")
-        .rename(columns={spec.metric: "score"})[["trial", "featurizer", "score"]]
-        .to_dict("records")
-    ]
-    ray.get(watch.actors.store.keep.remote(best))
-
-
-def _score_test(spec: SweepSpec, inputs: Inputs, folder: RunFolder, context: Context, watch: Watch) -> None:
-    """Refit the best pipelines on everything but the test rows, and score them on those, once."""
-    if inputs.test is None or spec.test_top == 0 or watch.fatal:
-        return
-    watch.progress.stage("scoring the best on the test split")
-    board = build_leaderboard(read_journal(folder.journal), metric=spec.metric, folds=len(inputs.splits))
-    best = set(board[board.status == "done"].head(spec.test_top).trial)
-    records = [r for r in read_journal(folder.journal) if r["kind"] == "trial" and r["trial"] in best]
-    evaluator = Evaluator(context)
-    for record in sorted(records, key=lambda r: r["trial"]):
-        pipeline = Pipeline.from_dict(record["pipeline"])
-        try:
-            evaluator.evaluate(pipeline, 1.0, ["test"], f"test {pipeline.name} #{record['trial']}")
-        except DeadlineError:
-            watch.progress.note("the time budget ended before every test score was there")
-            return
-        watch.poll()

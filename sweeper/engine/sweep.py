@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from sweeper.rundata import sweep_splits
 from sweeper.runfolder import RunFolder, write_frame_list
 from sweeper.space import Space
 from sweeper.spec import SweepSpec
-from sweeper.splits import Rows, Split, split_warnings, test_rows
+from sweeper.splits import Fold, Rows, Split, split_warnings, test_rows
 
 _MISSING = "no such file"
 _CLOSING_S = 3.0
@@ -65,27 +66,35 @@ class Inputs:
     representation: Rows | None
     test: Split | None
 
-    def folds(self) -> dict[int | str, Split]:
-        """Cross-validation folds by number, then the test split where there is one."""
-        folds: dict[int | str, Split] = dict(enumerate(self.splits))
-        return folds if self.test is None else {**folds, "test": self.test}
+    def folds(self, seed: int, reruns: int) -> dict[int | str, Fold]:
+        """Folds by name: of the cross-validation, of the test split where there is one, and of the reruns."""
+        folds = [Fold(number, split, seed) for number, split in enumerate(self.splits)]
+        again = [Fold(f.number, f.split, seed + r, rerun=True) for r in range(1, reruns + 1) for f in folds]
+        test = [] if self.test is None else [Fold("test", self.test, seed)]
+        return {fold.name: fold for fold in [*folds, *test, *again]}
 
-    def fold_rows(self, seed: int) -> dict[int | str, FoldRows]:
+    def fold_rows(self, folds: Mapping[int | str, Fold]) -> dict[int | str, FoldRows]:
         """Rows of each fold with digests of what stands in them: what fits inside it depend on."""
         labels, groups = self.dataset.labels, self.dataset.groups
         rows = {}
-        for fold, split in self.folds().items():
-            fit = split.train if self.representation is None else self.representation
-            read = np.sort(np.concatenate([split.train, split.validation]))
-            fit_key = keys.fit_key(self.frame_digests, labels, groups, fit, seed)
-            read_keys = [keys.read_key(self.frame_digests, r) for r in (read, split.validation)]
-            rows[fold] = FoldRows(fit, fit_key, read, read_keys[0], split.validation, read_keys[1])
+        for name, fold in folds.items():
+            train, validation = fold.split.train, fold.split.validation
+            fit = train if self.representation is None else self.representation
+            read = np.sort(np.concatenate([train, validation]))
+            fit_key = keys.fit_key(self.frame_digests, labels, groups, fit, fold.seed)
+            read_keys = [keys.read_key(self.frame_digests, r) for r in (read, validation)]
+            rows[name] = FoldRows(
+                fit, fit_key, read, read_keys[0], validation, read_keys[1], fold.seed, fold.rerun
+            )
         return rows
 
-    def fold_digests(self) -> tuple[str, ...]:
-        """Digest of each fold's rows; the last is the test split's."""
+    def fold_digests(self, folds: Mapping[int | str, Fold]) -> dict[int | str, str]:
+        """Digest of each fold's rows."""
         apart = [] if self.representation is None else [self.representation.tolist()]
-        return tuple(digest([s.train.tolist(), s.validation.tolist(), *apart]) for s in self.folds().values())
+        return {
+            name: digest([fold.split.train.tolist(), fold.split.validation.tolist(), *apart])
+            for name, fold in folds.items()
+        }
 
 
 def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool = False) -> Any:

@@ -46,7 +46,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
         deadline: float,
         folds: int,
     ) -> None:
-        self._folds = folds
+        self.folds = folds
         self.spec, self.folder, self.progress, self.actors = spec, folder, progress, actors
         self.deadline = deadline
         self.fatal = ""
@@ -134,7 +134,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
             state.evaluations, state.evaluations_known, state.epochs = counts
             self._metrics.update(state)
         if self._dirty and now > self._next_write:
-            write_leaderboard(self.spec, self.folder, self._folds)
+            write_leaderboard(self.spec, self.folder, self.folds)
             self._dirty = False
             spent = time.monotonic() - now
             self._next_write = time.monotonic() + max(_LEADERBOARD_S, 20 * spent)

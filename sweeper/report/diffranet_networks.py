@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,9 +36,11 @@ def _finished(run: Run) -> list[Any]:
 
 def figure3(run: Run, labels: Labels) -> list[Block]:
     """Validation accuracy of the three best networks."""
-    series: list[Series] = []
-    finished = _finished(run)[:_SHOWN]
-    if finished and all(one["held_out_accuracy"].notna().any() for one in finished):
+    series, finished = rungs_again(run, labels), _finished(run)[:_SHOWN]
+    if series:
+        seeds = max(len(run.rerun_scores(trial, "accuracy")) for trial in run.reruns)
+        what = f"validation accuracy of {seeds} runs with other seeds than the search's, mean"
+    elif finished and all(one["held_out_accuracy"].notna().any() for one in finished):
         for i, one in enumerate(finished):
             name = str(one["representation"].iloc[0])
             series.append(curves.confident(one, "held_out_accuracy", name, i, _CONFIDENCE))
@@ -53,6 +56,8 @@ def figure3(run: Run, labels: Labels) -> list[Block]:
         ", and the 80 % confidence interval of that mean." if several else ". One fit of each: no interval."
     )
     caption += " The paper shows five repeats of 180 epochs each."
+    if not run.reruns:
+        caption += " `sweeper run ... --reruns 5` repeats the best three."
     return [
         Chart(
             "diffranet-figure-3",
@@ -64,24 +69,36 @@ def figure3(run: Run, labels: Labels) -> list[Block]:
 
 
 def rungs(run: Run, labels: Labels) -> list[Series]:
-    """Accuracy of the best heads at their budgets, in epochs."""
-    series = []
+    """Accuracy of the best heads at their budgets, in epochs: mean over the folds."""
     heads = curves.heads(run)
-    rows: list[Any] = list(heads[heads["status"] == "done"].itertuples())
+    rows: list[Any] = list(heads[heads["status"] == "done"].itertuples())[:_SHOWN]
+    return [_at_budgets(labels, row, run.rungs.get(int(row.trial), {}), i) for i, row in enumerate(rows)]
+
+
+def rungs_again(run: Run, labels: Labels) -> list[Series]:
+    """The same of the heads that were run again: mean over the other seeds."""
+    heads = curves.heads(run)
+    rows: list[Any] = list(heads[heads["trial"].isin(list(run.reruns))].itertuples())
+    series = []
     for i, row in enumerate(rows[:_SHOWN]):
-        epochs = int(float(flat_params(row.featurizer_params).get("epochs", 1)))
-        points = run.rungs.get(int(row.trial), {})
-        budgets = sorted(points)
-        at = np.array([scaled_count(epochs, budget) for budget in budgets], dtype=np.float64)
-        mean = np.array([np.mean(points[b]) for b in budgets])
-        n = np.array([len(points[b]) for b in budgets])
-        std = np.array([np.std(points[b], ddof=1) if len(points[b]) > 1 else 0.0 for b in budgets])
-        half = curves.mean_half_width(std, n, _CONFIDENCE)
-        several = bool((n > 1).any())
-        label = f"trial {row.trial}: {labels.params('featurizer', row)}"
-        low, high = (mean - half, mean + half) if several else (None, None)
-        series.append(Series(label, at, mean, low, high, colour=i))
+        trial = int(row.trial)
+        points = {budget: run.rerun_scores(trial, "accuracy", budget) for budget in run.reruns[trial]}
+        series.append(_at_budgets(labels, row, points, i))
     return series
+
+
+def _at_budgets(labels: Labels, row: Any, points: Mapping[float, Any], colour: int) -> Series:
+    """Mean at each budget, and the confidence interval of that mean where there are several values."""
+    epochs = int(float(flat_params(row.featurizer_params).get("epochs", 1)))
+    budgets = sorted(points)
+    at = np.array([scaled_count(epochs, budget) for budget in budgets], dtype=np.float64)
+    mean = np.array([np.mean(points[b]) for b in budgets])
+    n = np.array([len(points[b]) for b in budgets])
+    std = np.array([np.std(points[b], ddof=1) if len(points[b]) > 1 else 0.0 for b in budgets])
+    half = curves.mean_half_width(std, n, _CONFIDENCE)
+    low, high = (mean - half, mean + half) if (n > 1).any() else (None, None)
+    label = f"trial {row.trial}: {labels.params('featurizer', row)}"
+    return Series(label, at, mean, low, high, colour=colour)
 
 
 def figure4(run: Run, labels: Labels) -> list[Block]:

@@ -133,6 +133,8 @@ def comparison(run: Run, labels: Labels) -> Section:
     blocks = [c.Row([chart, latency])] if latency else [chart]
     if len(rows) > 1:
         blocks += _pairs(run, labels, rows[:_PAIRS])
+    if reruns := _reruns(run, labels):
+        blocks.append(reruns)
     return Section("comparison", "How sure is the order?", blocks, "Significance")
 
 
@@ -185,6 +187,32 @@ def _pairs(run: Run, labels: Labels, rows: list[Any]) -> list[Block]:
     )
     title = f"Difference in {NAMES[run.metric]} between the best pipelines of each kind"
     return [Table(columns, cells, title, how)]
+
+
+def _reruns(run: Run, labels: Labels) -> Table | None:
+    """The best with other seeds, beside the run that the search chose them by."""
+    lines = []
+    rows: list[Any] = list(run.done.itertuples())
+    for row in rows:
+        scores = run.rerun_scores(int(row.trial), run.metric)
+        if not len(scores):
+            continue
+        std = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+        spread = (c.number(scores.min(), 4), c.number(scores.max(), 4))
+        values = [float(getattr(row, run.metric)), float(scores.mean()), std]
+        cells = [Cell("" if value is None else c.number(value, 4), value) for value in values]
+        name = Cell(labels.short(row), title=labels.long(row), strong=True)
+        lines.append([name, *cells, Cell(" to ".join(spread)), Cell(str(len(scores)))])
+    if not lines:
+        return None
+    names = ("search's seed", "other seeds, mean", "std", "least to most", "seeds")
+    return Table(
+        [Column("pipeline", numeric=False), *map(Column, names)],
+        lines,
+        f"{NAMES[run.metric][0].upper()}{NAMES[run.metric][1:]} of the best with other seeds",
+        "The same frames, folds and parameters; only what is drawn at random is drawn again. The first "
+        "column is what the search chose by: it is the luckier, the more was tried.",
+    )
 
 
 def _pair_cell(found: Any, adjusted: float | None) -> Cell:

@@ -48,13 +48,18 @@ def read_run(folder: RunFolder, place: str) -> Run:
     folds: dict[int, dict[int, Evaluation]] = {}
     tests: dict[int, Evaluation] = {}
     rungs: dict[int, dict[float, list[float]]] = {}
-    for record in itertools.chain(_of_kind(folder, "evaluation"), ensemble):
-        if record["kind"] != "evaluation":
+    reruns: dict[int, dict[float, dict[int, list[Mapping[str, float | None]]]]] = {}
+    for record in itertools.chain(_of_kind(folder, "evaluation", "rerun"), ensemble):
+        if record["kind"] == "trial":
             continue
         trial = trial_of.get(orjson.dumps(record["pipeline"]))
         if trial is None or trial >= 0:
             totals.add(record)
         if trial is None or record["status"] != "done":
+            continue
+        if record["kind"] == "rerun":
+            seeds = reruns.setdefault(trial, {}).setdefault(record["budget"], {})
+            seeds.setdefault(record["seed"], []).append(record["metrics"])
             continue
         if record["fold"] != "test" and record["pipeline"]["classifier"] == HEAD:
             at = rungs.setdefault(trial, {}).setdefault(record["budget"], [])
@@ -79,6 +84,7 @@ def read_run(folder: RunFolder, place: str) -> Run:
         totals=totals,
         rungs=rungs,
         sessions=_sessions(folder),
+        reruns=reruns,
     )
 
 
@@ -88,8 +94,8 @@ def _wanted(board: pd.DataFrame) -> list[int]:
     return [*done["trial"].head(_TOP).tolist(), *done.drop_duplicates(KIND)["trial"].tolist()]
 
 
-def _of_kind(folder: RunFolder, kind: str) -> Iterator[Mapping[str, Any]]:
-    return (record for record in read_journal(folder.journal) if record["kind"] == kind)
+def _of_kind(folder: RunFolder, *kinds: str) -> Iterator[Mapping[str, Any]]:
+    return (record for record in read_journal(folder.journal) if record["kind"] in kinds)
 
 
 def _trials(records: Iterable[Mapping[str, Any]]) -> tuple[dict[int, Mapping[str, Any]], dict[bytes, int]]:

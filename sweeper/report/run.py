@@ -105,6 +105,8 @@ class Run:
         Trial of a network's head to its budgets to the accuracies of the folds.
     sessions : list of dict
         What was computed and what was there before, each time that the sweep was run.
+    reruns : mapping
+        Trial to its budgets to the other seeds that it was run with to the metrics of the folds.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Run:
     totals: Totals
     rungs: Mapping[int, Mapping[float, list[float]]]
     sessions: list[dict[str, Any]]
+    reruns: Mapping[int, Mapping[float, Mapping[int, list[Mapping[str, float | None]]]]]
 
     @property
     def space(self) -> Mapping[str, Any]:
@@ -189,6 +192,15 @@ class Run:
         folds = self.folds.get(trial, ())
         values = [fold.metrics.get(metric or self.metric) for fold in folds]
         return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+    def rerun_scores(self, trial: int, metric: str, budget: float = 1.0) -> NDArray[np.float64]:
+        """Mean over the folds with each other seed that all folds were run with, (seeds,)."""
+        seeds = self.reruns.get(trial, {}).get(budget, {})
+        folds = max((len(found) for found in seeds.values()), default=0)
+        values = [[m.get(metric) for m in found] for found in seeds.values() if len(found) == folds]
+        if not values:
+            return np.zeros(0)
+        return np.asarray(np.array(values, dtype=np.float64).mean(axis=1))
 
     def sizes(self, trial: int) -> tuple[float, float]:
         """Mean rows that a fold was fitted and scored on."""

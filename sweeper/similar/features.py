@@ -188,7 +188,7 @@ def _fits(folder: RunFolder, pipeline: Pipeline) -> dict[int, str]:
     return {
         r["fold"]: r["key"]
         for r in read_journal(folder.journal)
-        if r["kind"] == "fit" and r["fold"] != "test" and all(r[k] == v for k, v in same.items())
+        if r["kind"] == "fit" and isinstance(r["fold"], int) and all(r[k] == v for k, v in same.items())
     }
 
 
