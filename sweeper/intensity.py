@@ -19,6 +19,7 @@ from sweeper.api import Axis, Interval, OneOf, Params, PreparedFrame
 from sweeper.frames import FrameError
 from sweeper.validity import valid_pixels
 
+_BINS = (1, 2, 4, 8)
 INTENSITY_VERSION = 1
 """Raise it when the same counts and settings give another prepared frame."""
 
@@ -35,7 +36,7 @@ AXES: tuple[Axis, ...] = (
         default="reject",
         doc="isolated pixels too sharp for any point spread: rejected (masked) or kept",
     ),
-    Axis("bin", OneOf(1, 2, 4, 8), default=1, doc="mean of the valid pixels of bin × bin"),
+    Axis("bin", OneOf(*_BINS), default=1, doc="mean of the valid pixels of bin × bin"),
     Axis("scale", OneOf("log1p", "linear"), default="log1p", doc="log(1 + counts), or counts"),
     Axis("clip_low", Interval(0, 50), default=0.1, doc="percentile of valid pixels that becomes 0"),
     Axis("clip_high", Interval(50, 100), default=99.9, doc="percentile of valid pixels that becomes 1"),
@@ -62,6 +63,16 @@ def resolve(params: Params) -> dict[str, Any]:
     for name, value in settings.items():
         known[name].check("intensity", value)
     return settings
+
+
+def for_display(params: Params, shape: tuple[int, ...], most_px: int) -> dict[str, Any]:
+    """The same settings for a picture of a frame of `shape`: logarithmic, and binned to about `most_px`.
+
+    Bins are the least with which the longer side is not above `most_px`, as far as there are such.
+    """
+    fitting = min((b for b in _BINS if max(shape) <= b * most_px), default=_BINS[-1])
+    size = max(fitting, params.get("bin", 1))
+    return {**params, "scale": "log1p", "bin": size if size <= min(shape) else 1}
 
 
 def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None = None) -> PreparedFrame:

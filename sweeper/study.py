@@ -56,6 +56,8 @@ def as_study(
     for setting in settings:
         plugin, axis, value = _read_setting(setting)
         _params_of(data, plugin, f"--set {setting}")[axis] = value
+    if scale and settings:
+        data[SCALE] += f"; then --set {', '.join(settings)}"
     return data, sweep
 
 

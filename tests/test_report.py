@@ -335,15 +335,6 @@ def test_frames_that_are_wrong_for_sure_come_first(watched: MadeRun) -> None:
     assert shown[0].uri.startswith("data:image/webp;base64,")
 
 
-def test_frames_are_named_by_their_row_whatever_the_order_of_the_list(watched: MadeRun) -> None:
-    import pyarrow.parquet as pq
-
-    watched.frames([f"{i:02}.tif" for i in range(40)])
-    table = pq.read_table(watched.folder.frames)
-    pq.write_table(table.take(np.random.default_rng(0).permutation(40)), watched.folder.frames)
-    assert pictures(watched.write())[0].lines[3] == "12.tif"
-
-
 def test_data_that_moved_is_said_and_no_fault(watched: MadeRun) -> None:
     for frame in watched.frames([f"{i:02}.tif" for i in range(40)]):
         frame.unlink()

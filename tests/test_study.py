@@ -45,7 +45,7 @@ def test_what_is_not_given_is_as_the_space_says(space: str) -> None:
 def test_a_scale_changes_the_space_and_the_space_says_so(space: str) -> None:
     spec = make_spec("d", space, scale="small", settings=["glcm.distance=4"])
     cut = spec.load_space()
-    assert cut.scale == "small: frames of 32 px instead of 64"
+    assert cut.scale == "small: frames of 32 px instead of 64; then --set glcm.distance=4"
     pipelines = list(cut.grid())
     assert {p.featurizer_params.get("size") for p in pipelines} == {None, 32}
     assert {p.intensity["bin"] for p in pipelines} == {2}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,13 @@ from sweeper.explain import drawing
 from sweeper.explain.frames import GivenFrame, Masks
 from sweeper.explain.models import Models
 from sweeper.frames import read_frame
-from sweeper.intensity import prepare, resolve
+from sweeper.intensity import for_display, prepare, resolve
 from sweeper.plugins import nearest
 
 if TYPE_CHECKING:
     from sweeper.api import NetworkModule
 
 _BATCH = 8
-_BINS = (1, 2, 4, 8)
 
 
 class Explainer:
@@ -78,7 +77,9 @@ class Explainer:
             try:
                 prepared = prepare(counts, self.intensity, mask)
                 inputs.append(np.asarray(input_array(prepared, self.size), dtype=np.float32))
-                views.append(prepare(counts, self._for_display(counts.shape), mask))
+                views.append(
+                    prepare(counts, for_display(self.intensity, counts.shape, drawing.MOST_PX), mask)
+                )
             except ValueError as error:
                 raise ValueError(f"{frame.called(frame.path)}: {error}") from None
         heat, probability = self._cam(np.stack(inputs))
@@ -86,12 +87,6 @@ class Explainer:
             self._picture(frame, view.image, view.valid, heat[i], probability[i])
             for i, (frame, view) in enumerate(zip(frames, views, strict=True))
         ]
-
-    def _for_display(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """The network's settings, but logarithmic, and binned until the frame fits the picture."""
-        fitting = [b for b in _BINS if max(shape) <= b * drawing.MOST_PX]
-        size = max(min(fitting, default=_BINS[-1]), self.intensity["bin"])
-        return {**self.intensity, "scale": "log1p", "bin": size if size <= min(shape) else 1}
 
     def _picture(
         self,

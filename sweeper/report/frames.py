@@ -20,7 +20,6 @@ _LOOKED_AT = 10
 """Pipelines that are asked about a frame."""
 _SIDE_PX = 200
 _QUALITY = 82
-_BINS = (1, 2, 4, 8)
 
 
 def worst(run: Run, labels: Labels) -> Section:
@@ -134,13 +133,11 @@ def thumbnail(path: str, index: int, intensity: dict[str, Any], mask: NDArray[np
 
     from sweeper.explain.drawing import grey, smaller
     from sweeper.frames import read_frame
-    from sweeper.intensity import prepare
+    from sweeper.intensity import for_display, prepare
 
     try:
         counts = read_frame(Path(path), index)
-        fitting = [b for b in _BINS if max(counts.shape) <= b * 2 * _SIDE_PX]
-        size = min(fitting, default=_BINS[-1])
-        settings = {**intensity, "scale": "log1p", "bin": size if size <= min(counts.shape) else 1}
+        settings = for_display(intensity, counts.shape, 2 * _SIDE_PX)
         frame = prepare(counts, settings, mask if mask is not None and mask.shape == counts.shape else None)
     except (ValueError, OSError):
         return ""

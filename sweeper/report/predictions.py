@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,15 +125,6 @@ def read_frame_list(run: Run) -> FrameList | None:
     good = [error is None for error in table.column("error").to_pylist()]
     path, index = table.column("path").to_pylist(), table.column("index").to_pylist()
     listed = [(p, i) for p, i, kept in zip(path, index, good, strict=True) if kept]
-    listed.sort(key=_in_dataset(run.spec.data, path))  # the list was not always written in that order
     if run.n_frames is not None and len(listed) != run.n_frames:
         return None
     return FrameList([p for p, _ in listed], [i for _, i in listed])
-
-
-def _in_dataset(data: str, paths: list[str]) -> Callable[[tuple[str, int]], tuple[str, int]]:
-    """Sorts frames as a data set does: by path relative to it, then by position in the file."""
-    root = data if Path(data).is_dir() else os.path.dirname(data)  # noqa: PTH120  paths are text here
-    if all(path.startswith(root) for path in paths):
-        return lambda frame: frame
-    return lambda frame: (os.path.relpath(frame[0], root), frame[1])

@@ -13,12 +13,11 @@ import numpy as np
 
 from sweeper.dataset import Dataset
 from sweeper.frames import FrameError, count_frames, read_frame
-from sweeper.intensity import load_mask, prepare, resolve
+from sweeper.intensity import for_display, load_mask, prepare
 from sweeper.plugins import nearest
 from sweeper.similar.drawing import Thumbnail
 
 _THUMBNAIL_PX = 132
-_BINS = (1, 2, 4, 8)
 _MOST_NAMES = 10_000  # to look for the nearest of
 
 
@@ -108,8 +107,5 @@ def thumbnail(
 ) -> Thumbnail:
     """The frame as it is drawn: the pipeline's settings, but logarithmic and small."""
     shape = read_frame(frame.path, frame.index).shape
-    size = max((b for b in _BINS if max(shape) >= b * _THUMBNAIL_PX), default=1)
-    size = max(size, resolve(intensity)["bin"])
-    settings = {**intensity, "scale": "log1p", "bin": size if size <= min(shape) else 1}
-    view = prepared(frame, settings)
+    view = prepared(frame, for_display(intensity, shape, 2 * _THUMBNAIL_PX))
     return Thumbnail(frame.name, label, view.image, view.valid, distance)
