@@ -56,7 +56,6 @@ def run_again(spec: SweepSpec, folds: dict[int | str, Fold], context: Context, w
             except DeadlineError:
                 watch.progress.note("the time budget ended before the best were run again with every seed")
                 return
-    watch.poll()
 
 
 def keep_models(watch: Watch) -> None:

@@ -121,6 +121,7 @@ def _close(
         run_again(spec, folds, context, watch)
     if folder.networks.exists():
         keep_models(watch)
+    watch.refresh()
 
 
 def _start_actors(
