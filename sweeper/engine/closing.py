@@ -28,14 +28,13 @@ def closing_share(spec: SweepSpec, inputs: Inputs) -> float:
 def score_test(spec: SweepSpec, context: Context, watch: Watch) -> None:
     """Refit the best pipelines on everything but the test rows, and score them on those, once."""
     watch.progress.stage("scoring the best on the test split")
-    evaluator = Evaluator(context)
+    evaluator = Evaluator(context, watch.poll)
     for trial, pipeline in _best(watch, spec.test_top):
         try:
             evaluator.evaluate(pipeline, 1.0, ["test"], f"test {pipeline.name} #{trial}")
         except DeadlineError:
             watch.progress.note("the time budget ended before every test score was there")
             return
-        watch.poll()
 
 
 def run_again(spec: SweepSpec, folds: dict[int | str, Fold], context: Context, watch: Watch) -> None:
@@ -44,13 +43,12 @@ def run_again(spec: SweepSpec, folds: dict[int | str, Fold], context: Context, w
     A network's own head is scored on each rung on its way.
     """
     watch.progress.stage("running the best again with other seeds")
-    evaluator = Evaluator(context)
+    evaluator = Evaluator(context, watch.poll)
     names = [name for name, fold in folds.items() if fold.rerun]
     for place, (trial, pipeline) in enumerate(_best(watch, RERUN_TOP), start=1):
         by_epochs = plugins.classifier(pipeline.classifier).budget == "epochs"
         for budget in spec.ladder.fractions if by_epochs else (1.0,):
             watch.progress.restage(f"running number {place} again with {spec.reruns} other seeds")
-            watch.poll()
             try:
                 evaluator.evaluate(pipeline, budget, names, f"again {pipeline.name} #{trial}")
             except DeadlineError:
