@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import ray
+from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
 
 from sweeper import plugins
-from sweeper.engine.evaluator import Context, DeadlineError, Evaluator
+from sweeper.engine.cluster import TRIAL_SLOT, trial_resources
+from sweeper.engine.evaluator import DeadlineError, Evaluator, cause_of
+from sweeper.engine.nodes import UnequalNodeError
 from sweeper.engine.sweep import Inputs
 from sweeper.engine.watch import Watch
-from sweeper.journal import read_journal
+from sweeper.journal import JournalError, read_journal
 from sweeper.leaderboard import build_leaderboard
 from sweeper.pipeline import Pipeline
 from sweeper.spec import SweepSpec
@@ -25,35 +31,72 @@ def closing_share(spec: SweepSpec, inputs: Inputs) -> float:
     return test + (_RERUN_SHARE if spec.reruns else 0.0)
 
 
-def score_test(spec: SweepSpec, context: Context, watch: Watch) -> None:
+def score_test(spec: SweepSpec, watch: Watch) -> None:
     """Refit the best pipelines on everything but the test rows, and score them on those, once."""
     watch.progress.stage("scoring the best on the test split")
-    evaluator = Evaluator(context, watch.poll)
-    for trial, pipeline in _best(watch, spec.test_top):
-        try:
-            evaluator.evaluate(pipeline, 1.0, ["test"], f"test {pipeline.name} #{trial}")
-        except DeadlineError:
-            watch.progress.note("the time budget ended before every test score was there")
-            return
+    best = [(trial, pipeline, (1.0,)) for trial, pipeline in _best(watch, spec.test_top)]
+    if not _climb(watch, best, ["test"], "test"):
+        watch.progress.note("the time budget ended before every test score was there")
 
 
-def run_again(spec: SweepSpec, folds: dict[int | str, Fold], context: Context, watch: Watch) -> None:
+def run_again(spec: SweepSpec, folds: Mapping[int | str, Fold], watch: Watch) -> None:
     """Run the best pipelines with other seeds: the seeds of the search's own runs were chosen with them.
 
     A network's own head is scored on each rung on its way.
     """
-    watch.progress.stage("running the best again with other seeds")
-    evaluator = Evaluator(context, watch.poll)
-    names = [name for name, fold in folds.items() if fold.rerun]
-    for place, (trial, pipeline) in enumerate(_best(watch, RERUN_TOP), start=1):
+    watch.progress.stage(f"running the best {RERUN_TOP} again with {spec.reruns} other seeds")
+    best = []
+    for trial, pipeline in _best(watch, RERUN_TOP):
         by_epochs = plugins.classifier(pipeline.classifier).budget == "epochs"
-        for budget in spec.ladder.fractions if by_epochs else (1.0,):
-            watch.progress.restage(f"running number {place} again with {spec.reruns} other seeds")
+        best.append((trial, pipeline, spec.ladder.fractions if by_epochs else (1.0,)))
+    if not _climb(watch, best, [name for name, fold in folds.items() if fold.rerun], "again"):
+        watch.progress.note("the time budget ended before the best were run again with every seed")
+
+
+def _climb(
+    watch: Watch,
+    climbs: Sequence[tuple[int, Pipeline, tuple[float, ...]]],
+    folds: list[int | str],
+    what: str,
+) -> bool:
+    """Have trials evaluated on some folds at rising budgets, side by side; False where time ran out."""
+    resources, _ = trial_resources()
+    slot: dict[str, Any] = {"memory": resources["memory"]} if "memory" in resources else {}
+    slot["resources"] = {TRIAL_SLOT: resources[TRIAL_SLOT]} if TRIAL_SLOT in resources else {}
+    running = {}
+    for trial, pipeline, budgets in climbs:
+        label = f"{what} {pipeline.name} #{trial}"
+        task = climb_task.options(name=label, **slot)
+        running[task.remote(watch.actors.ledger_name, pipeline, budgets, folds, label)] = label
+    in_time = True
+    while running and not watch.fatal:
+        ready, _ = ray.wait(list(running), timeout=1.0)
+        watch.poll()
+        for ref in ready:
+            label = running.pop(ref)
             try:
-                evaluator.evaluate(pipeline, budget, names, f"again {pipeline.name} #{trial}")
-            except DeadlineError:
-                watch.progress.note("the time budget ended before the best were run again with every seed")
-                return
+                ray.get(ref)
+            except (RayTaskError, WorkerCrashedError, NodeDiedError) as error:
+                cause = cause_of(error)
+                if isinstance(cause, DeadlineError):
+                    in_time = False
+                elif isinstance(cause, JournalError | UnequalNodeError):
+                    watch.fatal = str(cause)
+                else:
+                    watch.progress.note(f"note: {label}: {' '.join(str(cause).split())[:500]}")
+    return in_time
+
+
+def climb(
+    ledger: str, pipeline: Pipeline, budgets: Sequence[float], folds: list[int | str], label: str
+) -> None:
+    """Have a pipeline evaluated at rising budgets; every evaluation is in the journal when it returns."""
+    evaluator = Evaluator(ray.get(ray.get_actor(ledger).context.remote()))
+    for budget in budgets:
+        evaluator.evaluate(pipeline, budget, folds, label)
+
+
+climb_task = ray.remote(num_cpus=0, max_retries=3)(climb)
 
 
 def keep_models(watch: Watch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,19 +90,11 @@ class Context:
 
 
 class Evaluator:
-    """Evaluates one pipeline at a time for a sweep.
+    """Evaluates one pipeline at a time for a sweep."""
 
-    Parameters
-    ----------
-    context : Context
-    meanwhile : callable, optional
-        Called every second or so while it waits.
-    """
-
-    def __init__(self, context: Context, meanwhile: Callable[[], None] | None = None) -> None:
+    def __init__(self, context: Context) -> None:
         check()
         self._context = context
-        self._meanwhile = meanwhile
         self._data: SweepData = ray.get(context.data[0])
         self._deadline = float("inf")
 
@@ -187,11 +178,9 @@ class Evaluator:
             left = self._deadline - time.monotonic()
             if left <= 0:
                 raise DeadlineError
-            ready, _ = ray.wait(running, timeout=min(left, 3600.0 if self._meanwhile is None else 1.0))
+            ready, _ = ray.wait(running, timeout=min(left, 3600.0))
             if ready:
                 return ready[0]
-            if self._meanwhile is not None:
-                self._meanwhile()
 
     def _head_fit_s(self, rung: _Rung, features: Representation) -> float:
         """What fitting a network's own head took: training the network."""

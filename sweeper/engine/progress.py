@@ -80,8 +80,7 @@ class Progress:
     def stage(self, text: str) -> None:
         """Enter a stage and show it at once."""
         self.state.stage = text
-        if text.startswith("search"):
-            self._search_started = time.monotonic()
+        self._search_started = time.monotonic() if text.startswith("search") else None
         self.show(force=True)
 
     def restage(self, text: str) -> None:

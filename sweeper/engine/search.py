@@ -86,7 +86,7 @@ def run_search(
             _tune(spec, space, len(inputs.splits), actors, watch)
             ray.get(actors.ledger.end_in.remote(deadline - time.monotonic()))
             if not watch.fatal:
-                _close(spec, folds, folder, context, watch)
+                _close(spec, folds, folder, watch)
     except RayActorError:
         if _closed(actors.ledger):
             raise
@@ -111,14 +111,12 @@ def _closed(ledger: Any) -> bool:
     return True
 
 
-def _close(
-    spec: SweepSpec, folds: dict[int | str, Fold], folder: RunFolder, context: Context, watch: Watch
-) -> None:
+def _close(spec: SweepSpec, folds: dict[int | str, Fold], folder: RunFolder, watch: Watch) -> None:
     """What follows the search."""
     if "test" in folds and spec.test_top:
-        score_test(spec, context, watch)
-    if spec.reruns:
-        run_again(spec, folds, context, watch)
+        score_test(spec, watch)
+    if spec.reruns and not watch.fatal:
+        run_again(spec, folds, watch)
     if folder.networks.exists():
         keep_models(watch)
     watch.refresh()
