@@ -201,7 +201,7 @@ def _reruns(run: Run, labels: Labels) -> Table | None:
         spread = (c.number(scores.min(), 4), c.number(scores.max(), 4))
         values = [float(getattr(row, run.metric)), float(scores.mean()), std]
         cells = [Cell("" if value is None else c.number(value, 4), value) for value in values]
-        name = Cell(labels.short(row), title=labels.long(row), strong=True)
+        name = Cell(f"{labels.short(row)} #{row.trial}", title=labels.long(row), strong=True)
         lines.append([name, *cells, Cell(" to ".join(spread)), Cell(str(len(scores)))])
     if not lines:
         return None
@@ -210,8 +210,8 @@ def _reruns(run: Run, labels: Labels) -> Table | None:
         [Column("pipeline", numeric=False), *map(Column, names)],
         lines,
         f"{NAMES[run.metric][0].upper()}{NAMES[run.metric][1:]} of the best with other seeds",
-        "The same frames, folds and parameters; only what is drawn at random is drawn again. The first "
-        "column is what the search chose by: it is the luckier, the more was tried.",
+        "The same frames, folds and parameters; only what is drawn at random is drawn again. The search "
+        "chose by its own seed's score: the more was tried, the luckier it is.",
     )
 
 
