@@ -16,7 +16,8 @@ from sweeper.pipeline import Pipeline
 from sweeper.plan_networks import NetworkCost, network_costs
 from sweeper.search.brackets import Ladder
 from sweeper.space import SLOTS, Part, Space
-from sweeper.spec import DEFAULT_TRIALS, SweepSpec
+from sweeper.spec import DEFAULT_TRIALS, RERUN_TOP, SweepSpec
+from sweeper.splits import test_rows
 
 _FRAMES = 5
 _FITS = 13
@@ -72,7 +73,9 @@ def plan(spec: SweepSpec) -> str:
     lines += _network_lines(costs, space, n_train, len(folds) if apart is None else 1)
     if costs:
         lines.append(f"  their inputs on disk: {_input_bytes(space, n) / 2**30:.2f} GiB")
-    lines += ["", *_search_lines(spec, space, folds, cpus, [c.fit_s(n_train) for c in costs if c.epochs])]
+    tested = len(test_rows(dataset.split)) > 0
+    fits_s = [c.fit_s(n_train) for c in costs if c.epochs]
+    lines += ["", *_search_lines(spec, space, folds, cpus, fits_s, tested=tested)]
     return "\n".join(lines)
 
 
@@ -188,11 +191,12 @@ def _median(times: list[float]) -> float:
 
 
 def _search_lines(
-    spec: SweepSpec, space: Space, folds: list[Any], cpus: int, network_fits_s: list[float]
+    spec: SweepSpec, space: Space, folds: list[Any], cpus: int, network_fits_s: list[float], *, tested: bool
 ) -> list[str]:
     """Evaluations of the search and what they will cost, from a few fits on random numbers.
 
-    `network_fits_s` has the seconds of a full fit of each network that is trained: what a head costs.
+    `network_fits_s` has the seconds of a full fit of each network that is trained: what a head costs;
+    `tested` says whether there is a test split.
     """
     trials = spec.trial_limit(space) or int(min(DEFAULT_TRIALS, space.size))
     ladder = spec.ladder
@@ -202,11 +206,23 @@ def _search_lines(
     evaluations = rungs * len(folds)
     fit_s = _time_fits(space, len(folds[0].train), int(max(2, space_classes(space))), network_fits_s)
     total = budget * len(folds) * fit_s + evaluations * _OVERHEAD_S
+    closing = (min(trials, spec.test_top) if tested else 0) + min(trials, RERUN_TOP) * spec.reruns * len(
+        folds
+    )
+    closing_s = closing * (fit_s + _OVERHEAD_S)
     return [
         f"search {spec.search}: {trials} trials, {len(folds)} folds: about {evaluations:.0f} evaluations, "
         f"{budget * len(folds):.0f} full budgets in all",
         f"  one fit at full budget: about {fit_s:.2f} s; the search: about {_time(total)} of one core, "
         f"{_time(total / cpus)} on {cpus}",
+        *(
+            [
+                f"after it, the best on the test split and with other seeds: at most {closing} full fits, "
+                f"about {_time(closing_s)} of one core, {_time(closing_s / cpus)} on {cpus}"
+            ]
+            if closing
+            else []
+        ),
         *(
             ["  codebooks come on top: minutes each for thousands of clusters"]
             if _has_codebooks(space)

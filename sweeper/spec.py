@@ -20,6 +20,8 @@ from sweeper.yamlfile import read_yaml
 _METRICS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc", "auc_ovr")
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _MOST_S = 1e8
+RERUN_TOP = 3
+"""Pipelines that are run again, as many as in DiffraNet's Figure 3."""
 DEFAULT_TRIALS = 60
 """Trials of a sweep that was given neither a number nor a time."""
 _FREE = (
@@ -103,8 +105,8 @@ class SweepSpec:
     test_top : int
         Best pipelines that are scored on the test split, when there is one.
     reruns : int
-        How often the three best pipelines are run again at the end, each time with another seed: what of a
-        score is the seed's.
+        How often the :data:`RERUN_TOP` best pipelines are run again at the end, each time with another
+        seed: what of a score is the seed's.
     log : tuple of str
         Other tools that every trial is logged for, in RUN/logs: mlflow, tensorboard.
     """

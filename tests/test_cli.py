@@ -101,7 +101,7 @@ def test_plan_counts_the_grid_and_writes_nothing(
             np.save(tmp_path / "frames" / name / f"{i}.npy", rng.poisson(20, size=(32, 32)).astype(np.uint16))
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    text = say("plan", "frames", "--space", "diffranet")
+    text = say("plan", "frames", "--space", "diffranet", "--reruns", 2)
     assert sorted(tmp_path.rglob("*")) == before
     for line in (
         "25 frames, 5 classes: blank 5, good 5, no-crystal 5, strong 5, weak 5",
@@ -114,6 +114,7 @@ def test_plan_counts_the_grid_and_writes_nothing(
         "glcm: 20 blocks for 465 representations",
         "lbp: 12 blocks for 12 representations",
         "search bohb: 60 trials, 5 folds",
+        "after it, the best on the test split and with other seeds: at most 30 full fits",
     ):
         assert line in text, line
 

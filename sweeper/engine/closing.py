@@ -17,12 +17,10 @@ from sweeper.engine.watch import Watch
 from sweeper.journal import JournalError, read_journal
 from sweeper.leaderboard import build_leaderboard
 from sweeper.pipeline import Pipeline
-from sweeper.spec import SweepSpec
+from sweeper.spec import RERUN_TOP, SweepSpec
 from sweeper.splits import Fold
 
 _TEST_SHARE, _RERUN_SHARE = 0.1, 0.2
-RERUN_TOP = 3
-"""Pipelines that are run again, as many as in DiffraNet's Figure 3."""
 
 
 def closing_share(spec: SweepSpec, inputs: Inputs) -> float:
