@@ -60,7 +60,7 @@ def test_a_fit_is_keyed_by_all_that_it_depends_on(tmp_path: Path) -> None:
     lenet = pipeline(size=32)
     key = blocks(base).job(lenet, 0).key
     others = [
-        blocks(replace(base, seed=1)).job(lenet, 0),
+        blocks(base, replace(FOLD, seed=1)).job(lenet, 0),
         blocks(replace(base, classes=("a", "b", "c"))).job(lenet, 0),
         blocks(replace(base, resources=replace(base.resources, workers=2))).job(lenet, 0),
         blocks(base, replace(FOLD, fit_key="others")).job(lenet, 0),
@@ -75,6 +75,18 @@ def test_a_fit_is_keyed_by_all_that_it_depends_on(tmp_path: Path) -> None:
         blocks(replace(base, fractions=(0.5, 1.0))).job(pipeline("rf", size=32), 0),
     ]
     assert {job.key for job in same} == {key}
+
+
+def test_a_pretrained_network_is_the_same_whatever_the_seed_of_a_rerun(tmp_path: Path) -> None:
+    base = replace(settings(tmp_path), weights={"resnet50": ("file", "digest")})
+    data = {
+        "featurizers": {"resnet50": {"training_set": "pretrained"}},
+        "reducers": ["none"],
+        "classifiers": ["rf"],
+    }
+    pretrained = next(parse_space(data, default_name="test").grid())
+    again = replace(FOLD, seed=1, rerun=True)
+    assert blocks(base).job(pretrained, 0).key == blocks(base, again).job(pretrained, 0).key
 
 
 def test_checkpoints_of_fits_that_the_time_ended_stay(tmp_path: Path) -> None:
