@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sweeper.engine.evaluations import scored
 from sweeper.evaluation import fit_and_score
 from sweeper.journal import Journal, read_journal
 from sweeper.leaderboard import build_leaderboard, write_csv
@@ -32,18 +33,7 @@ def _outcome(seed: int) -> dict[str, Any]:
         pipeline, x, y, rows[:400], rows[400:], n_classes=CLASSES, budget=1.0, seed=0, threads=1,
         classifier=classifier("rf"),
     )  # fmt: skip
-    return {
-        "status": "done",
-        "error": None,
-        "metrics": result.metrics,
-        "confusion": result.confusion,
-        "n_train": result.n_train,
-        "n_validation": result.n_validation,
-        "fit_s": round(result.fit_s, 6),
-        "predict_ms_per_frame": round(result.predict_ms_per_frame, 6),
-        "warnings": list(result.warnings),
-        "featurize_ms_per_frame": 2.4375,
-    }
+    return {**scored(result), "featurize_ms_per_frame": 2.4375}
 
 
 def write_journal(path: Path, trials: int, folds: int) -> int:

@@ -206,9 +206,8 @@ def _search_lines(
     evaluations = rungs * len(folds)
     fit_s = _time_fits(space, len(folds[0].train), int(max(2, space_classes(space))), network_fits_s)
     total = budget * len(folds) * fit_s + evaluations * _OVERHEAD_S
-    closing = (min(trials, spec.test_top) if tested else 0) + min(trials, RERUN_TOP) * spec.reruns * len(
-        folds
-    )
+    closing = min(trials, RERUN_TOP) * spec.reruns * len(folds)
+    closing += min(trials, spec.test_top) if tested else 0
     closing_s = closing * (fit_s + _OVERHEAD_S)
     return [
         f"search {spec.search}: {trials} trials, {len(folds)} folds: about {evaluations:.0f} evaluations, "

@@ -59,12 +59,11 @@ def _climb(
 ) -> bool:
     """Have trials evaluated on some folds at rising budgets, side by side; False where time ran out."""
     resources, _ = trial_resources()
-    slot: dict[str, Any] = {"memory": resources["memory"]} if "memory" in resources else {}
-    slot["resources"] = {TRIAL_SLOT: resources[TRIAL_SLOT]} if TRIAL_SLOT in resources else {}
+    slot = {name: count for name, count in resources.items() if name == TRIAL_SLOT}
     running = {}
     for trial, pipeline, budgets in climbs:
         label = f"{what} {pipeline.name} #{trial}"
-        task = climb_task.options(name=label, **slot)
+        task = climb_task.options(name=label, memory=resources.get("memory"), resources=slot)
         running[task.remote(watch.actors.ledger_name, pipeline, budgets, folds, label)] = label
     in_time = True
     while running and not watch.fatal:
@@ -89,7 +88,7 @@ def climb(
     ledger: str, pipeline: Pipeline, budgets: Sequence[float], folds: list[int | str], label: str
 ) -> None:
     """Have a pipeline evaluated at rising budgets; every evaluation is in the journal when it returns."""
-    evaluator = Evaluator(ray.get(ray.get_actor(ledger).context.remote()))
+    evaluator = Evaluator.of(ledger)
     for budget in budgets:
         evaluator.evaluate(pipeline, budget, folds, label)
 
@@ -102,9 +101,7 @@ def keep_models(watch: Watch) -> None:
 
     A trial that was stopped counts, but for a network's own head: that was not trained to its end.
     """
-    records = list(read_journal(watch.folder.journal))
-    board = build_leaderboard(records, metric=watch.spec.metric, folds=watch.folds)
-    pipelines = {r["trial"]: r["pipeline"] for r in reversed(records) if r["kind"] == "trial"}
+    board, pipelines = _ranked(watch)
     heads = board.classifier.map(lambda name: plugins.classifier(name).is_head)
     whole = (board.status == "done") | ((board.status == "stopped") & ~heads)
     best = [
@@ -119,8 +116,17 @@ def keep_models(watch: Watch) -> None:
 
 def _best(watch: Watch, n: int) -> list[tuple[int, Pipeline]]:
     """Trial numbers and pipelines of the leaderboard's best, best first."""
+    board, pipelines = _ranked(watch)
+    trials = board[board.status == "done"].head(n).trial.tolist()
+    return [(trial, Pipeline.from_dict(pipelines[trial])) for trial in trials]
+
+
+def _ranked(watch: Watch) -> tuple[Any, dict[int, dict[str, Any]]]:
+    """The leaderboard, and the pipeline of each trial; the first record of a trial counts."""
     journal = watch.folder.journal
     board = build_leaderboard(read_journal(journal), metric=watch.spec.metric, folds=watch.folds)
-    trials = board[board.status == "done"].head(n).trial.tolist()
-    pipelines = {r["trial"]: r["pipeline"] for r in read_journal(journal) if r["kind"] == "trial"}
-    return [(trial, Pipeline.from_dict(pipelines[trial])) for trial in trials]
+    pipelines: dict[int, dict[str, Any]] = {}
+    for record in read_journal(journal):  # read again, not kept: it may have hundreds of thousands of lines
+        if record["kind"] == "trial":
+            pipelines.setdefault(record["trial"], record["pipeline"])
+    return board, pipelines

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
@@ -24,6 +24,9 @@ from sweeper.engine.tasks import ONE_CORE, Bytes, by_shard
 from sweeper.pipeline import Pipeline, digest
 from sweeper.predictions import to_parquet
 from sweeper.splits import Fold
+
+if TYPE_CHECKING:
+    from sweeper.evaluation import FoldResult
 
 
 @dataclass(frozen=True)
@@ -119,18 +122,7 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
         return failure(data.limits.reached(error), limit=True)
     except Exception as error:
         return failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
-    return {
-        "status": "done",
-        "error": None,
-        "metrics": result.metrics,
-        "confusion": result.confusion,
-        "n_train": result.n_train,
-        "n_validation": result.n_validation,
-        "fit_s": round(result.fit_s, 6),
-        "predict_ms_per_frame": round(result.predict_ms_per_frame, 6),
-        "warnings": list(result.warnings),
-        "predictions": _predictions(job, data, fold, result.scores),
-    }
+    return {**scored(result), "predictions": _predictions(job, data, fold, result.scores)}
 
 
 def _predictions(job: FoldJob, data: SweepData, fold: Fold, scores: NDArray[np.float64]) -> bytes | None:
@@ -152,6 +144,21 @@ def _load_libraries(classifier: str) -> None:
 
     plugin = plugins.classifier(classifier)
     plugin.build(Build({axis.name: axis.default for axis in plugin.axes}, 1.0, 2, 0, 1))
+
+
+def scored(result: FoldResult) -> dict[str, Any]:
+    """Outcome of an evaluation that gave a score."""
+    return {
+        "status": "done",
+        "error": None,
+        "metrics": result.metrics,
+        "confusion": result.confusion,
+        "n_train": result.n_train,
+        "n_validation": result.n_validation,
+        "fit_s": round(result.fit_s, 6),
+        "predict_ms_per_frame": round(result.predict_ms_per_frame, 6),
+        "warnings": list(result.warnings),
+    }
 
 
 def failure(error: str, *, limit: bool = False) -> dict[str, Any]:

@@ -98,6 +98,11 @@ class Evaluator:
         self._data: SweepData = ray.get(context.data[0])
         self._deadline = float("inf")
 
+    @classmethod
+    def of(cls, ledger: str) -> Evaluator:
+        """The evaluator of the sweep whose ledger has this name."""
+        return cls(ray.get(ray.get_actor(ledger).context.remote()))
+
     def key(self, pipeline: Pipeline, budget: float, fold: int | str) -> str:
         """What an evaluation is a pure function of, digested."""
         versions = [

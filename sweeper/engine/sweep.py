@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,25 +76,28 @@ class Inputs:
     def fold_rows(self, folds: Mapping[int | str, Fold]) -> dict[int | str, FoldRows]:
         """Rows of each fold with digests of what stands in them: what fits inside it depend on."""
         labels, groups = self.dataset.labels, self.dataset.groups
-        rows = {}
+        rows: dict[int | str, FoldRows] = {}
         for name, fold in folds.items():
             train, validation = fold.split.train, fold.split.validation
             fit = train if self.representation is None else self.representation
-            read = np.sort(np.concatenate([train, validation]))
             fit_key = keys.fit_key(self.frame_digests, labels, groups, fit, fold.seed)
+            if fold.rerun:  # the rows of a fold that is there already
+                rows[name] = replace(rows[fold.number], fit_key=fit_key, seed=fold.seed, rerun=True)
+                continue
+            read = np.sort(np.concatenate([train, validation]))
             read_keys = [keys.read_key(self.frame_digests, r) for r in (read, validation)]
-            rows[name] = FoldRows(
-                fit, fit_key, read, read_keys[0], validation, read_keys[1], fold.seed, fold.rerun
-            )
+            rows[name] = FoldRows(fit, fit_key, read, read_keys[0], validation, read_keys[1], fold.seed)
         return rows
 
     def fold_digests(self, folds: Mapping[int | str, Fold]) -> dict[int | str, str]:
         """Digest of each fold's rows."""
         apart = [] if self.representation is None else [self.representation.tolist()]
-        return {
-            name: digest([fold.split.train.tolist(), fold.split.validation.tolist(), *apart])
-            for name, fold in folds.items()
+        digests = {
+            fold.number: digest([fold.split.train.tolist(), fold.split.validation.tolist(), *apart])
+            for fold in folds.values()
+            if not fold.rerun
         }
+        return {name: digests[fold.number] for name, fold in folds.items()}
 
 
 def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool = False) -> Any:

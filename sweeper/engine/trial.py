@@ -7,7 +7,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 
 from sweeper.engine.evaluator import DeadlineError, Evaluator, cause_of
@@ -58,8 +57,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
 
     def _get_evaluator(self) -> Evaluator:
         if self._evaluator is None:
-            ledger = ray.get_actor(self._sweep["ledger"])
-            self._evaluator = Evaluator(ray.get(ledger.context.remote()))
+            self._evaluator = Evaluator.of(self._sweep["ledger"])
         return self._evaluator
 
     def step(self) -> dict[str, Any]:

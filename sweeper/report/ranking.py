@@ -159,9 +159,7 @@ def _latency(run: Run) -> Chart | None:
         NAMES[run.metric],
     )  # fmt: skip
     kinds = done["featurizer"].nunique()
-    caption = (
-        f"{NAMES[run.metric][0].upper()}{NAMES[run.metric][1:]} against latency of every finished pipeline."
-    )
+    caption = f"{_capital(NAMES[run.metric])} against latency of every finished pipeline."
     return Chart("latency", draw, caption, (5.0, 3.2 + 0.18 * (kinds // 2)))
 
 
@@ -189,6 +187,11 @@ def _pairs(run: Run, labels: Labels, rows: list[Any]) -> list[Block]:
     return [Table(columns, cells, title, how)]
 
 
+def _capital(name: str) -> str:
+    """The first letter large and the others as they are: MCC stays MCC."""
+    return name[0].upper() + name[1:]
+
+
 def _reruns(run: Run, labels: Labels) -> Table | None:
     """The best with other seeds, beside the run that the search chose them by."""
     lines = []
@@ -209,7 +212,7 @@ def _reruns(run: Run, labels: Labels) -> Table | None:
     return Table(
         [Column("pipeline", numeric=False), *map(Column, names)],
         lines,
-        f"{NAMES[run.metric][0].upper()}{NAMES[run.metric][1:]} of the best with other seeds",
+        f"{_capital(NAMES[run.metric])} of the best with other seeds",
         "The same frames, folds and parameters; only what is drawn at random is drawn again. The search "
         "chose by its own seed's score: the more was tried, the luckier it is.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,32 +45,10 @@ def read_run(folder: RunFolder, place: str) -> Run:
     board = build_leaderboard(records, metric=spec.metric, folds=folder.folds())
     wanted = set(_wanted(board))
     pipelines, trial_of = _trials(itertools.chain(_of_kind(folder, "trial"), ensemble))
-    totals = Totals()
-    folds: dict[int, dict[int, Evaluation]] = {}
-    tests: dict[int, Evaluation] = {}
-    rungs: dict[int, dict[float, list[float]]] = {}
-    reruns: dict[int, dict[float, dict[int, list[Mapping[str, float | None]]]]] = {}
+    found = _Found(wanted)
     for record in itertools.chain(_of_kind(folder, "evaluation", "rerun"), ensemble):
-        if record["kind"] == "trial":
-            continue
-        trial = trial_of.get(orjson.dumps(record["pipeline"]))
-        if trial is None or trial >= 0:
-            totals.add(record)
-        if trial is None or record["status"] != "done":
-            continue
-        if record["kind"] == "rerun":
-            seeds = reruns.setdefault(trial, {}).setdefault(record["budget"], {})
-            seeds.setdefault(record["seed"], []).append(record["metrics"])
-            continue
-        if record["fold"] != "test" and record["pipeline"]["classifier"] == HEAD:
-            at = rungs.setdefault(trial, {}).setdefault(record["budget"], [])
-            at.append(record["metrics"]["accuracy"])
-        if record["confusion"] is None:  # the test score of an ensemble
-            continue
-        if record["fold"] == "test":
-            tests.setdefault(trial, _evaluation(record))
-        elif trial in wanted and record["budget"] >= 1.0:
-            folds.setdefault(trial, {}).setdefault(record["fold"], _evaluation(record))
+        if record["kind"] != "trial":
+            found.add(record, trial_of.get(orjson.dumps(record["pipeline"])))
     return Run(
         name=place.rstrip("/").rpartition("/")[2] or folder.name,
         place=place,
@@ -78,14 +57,46 @@ def read_run(folder: RunFolder, place: str) -> Run:
         environment=_environment(folder),
         board=board,
         pipelines=pipelines,
-        folds={t: tuple(e for _, e in sorted(found.items())) for t, found in folds.items()},
-        tests=tests,
+        folds={t: tuple(e for _, e in sorted(of.items())) for t, of in found.folds.items()},
+        tests=found.tests,
         curves=_curves(folder),
-        totals=totals,
-        rungs=rungs,
+        totals=found.totals,
+        rungs=found.rungs,
         sessions=_sessions(folder),
-        reruns=reruns,
+        reruns=found.reruns,
     )
+
+
+@dataclass
+class _Found:
+    """What a report keeps of evaluations, see :class:`Run`; folds one by one of the trials `wanted` alone."""
+
+    wanted: set[int]
+    totals: Totals = field(default_factory=Totals)
+    folds: dict[int, dict[int, Evaluation]] = field(default_factory=dict)
+    tests: dict[int, Evaluation] = field(default_factory=dict)
+    rungs: dict[int, dict[float, list[float]]] = field(default_factory=dict)
+    reruns: dict[int, dict[float, dict[int, list[Mapping[str, float | None]]]]] = field(default_factory=dict)
+
+    def add(self, record: Mapping[str, Any], trial: int | None) -> None:
+        """Take in an evaluation or a rerun; `trial` is None where no trial has its pipeline."""
+        if trial is None or trial >= 0:
+            self.totals.add(record)
+        if trial is None or record["status"] != "done":
+            return
+        if record["kind"] == "rerun":
+            seeds = self.reruns.setdefault(trial, {}).setdefault(record["budget"], {})
+            seeds.setdefault(record["seed"], []).append(record["metrics"])
+            return
+        if record["fold"] != "test" and record["pipeline"]["classifier"] == HEAD:
+            at = self.rungs.setdefault(trial, {}).setdefault(record["budget"], [])
+            at.append(record["metrics"]["accuracy"])
+        if record["confusion"] is None:  # the test score of an ensemble
+            return
+        if record["fold"] == "test":
+            self.tests.setdefault(trial, _evaluation(record))
+        elif trial in self.wanted and record["budget"] >= 1.0:
+            self.folds.setdefault(trial, {}).setdefault(record["fold"], _evaluation(record))
 
 
 def _wanted(board: pd.DataFrame) -> list[int]:
