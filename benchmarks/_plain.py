@@ -26,12 +26,12 @@ from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from sweeper.featurizers import sift
 
-from featurizers import sift
-from sweeper import codebook
 from sweeper.api import PreparedFrame
-from sweeper.frames import read_frame
-from sweeper.intensity import prepare
+from sweeper.data.frames import read_frame
+from sweeper.data.intensity import prepare
+from sweeper.features import codebook
 
 PROPERTIES = ("contrast", "dissimilarity", "homogeneity", "ASM", "energy", "correlation", "entropy")
 

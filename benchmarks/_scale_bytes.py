@@ -23,7 +23,7 @@ from _scale_sweeps import write_noise
 
 from sweeper.engine import evaluator as evaluators
 from sweeper.pipeline import Pipeline
-from sweeper.spec import SweepSpec
+from sweeper.runs.spec import SweepSpec
 
 NODES, SIZE_PX, CLASSIFIERS = 2, 64, 6
 SPACES: dict[str, dict[str, Any]] = {
@@ -119,7 +119,7 @@ def _placed(strategy: str) -> Iterator[None]:
     """Evaluations of this process are placed by `strategy`."""
     import ray
 
-    from sweeper.engine.evaluations import evaluate, evaluate_task
+    from sweeper.engine.tasks.evaluation import evaluate, evaluate_task
 
     evaluators.evaluate_task = ray.remote(max_retries=0, num_cpus=1, scheduling_strategy=strategy)(evaluate)
     try:

@@ -13,12 +13,12 @@ from typing import Any
 from sweeper.engine.cluster import connected
 from sweeper.engine.evaluator import Context
 from sweeper.engine.files import start_file_actors
-from sweeper.engine.progress import Progress
 from sweeper.engine.sweep import Cluster, Inputs, check, examine, wanted_blocks
 from sweeper.engine.training import training_resources
-from sweeper.runfolder import RunFolder
-from sweeper.space import Space
-from sweeper.spec import SweepSpec
+from sweeper.runs.folder import RunFolder
+from sweeper.runs.progress import Progress
+from sweeper.runs.spec import SweepSpec
+from sweeper.space.space import Space
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from _ours import stages, sweep
 from _scale_engine import engine
 from _scale_sweeps import driver_bytes, write_noise
 
-from sweeper.blocks import block_info, load_verified, read_matrix, representation_columns
 from sweeper.engine.limits import Limits
-from sweeper.engine.tasks import featurize
-from sweeper.evaluation import fit_and_score
-from sweeper.keys import shards_of
+from sweeper.engine.tasks.frames import featurize
+from sweeper.evaluate.folds import fit_and_score
+from sweeper.features.blocks import block_info, load_verified, read_matrix, representation_columns
+from sweeper.features.keys import shards_of
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import classifier, texture
-from sweeper.spec import SweepSpec
+from sweeper.runs.spec import SweepSpec
 
 CLASSES = 2
 COST_LEVELS = 16
@@ -83,7 +83,7 @@ def _ours(data: Path, out: Path, cpus: int) -> float:
         import ray
 
         from sweeper.engine.scan import frame_refs
-        from sweeper.engine.tasks import featurize_task
+        from sweeper.engine.tasks.frames import featurize_task
 
         refs = tuple(frame_refs(ready.inputs.dataset)[:16])
         jobs = {"glcm": [{"distance": 1, "angle_deg": 0}], "lbp": [{"points": 8, "radius": 1}]}
@@ -97,7 +97,7 @@ def _ours(data: Path, out: Path, cpus: int) -> float:
 
 
 def _plain(data: Path, processes: int) -> float:
-    """Wall seconds of all shards through :func:`sweeper.engine.tasks.featurize` in plain processes."""
+    """Wall seconds of all shards through :func:`sweeper.engine.tasks.frames.featurize` in plain processes."""
     from sweeper.engine.scan import frame_refs
     from sweeper.engine.sweep import check, wanted_blocks
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from sweeper.engine.evaluations import scored
-from sweeper.evaluation import fit_and_score
-from sweeper.journal import Journal, read_journal
-from sweeper.leaderboard import build_leaderboard, write_csv
+from sweeper.engine.tasks.evaluation import scored
+from sweeper.evaluate.folds import fit_and_score
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import classifier
+from sweeper.runs.journal import Journal, read_journal
+from sweeper.runs.leaderboard import build_leaderboard, write_csv
+from sweeper.runs.spec import SweepSpec
 from sweeper.search.random import RandomProposer
-from sweeper.spec import SweepSpec
 
 CLASSES, FRAMES = 5, 500
 

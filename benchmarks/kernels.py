@@ -33,8 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from numpy.typing import NDArray
 from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
+from sweeper.featurizers import glcm, lbp
 
-from featurizers import glcm, lbp
 from sweeper.api import Params, PreparedFrame
 
 SIZE, LEVELS = 512, 256

@@ -25,7 +25,7 @@ import numpy as np
 from _meter import measure
 from _ours import Growth, stages, sweep
 
-from sweeper.journal import read_journal
+from sweeper.runs.journal import read_journal
 
 CLASSES, FRAMES_A_CLASS, SIZE_PX = 3, 16, 32
 TIMEOUT_S = 600.0

@@ -35,16 +35,16 @@ from _meter import Usage, measure
 from _ours import Stage, stages, sweep
 
 from sweeper import plugins
-from sweeper.blocks import representation_blocks
-from sweeper.dataset import Dataset, load_dataset
-from sweeper.frames import inspect_frames, read_frame
-from sweeper.intensity import prepare
-from sweeper.journal import read_journal
+from sweeper.data.dataset import Dataset, load_dataset
+from sweeper.data.frames import inspect_frames, read_frame
+from sweeper.data.intensity import prepare
+from sweeper.data.splits import Split, fold_digest, make_splits
+from sweeper.features.blocks import representation_blocks
 from sweeper.pipeline import Pipeline, digest
+from sweeper.runs.journal import read_journal
 from sweeper.search.random import RandomProposer
 from sweeper.simulate.diffraction import write_diffraction
-from sweeper.spacefile import load_space
-from sweeper.splits import Split, fold_digest, make_splits
+from sweeper.space.file import load_space
 
 SPACE = "diffranet"
 VALIDATION_EVERY = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from featurizers._topologies import PAPER_SIZE, Topology
+from ._topologies import PAPER_SIZE, Topology
 
 BLOCKS = (3, 4, 6, 3)
 EXPANSION = 4

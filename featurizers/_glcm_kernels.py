@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from featurizers._compile import compiled
+from ._compile import compiled
 
 STREAMS = 4
 """Blocks counted side by side: neighbouring increments then hit different memory, also on flat frames."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from featurizers._compile import compiled
+from ._compile import compiled
 
 STREAMS = 4
 """Settings (numbers of points) of one radius that are counted side by side."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from featurizers._compile import compiled
+from ._compile import compiled
 
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -43,7 +43,7 @@ def backbone(
     """
 
     def build(spec: NetworkBuild) -> NetworkModule:
-        from featurizers._timm_module import build_backbone
+        from ._timm_module import build_backbone
 
         module: NetworkModule = build_backbone(name, model, spec)
         return module

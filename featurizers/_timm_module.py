@@ -10,8 +10,9 @@ import timm
 import torch
 from torch import nn
 
-from featurizers._timm_weights import load_pretrained
 from sweeper.api import NetworkBuild
+
+from ._timm_weights import load_pretrained
 
 
 @dataclass(frozen=True)

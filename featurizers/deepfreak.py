@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from featurizers._topologies import PAPER_SIZE, TOPOLOGIES
 from sweeper.api import Axis, Network, NetworkBuild, NetworkModule, OneOf, Params, recipe, size, training_set
+
+from ._topologies import PAPER_SIZE, TOPOLOGIES
 
 FEATURES_PER_FILTER = 32  # the last stage has 8 times the filters, times the bottleneck's 4
 
@@ -13,7 +14,7 @@ def _width(params: Params) -> int:
 
 
 def _build(build: NetworkBuild) -> NetworkModule:
-    from featurizers._deepfreak import DeepFreak
+    from ._deepfreak import DeepFreak
 
     assert build.weights is None, "DeepFreak has no pretrained weights"
     topology = TOPOLOGIES[build.params["topology"]]

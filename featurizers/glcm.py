@@ -51,7 +51,7 @@ def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], NDArray[np.uint16
 
 def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any]]:
     """Seven properties for each (distance, angle); see :data:`FEATURIZER`."""
-    from featurizers import _glcm_kernels as kernels
+    from . import _glcm_kernels as kernels
 
     offset, level, levels = _packed(frame)
     n = len(blocks)

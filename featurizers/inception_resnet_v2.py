@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from featurizers._timm import backbone
 from sweeper.api import Params
+
+from ._timm import backbone
 
 WIDTH = 1536  # maps of the last convolution, averaged over positions
 

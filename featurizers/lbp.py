@@ -88,7 +88,7 @@ def _weights(offset: NDArray[np.float64], length: int) -> tuple[NDArray[np.float
 
 def _histograms(frame: PreparedFrame, radius: int, points: tuple[int, ...]) -> dict[int, NDArray[np.float64]]:
     """Normalised histogram, (points + 2,), for each number of points at one radius."""
-    from featurizers import _lbp_kernels as kernels
+    from . import _lbp_kernels as kernels
 
     plan = _plan(radius, points)
     height, width = frame.valid.shape

@@ -12,7 +12,7 @@ def _width(params: Params) -> int:
 
 
 def _build(build: NetworkBuild) -> NetworkModule:
-    from featurizers._lenet import LeNet
+    from ._lenet import LeNet
 
     assert build.weights is None, "LeNet has no pretrained weights"
     module: NetworkModule = LeNet(build.params["size"], build.n_classes)

@@ -45,7 +45,7 @@ def _far_and_near(size: int) -> Cells:
 
 def find_centre(image: Cells, known: Known) -> tuple[float, float, float]:
     """Row, column and roundness of the place that a pattern is roundest about, in the frame or outside."""
-    from featurizers import _symmetry_kernels as kernels
+    from . import _symmetry_kernels as kernels
 
     y, x = (place.astype(np.float64) for place in np.nonzero(known))
     size = max(image.shape)
@@ -100,7 +100,7 @@ def best_mirror(image: Cells, known: Known) -> tuple[float, float]:
 
     Lines are tried where at least a quarter of the cells have a partner.
     """
-    from featurizers import _symmetry_kernels as kernels
+    from . import _symmetry_kernels as kernels
 
     width = image.shape[1]
     best, place = 0.0, 0.0
@@ -113,7 +113,7 @@ def best_mirror(image: Cells, known: Known) -> tuple[float, float]:
 
 def best_step(image: Cells, known: Known) -> tuple[float, float, int]:
     """Mean and agreement of the clearest step between rows, positive where it falls, and its row."""
-    from featurizers import _symmetry_kernels as kernels
+    from . import _symmetry_kernels as kernels
 
     height, reach = image.shape[0], max(1, image.shape[0] // 24)
     best = (0.0, 0.0, height // 2)
@@ -160,7 +160,7 @@ def _bright(image: Cells, known: Known, share: float) -> list[float]:
 
 
 def _geometry(frame: PreparedFrame, grid: int) -> NDArray[np.float64]:
-    from featurizers import _symmetry_kernels as kernels
+    from . import _symmetry_kernels as kernels
 
     height, width = frame.image.shape
     shrink = min(1.0, grid / max(height, width))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from featurizers._timm import backbone
 from sweeper.api import Network, NetworkFamily, Params
+
+from ._timm import backbone
 
 LEAST_SIZE = 32  # what most models shrink to one position; each is tried at its size before it is used
 
@@ -43,7 +44,7 @@ def _resolve(variant: str) -> tuple[str, bool]:
 
 def _member(variant: str) -> Network:
     model, pretrained = _resolve(variant)
-    from featurizers._timm_module import default_size, probe
+    from ._timm_module import default_size, probe
 
     own_size = default_size(model)
 

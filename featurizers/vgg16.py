@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from featurizers._timm import backbone
 from sweeper.api import Params
+
+from ._timm import backbone
 
 WIDTH = 4096  # neurons of the second fully connected layer, after their ReLU
 

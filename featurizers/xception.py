@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from featurizers._timm import backbone
 from sweeper.api import Params
+
+from ._timm import backbone
 
 WIDTH = 2048  # maps of the last separable convolution, averaged over positions
 

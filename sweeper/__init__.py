@@ -32,18 +32,18 @@ def run(
     scale : str, optional
         A cut of the space that the space names, such as ``small``.
     **settings
-        Fields of :class:`sweeper.spec.SweepSpec`: ``search``, ``trials``, ``folds``, ``seed``, ...
+        Fields of :class:`sweeper.runs.spec.SweepSpec`: ``search``, ``trials``, ``folds``, ``seed``, ...
 
     Returns
     -------
     pandas.DataFrame
         The leaderboard, best first.
     """
-    from sweeper.arguments import place
-    from sweeper.engine.progress import Progress
+    from sweeper.commands.arguments import place
     from sweeper.engine.sweep import run_sweep
-    from sweeper.place import working
-    from sweeper.spec import make_spec
+    from sweeper.runs.place import working
+    from sweeper.runs.progress import Progress
+    from sweeper.runs.spec import make_spec
 
     spec = make_spec(str(data), space, scale=scale, **settings)
     progress = Progress()

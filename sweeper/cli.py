@@ -9,7 +9,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from sweeper.arguments import (
+from sweeper.commands import explain, jobs, listing, report, results, similar, simulate, sweep
+from sweeper.commands.arguments import (
     EXIT_DONE,
     EXIT_FAULT,
     EXIT_INPUT,
@@ -17,7 +18,6 @@ from sweeper.arguments import (
     Parser,
     unknown_argument,
 )
-from sweeper.commands import explain, jobs, listing, report, results, similar, simulate, sweep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def _from_ray(error: Exception) -> bool:
 
 
 def _fault(error: Exception) -> int:
-    from sweeper.journal import JournalError
+    from sweeper.runs.journal import JournalError
 
     if isinstance(error, JournalError | OSError) or type(error).__name__ in ("SweepStopped", "MirrorError"):
         print(f"sweeper: {error}; mend that and run the same command again", file=sys.stderr)

@@ -17,7 +17,7 @@ from typing import Any
 
 from sweeper.api import Classifier, Featurizer, Network, NetworkFamily
 
-PACKAGES = ("sweeper", "featurizers", "classifiers", "search_spaces")
+PACKAGES = ("sweeper", "sweeper.featurizers", "sweeper.classifiers", "sweeper.search_spaces")
 """The engine, and where plugins are found."""
 
 
@@ -36,17 +36,17 @@ def _names(package: str) -> tuple[str, ...]:
 
 def featurizer_names() -> tuple[str, ...]:
     """Names of the featurizers, sorted."""
-    return _names("featurizers")
+    return _names("sweeper.featurizers")
 
 
 def classifier_names() -> tuple[str, ...]:
     """Names of the classifiers, sorted."""
-    return _names("classifiers")
+    return _names("sweeper.classifiers")
 
 
 def space_names() -> tuple[str, ...]:
     """Names of the search spaces, sorted."""
-    return tuple(sorted(p.stem for p in source_folder("search_spaces").glob("*.yaml")))
+    return tuple(sorted(p.stem for p in source_folder("sweeper.search_spaces").glob("*.yaml")))
 
 
 def source_folder(package: str) -> Path:
@@ -73,12 +73,12 @@ def space_path(name: str) -> Path:
         return Path(name)
     if name not in space_names():
         raise ValueError(f"unknown search space {name!r}; {nearest(name, space_names())}")
-    return source_folder("search_spaces") / f"{name}.yaml"
+    return source_folder("sweeper.search_spaces") / f"{name}.yaml"
 
 
 def _load(package: str, constant: str, name: str, kinds: tuple[type, ...]) -> Any:
     known = _names(package)
-    singular = package.removesuffix("s")
+    singular = package.rpartition(".")[2].removesuffix("s")
     if name not in known:
         raise ValueError(f"unknown {singular} {name!r}; {nearest(name, known)}")
     module = importlib.import_module(f"{package}.{name}")
@@ -95,7 +95,7 @@ def featurizer(name: str) -> Featurizer | Network:
     """The featurizer called `name`; ValueError with the nearest name when there is none."""
     stem, colon, variant = name.partition(":")
     plugin: Featurizer | Network | NetworkFamily = _load(
-        "featurizers", "FEATURIZER", stem, (Featurizer, Network, NetworkFamily)
+        "sweeper.featurizers", "FEATURIZER", stem, (Featurizer, Network, NetworkFamily)
     )
     if isinstance(plugin, NetworkFamily):
         if not variant:
@@ -123,7 +123,7 @@ def network(name: str) -> Network:
 
 def family(name: str) -> NetworkFamily | None:
     """The family of networks that the file called `name` holds; None when it holds a single plugin."""
-    plugin = _load("featurizers", "FEATURIZER", name, (Featurizer, Network, NetworkFamily))
+    plugin = _load("sweeper.featurizers", "FEATURIZER", name, (Featurizer, Network, NetworkFamily))
     return plugin if isinstance(plugin, NetworkFamily) else None
 
 
@@ -136,5 +136,5 @@ def featurizer_examples() -> tuple[str, ...]:
 @cache
 def classifier(name: str) -> Classifier:
     """The classifier called `name`; ValueError with the nearest name when there is none."""
-    plugin: Classifier = _load("classifiers", "CLASSIFIER", name, (Classifier,))
+    plugin: Classifier = _load("sweeper.classifiers", "CLASSIFIER", name, (Classifier,))
     return plugin

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sweeper import plugins
-from sweeper.intensity import AXES as INTENSITY_AXES
-from sweeper.reducers import REDUCERS
+from sweeper.data.intensity import AXES as INTENSITY_AXES
+from sweeper.evaluate.reducers import REDUCERS
 from tests.conftest import REPOSITORY
 
 PROJECT = ("sweeper", "featurizers", "classifiers", "search_spaces")
@@ -23,7 +23,7 @@ HEAVY = (
 )  # fmt: skip
 
 FILES = sorted(path for package in PROJECT for path in (REPOSITORY / package).rglob("*.py"))
-ENTRY = ("sweeper.cli", "sweeper.commands", "sweeper.plan")
+ENTRY = ("sweeper.cli", "sweeper.commands", "sweeper.planning.plan")
 """What stands above the engine; they reach it inside functions."""
 
 

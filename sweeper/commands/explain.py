@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sweeper.arguments import EXIT_DONE, command, count, counter, path
+from sweeper.commands.arguments import EXIT_DONE, command, count, counter, path
 
 
 def add(commands: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sweeper.arguments import EXIT_DONE, command
+from sweeper.commands.arguments import EXIT_DONE, command
 from sweeper.commands.sweep import add_sweep_options, spec_of
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sweeper.arguments import EXIT_DONE, command
+from sweeper.commands.arguments import EXIT_DONE, command
 
 
 def add(commands: Any) -> None:
@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from sweeper.tables import listing
+    from sweeper.runs.tables import listing
 
     print(listing(args.what))
     return EXIT_DONE

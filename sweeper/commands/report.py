@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sweeper.arguments import EXIT_DONE, command, path, place
+from sweeper.commands.arguments import EXIT_DONE, command, path, place
 
 
 def add(commands: Any) -> None:
@@ -27,14 +27,14 @@ def add(commands: Any) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from sweeper.place import shown
     from sweeper.report import NAME, NEEDED, write_report
+    from sweeper.runs.place import shown
 
     run = args.run_folder
     if isinstance(run, Path):
         html, files = write_report(run, str(run.resolve()), args.html or run / NAME, args.figures)
     else:
-        from sweeper.mirror import pulled
+        from sweeper.runs.mirror import pulled
 
         if args.html is None:
             raise ValueError(f"--html must name a file for the report of a run at a URL, {shown(run)}")

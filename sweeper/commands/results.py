@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sweeper.arguments import EXIT_DONE, command, count, path, place
+from sweeper.commands.arguments import EXIT_DONE, command, count, path, place
 from sweeper.commands.jobs import DEFAULT_ADDRESS
 
 _JOB = "raysubmit_"
@@ -39,8 +39,8 @@ def _status(args: argparse.Namespace) -> int:
 
         print(job_status(str(args.run_folder), args.address or DEFAULT_ADDRESS))
         return EXIT_DONE
-    from sweeper.place import reading, shown
-    from sweeper.status import status
+    from sweeper.runs.place import reading, shown
+    from sweeper.runs.status import status
 
     with reading(args.run_folder) as folder:
         print(status(folder, shown(args.run_folder), _holder(args.run_folder)))
@@ -51,7 +51,7 @@ def _holder(run: Path | str) -> str | None:
     """Who runs the sweep at a URL; None for a folder, whose journal tells, empty for nobody."""
     if isinstance(run, Path):
         return None
-    from sweeper.mirror import holder
+    from sweeper.runs.mirror import holder
 
     return holder(run) or ""
 
@@ -79,11 +79,11 @@ def _add_leaderboard(commands: Any) -> None:
 
 
 def _leaderboard(args: argparse.Namespace) -> int:
-    from sweeper.ensemble_row import run_leaderboard
-    from sweeper.leaderboard import select, write_csv
-    from sweeper.place import reading
-    from sweeper.runfolder import RunFolder
-    from sweeper.tables import leaderboard_table
+    from sweeper.runs.ensemble import run_leaderboard
+    from sweeper.runs.folder import RunFolder
+    from sweeper.runs.leaderboard import select, write_csv
+    from sweeper.runs.place import reading
+    from sweeper.runs.tables import leaderboard_table
 
     with reading(args.run_folder, ["ensemble.json"]) as local:
         folder = RunFolder(local)
@@ -115,10 +115,10 @@ def _add_curves(commands: Any) -> None:
 
 
 def _curves(args: argparse.Namespace) -> int:
-    from sweeper.curves import curves_table, draw_curves, learning_curves
-    from sweeper.journal import read_journal
-    from sweeper.place import reading, shown
-    from sweeper.runfolder import RunFolder
+    from sweeper.runs.curves import curves_table, draw_curves, learning_curves
+    from sweeper.runs.folder import RunFolder
+    from sweeper.runs.journal import read_journal
+    from sweeper.runs.place import reading, shown
 
     with reading(args.run_folder) as local:
         folder = RunFolder(local)

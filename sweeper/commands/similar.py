@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.arguments import EXIT_DONE, command, count, path, place
+from sweeper.commands.arguments import EXIT_DONE, command, count, path, place
 
 if TYPE_CHECKING:
-    from sweeper.place import Place
+    from sweeper.runs.place import Place
     from sweeper.similar import Found, Search
 
 _PICTURE = "similar.png"
@@ -62,7 +62,7 @@ def _similar(args: argparse.Namespace) -> int:
         raise ValueError(f"--out {args.out}: must be a folder")
     if args.csv is not None and not args.csv.parent.is_dir():
         raise ValueError(f"--csv {args.csv}: its folder must exist")
-    from sweeper.place import reading
+    from sweeper.runs.place import reading
 
     with reading(args.run_folder, _needed(args.run_folder, args)) as folder:
         _search(folder, args)
@@ -73,8 +73,8 @@ def _needed(run: Place, args: argparse.Namespace) -> list[str]:
     """Files of a run at a URL that are read beside its spec and journal."""
     if isinstance(run, Path):
         return []
-    from sweeper.place import reading
-    from sweeper.runfolder import RunFolder
+    from sweeper.runs.folder import RunFolder
+    from sweeper.runs.place import reading
     from sweeper.similar.choice import choose
     from sweeper.similar.features import needed_files
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.arguments import EXIT_DONE, command, count, counter, path
+from sweeper.commands.arguments import EXIT_DONE, command, count, counter, path
 from sweeper.simulate import simulators
 from sweeper.simulate.simulators import KINDS
 
@@ -113,7 +113,7 @@ def _elsewhere(
     def write(
         directory: Path, wanted: Simulation, shards: Sequence[Shard], on_shard: Callable[[Shard], None]
     ) -> None:
-        from sweeper.engine.simulating import write_shards
+        from sweeper.engine.simulation import write_shards
 
         write_shards(directory, wanted, shards, on_shard, cpus=args.cpus, address=args.address)
 

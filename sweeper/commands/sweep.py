@@ -7,10 +7,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.arguments import EXIT_DONE, command, count, place
+from sweeper.commands.arguments import EXIT_DONE, command, count, place
 
 if TYPE_CHECKING:
-    from sweeper.dataset import BadFrames
+    from sweeper.data.dataset import BadFrames
 
 _BAD_SHOWN = 50
 
@@ -33,7 +33,7 @@ def _add_plan(commands: Any) -> None:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from sweeper.plan import plan
+    from sweeper.planning.plan import plan
 
     print(plan(spec_of(args)))
     return EXIT_DONE
@@ -60,12 +60,12 @@ def _add_run(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from sweeper.dataset import BadFrames
-    from sweeper.engine.progress import Progress
+    from sweeper.data.dataset import BadFrames
     from sweeper.engine.sweep import run_sweep
-    from sweeper.place import shown, working
-    from sweeper.study import SCALE
-    from sweeper.tables import leaderboard_table
+    from sweeper.runs.place import shown, working
+    from sweeper.runs.progress import Progress
+    from sweeper.runs.tables import leaderboard_table
+    from sweeper.space.study import SCALE
 
     spec = spec_of(args)
     if spec.log and isinstance(args.out, str):
@@ -92,7 +92,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _bad_frames(error: BadFrames, out: Path) -> str:
     """All of a few bad frames; of many the first, and a file in the run folder that lists them all."""
-    from sweeper.runfolder import RunFolder, write_frame_list
+    from sweeper.runs.folder import RunFolder, write_frame_list
 
     listing = RunFolder(out).bad_frames
     if len(error.problems) <= _BAD_SHOWN:
@@ -187,7 +187,7 @@ def add_sweep_options(parser: argparse.ArgumentParser, *, joins: bool = True) ->
 
 def spec_of(args: argparse.Namespace) -> Any:
     """The spec that the arguments ask for: from a YAML file, or from DATA and --space."""
-    from sweeper.spec import SweepSpec, load_spec, make_spec, parse_duration
+    from sweeper.runs.spec import SweepSpec, load_spec, make_spec, parse_duration
 
     names = {f.name for f in dataclasses.fields(SweepSpec)} - {"data", "space"}
     given = {name: value for name, value in vars(args).items() if name in names and value is not None}

@@ -9,16 +9,16 @@ import ray
 from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
 
 from sweeper import plugins
+from sweeper.data.splits import Fold
 from sweeper.engine.cluster import TRIAL_SLOT, trial_resources
 from sweeper.engine.evaluator import DeadlineError, Evaluator, cause_of
 from sweeper.engine.nodes import UnequalNodeError
 from sweeper.engine.sweep import Inputs
-from sweeper.engine.watch import Watch
-from sweeper.journal import JournalError, read_journal
-from sweeper.leaderboard import build_leaderboard
+from sweeper.engine.tune.callback import Watch
 from sweeper.pipeline import Pipeline
-from sweeper.spec import RERUN_TOP, SweepSpec
-from sweeper.splits import Fold
+from sweeper.runs.journal import JournalError, read_journal
+from sweeper.runs.leaderboard import build_leaderboard
+from sweeper.runs.spec import RERUN_TOP, SweepSpec
 
 _TEST_SHARE, _RERUN_SHARE = 0.1, 0.2
 

@@ -21,19 +21,19 @@ from ray.exceptions import (
 
 from sweeper import plugins
 from sweeper.api import Network
-from sweeper.codebook import CODEBOOK_VERSION
-from sweeper.engine.evaluations import FoldJob, SweepData, died, evaluate_task, failure, overran
+from sweeper.data.intensity import INTENSITY_VERSION
 from sweeper.engine.limits import GRACE_S
 from sweeper.engine.nodes import UnequalNodeError, check
 from sweeper.engine.store import Representation
-from sweeper.engine.tasks import NO_ROOM, NO_ROOM_SAID
-from sweeper.intensity import INTENSITY_VERSION
-from sweeper.journal import JournalError, Record
+from sweeper.engine.tasks.evaluation import FoldJob, SweepData, died, evaluate_task, failure, overran
+from sweeper.engine.tasks.frames import NO_ROOM, NO_ROOM_SAID
+from sweeper.evaluate.reducers import REDUCERS
+from sweeper.features.codebook import CODEBOOK_VERSION
 from sweeper.networks.errors import FitError
 from sweeper.networks.fit import FIT_VERSION
 from sweeper.networks.inputs import INPUT_VERSION
 from sweeper.pipeline import Pipeline, digest
-from sweeper.reducers import REDUCERS
+from sweeper.runs.journal import JournalError, Record
 
 _ATTEMPTS = 2
 """A process that dies is tried once more: its machine may have failed, and not the fit."""

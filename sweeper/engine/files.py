@@ -10,9 +10,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeper import blocks as block_files
-from sweeper.engine.tasks import Bytes, FrameRef, Raw, Reader, inspect, raw_frames
-from sweeper.frames import FrameReport
+from sweeper.data.frames import FrameReport
+from sweeper.engine.tasks.frames import Bytes, FrameRef, Raw, Reader, inspect, raw_frames
+from sweeper.features import blocks as block_files
 
 _MOST_ACTORS = 8
 _AT_ONCE = 4
@@ -33,7 +33,7 @@ class Files:
     def inspect(
         self, files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str
     ) -> list[FrameReport]:
-        """Check frames fully and digest them, see :func:`sweeper.engine.tasks.inspect`."""
+        """Check frames fully and digest them, see :func:`sweeper.engine.tasks.frames.inspect`."""
         return inspect(files, negative)
 
     def read(self, frames: Sequence[FrameRef]) -> list[Raw]:
@@ -51,7 +51,7 @@ class FileActors:
     ----------
     actors : sequence of actor handles
     samples : tuple of (str, str), or None
-        See :class:`~sweeper.engine.tasks.Reader`; None when the cluster is this machine alone.
+        See :class:`~sweeper.engine.tasks.frames.Reader`; None when the cluster is this machine alone.
     """
 
     def __init__(self, actors: Sequence[Any], samples: tuple[tuple[str, str], ...] | None) -> None:

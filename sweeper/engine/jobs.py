@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sweeper.mirror import is_url, shown
 from sweeper.plugins import PACKAGES, source_folder
-from sweeper.spec import SweepSpec
+from sweeper.runs.mirror import is_url, shown
+from sweeper.runs.spec import SweepSpec
 from sweeper.yamlfile import to_yaml
 
 _SPEC = "sweep.yaml"
@@ -79,7 +79,7 @@ def submit(spec: SweepSpec, out: str, address: str) -> str:
         for package in PACKAGES:  # the code that runs here runs there, plugins that a user wrote among it
             source = source_folder(package)
             ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
-            shutil.copytree(source, Path(folder, source.name), ignore=ignored)
+            shutil.copytree(source, Path(folder, *package.split(".")), ignore=ignored, dirs_exist_ok=True)
         Path(folder, _SPEC).write_text(to_yaml(spec.resolved()))
         command = ["python", "-m", "sweeper", "run", _SPEC, "--address", "auto", "--out", out]
         job: str = client.submit_job(

@@ -9,14 +9,14 @@ from typing import Any
 import ray
 
 from sweeper.atomic import remove_partial
-from sweeper.journal import Journal, JournalError, Record
-from sweeper.predictions import PredictionFiles
+from sweeper.runs.journal import Journal, JournalError, Record
+from sweeper.runs.predictions import PredictionFiles
 
 
 class Ledger:
-    """Actor around :class:`sweeper.journal.Journal`, with counts for the progress display.
+    """Actor around :class:`sweeper.runs.journal.Journal`, with counts for the progress display.
 
-    It keeps predictions too, see :class:`sweeper.predictions.PredictionFiles`.
+    It keeps predictions too, see :class:`sweeper.runs.predictions.PredictionFiles`.
     """
 
     def __init__(self, path: Path, predictions: Path, metric: str, folds: int) -> None:

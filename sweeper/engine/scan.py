@@ -10,9 +10,9 @@ from typing import Any
 
 import ray
 
-from sweeper.dataset import Dataset
-from sweeper.engine.tasks import FrameRef, Reader, inspect_task
-from sweeper.frames import FrameReport
+from sweeper.data.dataset import Dataset
+from sweeper.data.frames import FrameReport
+from sweeper.engine.tasks.frames import FrameRef, Reader, inspect_task
 
 _FRAMES_A_TASK = 64
 _IN_FLIGHT = 256

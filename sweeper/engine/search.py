@@ -14,31 +14,31 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeper.data.splits import Fold
 from sweeper.engine.closing import closing_share, keep_models, run_again, score_test
 from sweeper.engine.cluster import trial_resources
-from sweeper.engine.evaluations import SweepData
 from sweeper.engine.evaluator import Context, cause_of
 from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.limits import Limits
-from sweeper.engine.networks import NetworkSettings
+from sweeper.engine.metrics import log_callbacks
+from sweeper.engine.network_blocks import NetworkSettings
 from sweeper.engine.nodes import UnequalNodeError
-from sweeper.engine.progress import Progress
 from sweeper.engine.scan import frame_refs
-from sweeper.engine.schedulers import make_scheduler
-from sweeper.engine.searcher import SweepSearcher
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
 from sweeper.engine.sweep import Cluster, Inputs, SweepStopped, wanted_blocks
-from sweeper.engine.tasks import NO_ROOM, NO_ROOM_SAID
-from sweeper.engine.trial import FAULT, SweepTrial
-from sweeper.engine.watch import Actors, StopAll, Watch
-from sweeper.engine.watching import log_callbacks
-from sweeper.keys import shard_digests, shards_of
+from sweeper.engine.tasks.evaluation import SweepData
+from sweeper.engine.tasks.frames import NO_ROOM, NO_ROOM_SAID
+from sweeper.engine.tune.callback import Actors, StopAll, Watch
+from sweeper.engine.tune.schedulers import make_scheduler
+from sweeper.engine.tune.searcher import SweepSearcher
+from sweeper.engine.tune.trial import FAULT, SweepTrial
+from sweeper.features.keys import shard_digests, shards_of
 from sweeper.pipeline import Pipeline
-from sweeper.runfolder import RunFolder
+from sweeper.runs.folder import RunFolder
+from sweeper.runs.progress import Progress
+from sweeper.runs.spec import SweepSpec
 from sweeper.search import make_proposer
-from sweeper.space import Space
-from sweeper.spec import SweepSpec
-from sweeper.splits import Fold
+from sweeper.space.space import Space
 
 _SEARCH_ATTEMPTS = 10
 _OF_SCHEDULER = "ray/tune/schedulers/"
@@ -273,7 +273,7 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
 
 
 def _record_trial(actors: Actors, watch: Watch, number: int, pipeline: Pipeline) -> None:
-    from sweeper.journal import JournalError
+    from sweeper.runs.journal import JournalError
 
     record = {"kind": "trial", "trial": number, "pipeline": pipeline.to_dict()}
     try:

@@ -17,14 +17,15 @@ import ray
 from ray.exceptions import RayTaskError, WorkerCrashedError
 from ray.experimental.locations import get_local_object_locations
 
-from sweeper import keys, plugins
+from sweeper import plugins
 from sweeper.api import Featurizer, Network, Params
-from sweeper.blocks import BlockInfo, read_info, representation_blocks
 from sweeper.engine.files import FileActors
 from sweeper.engine.limits import Limits
-from sweeper.engine.networks import FoldRows, NetworkBlocks, NetworkSettings
-from sweeper.engine.tasks import NO_ROOM, FrameRef, codebook_task, featurize_task
-from sweeper.names import block_name
+from sweeper.engine.network_blocks import FoldRows, NetworkBlocks, NetworkSettings
+from sweeper.engine.tasks.frames import NO_ROOM, FrameRef, codebook_task, featurize_task
+from sweeper.features import keys
+from sweeper.features.blocks import BlockInfo, read_info, representation_blocks
+from sweeper.features.names import block_name
 from sweeper.pipeline import Pipeline, digest
 
 

@@ -14,28 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from sweeper import keys, plugins
+from sweeper import plugins
 from sweeper.api import Network
-from sweeper.blocks import block_grid
-from sweeper.dataset import BadFrames, Dataset, load_dataset
-from sweeper.domains import Options
+from sweeper.data.dataset import BadFrames, Dataset, load_dataset
+from sweeper.data.splits import Fold, Rows, Split, split_warnings, test_rows
 from sweeper.engine import nodes
 from sweeper.engine.cluster import connected
 from sweeper.engine.files import FileActors, start_file_actors
-from sweeper.engine.network_tasks import Resources
-from sweeper.engine.networks import FoldRows
-from sweeper.engine.progress import Progress
+from sweeper.engine.metrics import check_logger
+from sweeper.engine.network_blocks import FoldRows
+from sweeper.engine.tasks.networks import Resources
 from sweeper.engine.training import check_sizes, find_all_weights, networks, training_resources
-from sweeper.engine.watching import check_logger
-from sweeper.ensemble_row import run_leaderboard
-from sweeper.journal import read_journal
-from sweeper.leaderboard import build_leaderboard, write_csv
+from sweeper.features import keys
+from sweeper.features.blocks import block_grid
 from sweeper.pipeline import digest
-from sweeper.rundata import sweep_splits
-from sweeper.runfolder import RunFolder, write_frame_list
-from sweeper.space import Space
-from sweeper.spec import SweepSpec
-from sweeper.splits import Fold, Rows, Split, split_warnings, test_rows
+from sweeper.runs.data import sweep_splits
+from sweeper.runs.ensemble import run_leaderboard
+from sweeper.runs.folder import RunFolder, write_frame_list
+from sweeper.runs.journal import read_journal
+from sweeper.runs.leaderboard import build_leaderboard, write_csv
+from sweeper.runs.progress import Progress
+from sweeper.runs.spec import SweepSpec
+from sweeper.space.domains import Options
+from sweeper.space.space import Space
 
 _MISSING = "no such file"
 _CLOSING_S = 3.0

@@ -8,10 +8,10 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Network
-from sweeper.domains import Between
-from sweeper.engine.network_tasks import Resources
-from sweeper.space import Part, Space
-from sweeper.spec import SweepSpec
+from sweeper.engine.tasks.networks import Resources
+from sweeper.runs.spec import SweepSpec
+from sweeper.space.domains import Between
+from sweeper.space.space import Part, Space
 
 _MOST_LOADER_CORES = 8
 """Cores that one GPU gets by default: one trains, the others read inputs."""

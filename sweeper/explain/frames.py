@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.frames import FrameError, count_frames, inspect_frames, is_frame_file
-from sweeper.intensity import load_mask
+from sweeper.data.frames import FrameError, count_frames, inspect_frames, is_frame_file
+from sweeper.data.intensity import load_mask
 
 _MANIFESTS = (".csv", ".parquet", ".pq")
 _SHOWN = 3  # unusable frames in a message
@@ -73,7 +73,7 @@ def find_frames(
     ------
     ValueError
         A path that does not exist, a file that cannot be opened, a folder without frames, a mask that
-        cannot be used, or a data set that :func:`sweeper.dataset.load_dataset` refuses.
+        cannot be used, or a data set that :func:`sweeper.data.dataset.load_dataset` refuses.
     """
     mask_file = None
     if mask is not None:
@@ -95,7 +95,7 @@ def _frames_of(path: Path, mask: str | None, allow_outside: bool) -> list[GivenF
         return _file_frames(path, path.name, mask)
     if not any(entry.is_file() and is_frame_file(entry) for entry in path.iterdir()):
         return _dataset_frames(path, mask, allow_outside)
-    from sweeper.folders import walk
+    from sweeper.data.folders import walk
 
     files = [file for file, is_frame in walk(path) if is_frame]
     return [f for file in files for f in _file_frames(file, file.relative_to(path).as_posix(), mask)]
@@ -108,7 +108,7 @@ def _file_frames(path: Path, name: str, mask: str | None) -> list[GivenFrame]:
 
 
 def _dataset_frames(path: Path, mask: str | None, allow_outside: bool) -> list[GivenFrame]:
-    from sweeper.dataset import BadFrames, load_dataset
+    from sweeper.data.dataset import BadFrames, load_dataset
 
     try:
         data = load_dataset(path, mask=mask, allow_outside=allow_outside)
@@ -149,7 +149,7 @@ def evenly(items: Sequence[Any], most: int) -> list[Any]:
 def check_readable(frames: Sequence[GivenFrame], negative: str) -> None:
     """Read every frame in full; ValueError naming the first few that cannot be used.
 
-    `negative` is what negative counts are, as in :data:`sweeper.intensity.AXES`.
+    `negative` is what negative counts are, as in :data:`sweeper.data.intensity.AXES`.
     """
     masks = Masks()
     problems: list[str] = []

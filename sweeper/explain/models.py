@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweeper.journal import read_journal
-from sweeper.runfolder import RunFolder
+from sweeper.runs.folder import RunFolder
+from sweeper.runs.journal import read_journal
 
 if TYPE_CHECKING:
-    from sweeper.dataset import Dataset
+    from sweeper.data.dataset import Dataset
 
 FrameKey = tuple[str, int]
 """Absolute path of a file, and position of a frame in it."""
@@ -109,7 +109,7 @@ def _held_out(folder: RunFolder, files: tuple[Path, ...]) -> dict[FrameKey, Path
         data = _dataset(folder)
     except (OSError, ValueError):
         return {}
-    from sweeper.splits import make_splits
+    from sweeper.data.splits import make_splits
 
     splits = make_splits(
         data.labels,
@@ -132,7 +132,7 @@ def _dataset(folder: RunFolder) -> Dataset:
     """The data set of a sweep as it was; ValueError or OSError where it is another by now."""
     import pyarrow.parquet as pq
 
-    from sweeper.dataset import load_dataset
+    from sweeper.data.dataset import load_dataset
 
     spec = folder.load_spec()
     data = load_dataset(spec.data, mask=spec.mask, allow_outside=spec.allow_outside, skip_bad=True)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.data.frames import read_frame
+from sweeper.data.intensity import for_display, prepare, resolve
 from sweeper.explain import drawing
 from sweeper.explain.frames import GivenFrame, Masks
 from sweeper.explain.models import Models
-from sweeper.frames import read_frame
-from sweeper.intensity import for_display, prepare, resolve
 from sweeper.plugins import nearest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from sweeper.report.content import Section
 from sweeper.report.labels import Labels
 from sweeper.report.reading import read_run
 from sweeper.report.run import Run
-from sweeper.runfolder import RunFolder
+from sweeper.runs.folder import RunFolder
 
 NAME = "report.html"
 """In the run folder."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sweeper.leaderboard import ENSEMBLE
 from sweeper.report import content as c
 from sweeper.report import gradcam, order, retrieval
 from sweeper.report.content import Block, Cell, Chart, Column, Row, Section, Table, Text
@@ -13,6 +12,7 @@ from sweeper.report.drawings import Boxes, boxes
 from sweeper.report.labels import SETS, Labels
 from sweeper.report.published import published, study_section
 from sweeper.report.run import Run
+from sweeper.runs.leaderboard import ENSEMBLE
 
 _COLUMNS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc")
 _TITLES = ("Acc", "Rec", "Prec", "F1", "κ", "MCC")

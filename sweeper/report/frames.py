@@ -117,7 +117,7 @@ def _intensity(run: Run) -> dict[str, Any]:
 
 
 def _mask(run: Run) -> NDArray[np.bool_] | None:
-    from sweeper.intensity import load_mask
+    from sweeper.data.intensity import load_mask
 
     try:
         return load_mask(run.spec.mask) if run.spec.mask else None
@@ -131,9 +131,9 @@ def thumbnail(path: str, index: int, intensity: dict[str, Any], mask: NDArray[np
     """
     import cv2
 
+    from sweeper.data.frames import read_frame
+    from sweeper.data.intensity import for_display, prepare
     from sweeper.explain.drawing import grey, smaller
-    from sweeper.frames import read_frame
-    from sweeper.intensity import for_display, prepare
 
     try:
         counts = read_frame(Path(path), index)

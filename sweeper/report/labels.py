@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sweeper.leaderboard import ENSEMBLE
 from sweeper.report.content import plain
+from sweeper.runs.leaderboard import ENSEMBLE
 
 SETS = {"unbalanced": "UB", "balanced": "BL", "augmented": "BLA", "pretrained": "PT"}
 """Training sets as camSortXS abbreviates them."""

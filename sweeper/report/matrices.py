@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper import statistics
+from sweeper.evaluate import statistics
 from sweeper.report import content as c
 from sweeper.report import drawings
 from sweeper.report.content import Cell, Chart, Column, Row, Section, Table, Text

@@ -8,7 +8,7 @@ from typing import Any
 from sweeper.report import content as c
 from sweeper.report.content import Block, Cell, Code, Column, Section, Table, Text
 from sweeper.report.run import Run
-from sweeper.study import SCALE
+from sweeper.space.study import SCALE
 
 _PACKAGES = ("ray", "torch", "timm", "scikit-learn", "lightgbm", "xgboost", "catboost", "numpy", "numba")
 

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.ensemble import are_probabilities
-from sweeper.predictions import read_predictions
+from sweeper.evaluate.ensembles import are_probabilities
 from sweeper.report.run import Run
+from sweeper.runs.predictions import read_predictions
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from sweeper.leaderboard import select
-from sweeper.metrics import METRICS
+from sweeper.evaluate.metrics import METRICS
 from sweeper.report import content as c
 from sweeper.report import drawings
 from sweeper.report.content import Block, Cell, Chart, Column, Section, Table, Text
 from sweeper.report.labels import Labels
 from sweeper.report.run import Run
 from sweeper.report.significance import difference, holm, interval
+from sweeper.runs.leaderboard import select
 
 _MOST_ROWS = 500
 _CONTENDERS = 10

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from sweeper.curves import learning_curves
-from sweeper.ensemble_row import ensemble_records
-from sweeper.journal import read_journal
-from sweeper.leaderboard import build_leaderboard
 from sweeper.report.run import HEAD, KIND, Evaluation, Run, Totals
-from sweeper.runfolder import RunFolder
+from sweeper.runs.curves import learning_curves
+from sweeper.runs.ensemble import ensemble_records
+from sweeper.runs.folder import RunFolder
+from sweeper.runs.journal import read_journal
+from sweeper.runs.leaderboard import build_leaderboard
 
 if TYPE_CHECKING:
     import pandas as pd

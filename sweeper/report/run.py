@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.report.published import STUDIES, published
-from sweeper.runfolder import RunFolder
-from sweeper.spec import SweepSpec
+from sweeper.runs.folder import RunFolder
+from sweeper.runs.spec import SweepSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sweeper.blocks import BlockInfo
+    from sweeper.features.blocks import BlockInfo
 
 HEAD = "head"
 """The classifier that is a network's own last layer."""
@@ -35,7 +35,7 @@ class Evaluation:
     key : str
         In the journal.
     metrics : mapping
-        Of :data:`sweeper.metrics.METRICS`; None where one is not defined.
+        Of :data:`sweeper.evaluate.metrics.METRICS`; None where one is not defined.
     confusion : int64, (n_classes, n_classes)
         Frames of each true class (rows) predicted as each class (columns).
     n_train, n_validation : int
@@ -99,7 +99,7 @@ class Run:
     tests : mapping
         Trial to its evaluation on the test split.
     curves : pandas.DataFrame
-        Of :func:`sweeper.curves.learning_curves`; may be empty.
+        Of :func:`sweeper.runs.curves.learning_curves`; may be empty.
     totals : Totals
     rungs : mapping
         Trial of a network's head to its budgets to the accuracies of the folds.
@@ -215,7 +215,7 @@ class Run:
     @cached_property
     def blocks(self) -> list[BlockInfo]:
         """What the files of blocks say about themselves; none where they are not at hand."""
-        from sweeper.blocks import read_info
+        from sweeper.features.blocks import read_info
 
         folder = self.folder.features
         files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []

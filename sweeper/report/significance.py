@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper import statistics
+from sweeper.evaluate import statistics
 from sweeper.report.run import Run
 
 Array = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Difference:
 def difference(run: Run, first: int, second: int) -> Difference | None:
     """Compare two trials by the run's metric; None where the folds of one are not known.
 
-    With two folds or more by the corrected resampled t-test of :mod:`sweeper.statistics`.
+    With two folds or more by the corrected resampled t-test of :mod:`sweeper.evaluate.statistics`.
     With a single split accuracies are compared by Newcombe's hybrid interval (Stat. Med. 17 (1998) 873,
     method 10), as if they were of different frames, which makes it wider than it need be.
     """

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, get_args
 
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import nearest
-from sweeper.space import Space
+from sweeper.space.space import Space
 
 SearchName = Literal["bohb", "hyperband", "asha", "random", "grid"]
 SEARCHES: tuple[SearchName, ...] = get_args(SearchName)

@@ -24,7 +24,7 @@ from sweeper.pipeline import Pipeline
 from sweeper.search import Observation
 from sweeper.search.encoding import Encoding
 from sweeper.search.random import draw_new
-from sweeper.space import Space
+from sweeper.space.space import Space
 
 _ATTEMPTS = 20
 """Suggestions that may repeat an earlier trial before a random one is taken."""

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.domains import Between, Domain, Options, Subsets
 from sweeper.pipeline import Pipeline
-from sweeper.space import SLOTS, Part, Slot, Space, assemble, fit_together
+from sweeper.space.domains import Between, Domain, Options, Subsets
+from sweeper.space.space import SLOTS, Part, Slot, Space, assemble, fit_together
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sweeper.pipeline import Pipeline
 from sweeper.search import Observation
-from sweeper.space import Space
+from sweeper.space.space import Space
 
 
 class GridProposer:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sweeper.pipeline import Pipeline
 from sweeper.search import Observation
-from sweeper.space import Space
+from sweeper.space.space import Space
 
 _ATTEMPTS = 200
 """Draws before a small space is walked for what is left."""

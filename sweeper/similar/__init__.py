@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from sweeper.data.splits import Rows
 from sweeper.pipeline import digest
-from sweeper.rundata import run_data
-from sweeper.runfolder import RunFolder
+from sweeper.runs.data import run_data
+from sweeper.runs.folder import RunFolder
 from sweeper.similar import drawing
 from sweeper.similar.choice import choose
 from sweeper.similar.features import features_of
 from sweeper.similar.frames import Frame, find_frame, frame_at, prepared, thumbnail
 from sweeper.similar.index import INDEX_VERSION, open_index
 from sweeper.similar.precision import ClassPrecision, Precision, precision_at
-from sweeper.splits import Rows
 
 __all__ = [
     "ClassPrecision",

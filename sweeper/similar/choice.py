@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sweeper.ensemble_row import run_leaderboard
-from sweeper.journal import read_journal
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import nearest
-from sweeper.runfolder import RunFolder
-from sweeper.tables import representation_name
+from sweeper.runs.ensemble import run_leaderboard
+from sweeper.runs.folder import RunFolder
+from sweeper.runs.journal import read_journal
+from sweeper.runs.tables import representation_name
 
 
 @dataclass(frozen=True)

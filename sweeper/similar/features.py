@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper import blocks as block_files
-from sweeper import keys, plugins
+from sweeper import plugins
 from sweeper.api import PRETRAINED, Featurizer, Network, NetworkBuild, PreparedFrame
-from sweeper.journal import read_journal
-from sweeper.names import block_name
+from sweeper.data.splits import Rows
+from sweeper.features import blocks as block_files
+from sweeper.features import keys
+from sweeper.features.names import block_name
 from sweeper.pipeline import Pipeline, digest
-from sweeper.rundata import RunData
-from sweeper.runfolder import RunFolder
+from sweeper.runs.data import RunData
+from sweeper.runs.folder import RunFolder
+from sweeper.runs.journal import read_journal
 from sweeper.similar.index import Chunks
-from sweeper.splits import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +156,7 @@ def _codebook(place: Path, data: RunData, pipeline: Pipeline, seed: int) -> Feat
         yield rows, block_files.read_matrix([[file]], columns)
 
     def compute(frame: PreparedFrame) -> NDArray[np.float64]:
-        from sweeper import codebook
+        from sweeper.features import codebook
 
         clusters = int(params[columns_axis(featurizer)])
         block = {axis.name: params[axis.name] for axis in featurizer.axes}

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sweeper.dataset import Dataset
-from sweeper.frames import FrameError, count_frames, read_frame
-from sweeper.intensity import for_display, load_mask, prepare
+from sweeper.data.dataset import Dataset
+from sweeper.data.frames import FrameError, count_frames, read_frame
+from sweeper.data.intensity import for_display, load_mask, prepare
 from sweeper.plugins import nearest
 from sweeper.similar.drawing import Thumbnail
 

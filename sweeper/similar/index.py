@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sweeper.api import Params
 from sweeper.atomic import atomically
-from sweeper.reducers import FittedReducer, fit_reducer
+from sweeper.evaluate.reducers import FittedReducer, fit_reducer
 
 INDEX_VERSION = 1
 """Raise it when the same features give another index."""
@@ -141,7 +141,7 @@ def open_index(
     rows : int64, (n,)
         Rows that the chunks give in all, ascending.
     reducer, params, seed
-        As :func:`sweeper.reducers.fit_reducer` takes them. It is fitted on all frames, on
+        As :func:`sweeper.evaluate.reducers.fit_reducer` takes them. It is fitted on all frames, on
         :data:`FIT_ROWS` drawn from them where there are more.
     """
     if folder is not None and (kept := _load(folder / key)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweeper.tables import render
+from sweeper.runs.tables import render
 
 if TYPE_CHECKING:
     from sweeper.similar import Found, Precision

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sweeper.engine.tasks import NO_ROOM_SAID
+from sweeper.engine.tasks.frames import NO_ROOM_SAID
 from tests.cluster.faults import Board, cluster_of, last_lines, whole_journal
 from tests.cluster.hosts import REPOSITORY
 from tests.cluster.onprem import Cluster, Job

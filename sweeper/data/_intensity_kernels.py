@@ -1,0 +1,201 @@
+"""Compiled loops of :mod:`sweeper.data.intensity`; imported when the first frame is prepared.
+
+All take float32 counts, so that one signature each is compiled and cached, whatever the detector.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Counts = NDArray[np.float32]
+Valid = NDArray[np.bool_]
+
+SHARPEST_RATIO = 20.0
+"""Excess of a centred point over that of its brightest neighbour that a point spread can still give.
+
+A Gaussian that puts a share p of its light on either side of a pixel, in each direction, gives
+(1 − p) / p: 16 for 0.75 pixels full width at half maximum. Off centre and for wider spreads it is less.
+"""
+
+POISSON_SIGMAS = 5.0
+"""Standard deviations of Poisson noise granted to the brightest neighbour."""
+
+_ENOUGH_BESIDE = 3  # of the four pixels beside one: with fewer, a spot's light may lie under the mask
+_ROW_STEP = np.array([-1, 0, 0, 1, -1, -1, 1, 1])
+_COLUMN_STEP = np.array([0, -1, 1, 0, -1, 1, -1, 1])  # the four beside first, then the corners
+
+
+@njit("b1[:,::1](f4[:,::1], b1[:,::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def reject_hot_pixels(counts: Counts, valid: Valid) -> Valid:
+    """Mark hot pixels invalid.
+
+    With c the count of a pixel, b the minimum and m the maximum of its valid neighbours among eight,
+    the pixel is hot when ::
+
+        (c − b) / 20 > (m − b) + 5 √max(m, 1)
+
+    which says: had the excess come through a point spread of at least 0.75 pixels full width, the
+    brightest neighbour would hold more than it does, by more than five Poisson deviations. The background
+    is the minimum, as a spot raises the median of its neighbours. Sharp Bragg spots survive, and so do
+    single photons, zingers under about 100 counts, and clusters of two hot pixels or more. Pixels with
+    fewer than three valid pixels beside them, those in the frame's corners among them, are not judged.
+
+    Parameters
+    ----------
+    counts : float32, (height, width)
+    valid : bool, (height, width)
+
+    Returns
+    -------
+    bool, (height, width)
+        `valid` without the hot pixels.
+    """
+    height, width = counts.shape
+    kept = valid.copy()
+    for row in range(height):
+        for column in range(width):
+            if not valid[row, column]:
+                continue
+            count = np.float64(counts[row, column])
+            beside = 0
+            darkest, brightest = np.inf, -np.inf
+            for k in range(8):
+                r, c = row + _ROW_STEP[k], column + _COLUMN_STEP[k]
+                if r < 0 or c < 0 or r >= height or c >= width or not valid[r, c]:
+                    continue
+                other = np.float64(counts[r, c])
+                rise = count - other
+                # Follows from the rule, as b ≤ m, for every neighbour: nearly all pixels end here.
+                bound = SHARPEST_RATIO * POISSON_SIGMAS
+                if rise <= bound or rise * rise <= bound * bound * other:
+                    beside = -8
+                    break
+                beside += k < 4
+                darkest = min(darkest, other)
+                brightest = max(brightest, other)
+            if beside < _ENOUGH_BESIDE:
+                continue
+            noise = POISSON_SIGMAS * np.sqrt(max(brightest, 1.0))
+            if count - darkest > SHARPEST_RATIO * (brightest - darkest + noise):
+                kept[row, column] = False
+    return kept
+
+
+@njit("Tuple((f4[:,::1], b1[:,::1]))(f4[:,::1], b1[:,::1], i8)", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def bin_valid(counts: Counts, valid: Valid, size: int) -> tuple[Counts, Valid]:
+    """Mean of the valid pixels of each bin of size × size; 0 and invalid where there is none.
+
+    Returns
+    -------
+    counts : float32, (⌈height / size⌉, ⌈width / size⌉)
+    valid : bool, of the same shape
+    """
+    height, width = counts.shape
+    rows, columns = (height + size - 1) // size, (width + size - 1) // size
+    binned = np.zeros((rows, columns), np.float32)
+    any_valid = np.zeros((rows, columns), np.bool_)
+    for i in range(rows):
+        for j in range(columns):
+            total = 0.0
+            number = 0
+            for row in range(i * size, min((i + 1) * size, height)):
+                for column in range(j * size, min((j + 1) * size, width)):
+                    if valid[row, column]:
+                        total += counts[row, column]
+                        number += 1
+            if number:
+                binned[i, j] = total / number
+                any_valid[i, j] = True
+    return binned, any_valid
+
+
+@njit("u4(f4)", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _ordered_bits(count: Any) -> Any:
+    """Bits of a float32 as a number of the same order."""
+    bits = np.float32(count).view(np.uint32)
+    return ~bits if bits >> 31 else bits | np.uint32(0x80000000)
+
+
+@njit("f8[::1](f4[:,::1], b1[:,::1], i8[::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def order_statistics(counts: Counts, valid: Valid, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Valid counts of the given ranks (0 is the smallest), by two passes of a radix selection.
+
+    Exact, and linear in the number of pixels: the upper 16 bits of a count choose a bucket, and only
+    the buckets that hold a rank asked for are told apart by the lower 16.
+    """
+    height, width = counts.shape
+    upper = np.zeros(1 << 16, np.int64)
+    for row in range(height):
+        for column in range(width):
+            if valid[row, column]:
+                upper[_ordered_bits(counts[row, column]) >> 16] += 1
+    number = ranks.size
+    bucket = np.zeros(number, np.int64)
+    rest = np.zeros(number, np.int64)
+    slot_of = np.full(1 << 16, -1, np.int8)
+    slots = 0
+    for k in range(number):
+        before = 0
+        while before + upper[bucket[k]] <= ranks[k]:
+            before += upper[bucket[k]]
+            bucket[k] += 1
+        rest[k] = ranks[k] - before
+        if slot_of[bucket[k]] < 0:
+            slot_of[bucket[k]] = slots
+            slots += 1
+    lower = np.zeros((slots, 1 << 16), np.int64)
+    for row in range(height):
+        for column in range(width):
+            if valid[row, column]:
+                bits = _ordered_bits(counts[row, column])
+                slot = slot_of[bits >> 16]
+                if slot >= 0:
+                    lower[slot, bits & 0xFFFF] += 1
+    found = np.empty(number, np.float64)
+    for k in range(number):
+        low = before = 0
+        slot = slot_of[bucket[k]]
+        while before + lower[slot, low] <= rest[k]:
+            before += lower[slot, low]
+            low += 1
+        key = np.uint32((bucket[k] << 16) | low)
+        bits = key & np.uint32(0x7FFFFFFF) if key >> 31 else ~key
+        found[k] = np.uint32(bits).view(np.float32)
+    return found
+
+
+@njit(  # type: ignore[untyped-decorator]
+    "f4[:,::1](f4[:,::1], b1[:,::1], b1, Array(f8, 1, 'C', readonly=True), f8, f8)",
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def stretch(
+    counts: Counts, valid: Valid, logarithmic: bool, table: NDArray[np.float64], low: float, high: float
+) -> NDArray[np.float32]:
+    """Scale counts, clip to `low` and `high` (of scaled counts) and map them to [0, 1].
+
+    `table` holds log1p of 0, 1, 2, ...; 0 where not valid, and everywhere unless high > low.
+    """
+    height, width = counts.shape
+    image = np.zeros((height, width), np.float32)
+    if not high > low:
+        return image
+    span = high - low
+    for row in range(height):
+        for column in range(width):
+            if not valid[row, column]:
+                continue
+            value = (
+                max(np.float64(counts[row, column]), 0.0) if logarithmic else np.float64(counts[row, column])
+            )
+            if logarithmic:
+                whole = np.int64(min(value, np.float64(table.size)))
+                value = table[whole] if whole < table.size and whole == value else np.log1p(value)
+            share = (value - low) / span  # a division: 1 / span may overflow
+            image[row, column] = min(max(share, 0.0), 1.0)
+    return image

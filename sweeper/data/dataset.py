@@ -1,0 +1,326 @@
+"""A dataset: frames, labels, groups and splits; no pixels until they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.data import checks as checks
+from sweeper.data import folders, manifest
+from sweeper.data.frames import frame_counts
+from sweeper.data.listing import Listing
+
+Counter = Callable[[Sequence[str]], Sequence[int | str]]
+"""Paths to numbers of frames, or what is wrong with a file: :func:`sweeper.data.frames.frame_counts`."""
+
+
+class BadFrames(ValueError):  # noqa: N818  a list of findings more than an error
+    """Files or frames that cannot be used.
+
+    Attributes
+    ----------
+    source : str
+        The dataset.
+    problems : list of (str, str)
+        Name and reason of every one of them.
+    """
+
+    def __init__(self, source: str, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__(source, list(problems))  # both, so that it pickles
+        self.source = source
+        self.problems = list(problems)
+
+    def __str__(self) -> str:
+        bad = "; ".join(f"{name} ({reason})" for name, reason in self.problems)
+        return (
+            f"{self.source}: every frame must be readable, {len(self.problems)} are not (--skip-bad leaves "
+            f"them out): {bad}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled frames in canonical order: by relative path, then by position in the file.
+
+    Neither the file system's order nor a manifest's has any influence on it, nor has the place where
+    the dataset lies. All arrays are one entry a frame, so that ten million frames stay small.
+
+    Attributes
+    ----------
+    root : Path
+        Absolute: the folder, or the manifest's.
+    files : tuple of str
+        Distinct files in order, relative to `root`.
+    sizes : int64, (files,)
+        Number of frames that each file holds, whether or not all are in the dataset.
+    file : int64, (frames,)
+        Position in `files`, ascending.
+    index : int64, (frames,)
+        Position in the file, from 0.
+    labels : int64, (frames,)
+        Position in `classes`.
+    classes : tuple of str
+        In order of name, which is the order of class weights.
+    split : str, (frames,)
+        ``train``, ``val`` or ``test`` for all frames, or empty for all of them.
+    groups : int64, (frames,), or None
+        Frames of equal number never stand on both sides of a split. Numbered as they first appear.
+    mask_files : tuple of str
+        Distinct mask files, absolute.
+    mask : int64, (frames,)
+        Position in `mask_files`, −1 for none.
+    ignored : int
+        Files passed over because their suffix is no frame's.
+    quarantined : tuple of (str, str)
+        Name and reason of what was left out because it cannot be read.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    file: NDArray[np.int64]
+    index: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    split: NDArray[np.str_]
+    groups: NDArray[np.int64] | None
+    mask_files: tuple[str, ...]
+    mask: NDArray[np.int64]
+    ignored: int = 0
+    quarantined: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def paths(self) -> NDArray[np.object_]:
+        """Absolute path of each frame's file, (frames,)."""
+        absolute = np.array([os.path.normpath(self.root / name) for name in self.files], dtype=object)
+        return absolute[self.file]
+
+    @cached_property
+    def names(self) -> NDArray[np.object_]:
+        """Name of each frame for reports, (frames,): relative path, and ``#index`` in a stack."""
+        names = np.array(self.files, dtype=object)[self.file]
+        for row in np.flatnonzero(self.sizes[self.file] > 1):
+            names[row] = f"{names[row]}#{self.index[row]}"
+        return names
+
+    @cached_property
+    def masks(self) -> NDArray[np.object_]:
+        """Absolute path of each frame's mask file, or None, (frames,)."""
+        return np.array([*self.mask_files, None], dtype=object)[self.mask]
+
+    def class_counts(self) -> dict[str, int]:
+        """Number of frames of each class, in class order."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
+
+    def by_file(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Absolute path of each file and the positions of its frames in the dataset, in order."""
+        starts = np.flatnonzero(np.diff(self.file, prepend=-1))
+        for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
+            path = os.path.normpath(self.root / self.files[self.file[start]])
+            yield path, np.arange(start, end, dtype=np.int64)
+
+    def subset(self, keep: NDArray[np.bool_], quarantined: Sequence[tuple[str, str]] = ()) -> Dataset:
+        """Keep some of the frames; the classes stay as they are.
+
+        Parameters
+        ----------
+        keep : bool, (frames,)
+        quarantined : sequence of (str, str)
+            Name and reason of what goes, added to the record.
+
+        Raises
+        ------
+        ValueError
+            A class would lose all of its frames, or all of its training frames.
+        """
+        used, file = np.unique(self.file[keep], return_inverse=True)
+        smaller = replace(
+            self,
+            files=tuple(self.files[position] for position in used),
+            sizes=self.sizes[used],
+            file=file.astype(np.int64),
+            index=self.index[keep],
+            labels=self.labels[keep],
+            split=self.split[keep],
+            groups=None if self.groups is None else self.groups[keep],
+            mask=self.mask[keep],
+            quarantined=(*self.quarantined, *quarantined),
+        )
+        checks.check_classes(str(self.root), smaller.classes, smaller.labels, smaller.split)
+        return smaller
+
+    def digest(self, frame_digests: Sequence[str]) -> str:
+        """Digest of frames, label names, groups and splits, 32 characters.
+
+        It does not depend on where the dataset lies, nor on how groups are called.
+
+        Parameters
+        ----------
+        frame_digests : sequence of str, (frames,)
+            :attr:`sweeper.data.frames.FrameReport.digest` of each frame.
+        """
+        if len(frame_digests) != len(self):
+            raise ValueError(f"frame_digests must be one a frame, {len(self)}, got {len(frame_digests)}")
+        hasher = hashlib.blake2b(digest_size=16)
+        for text in self.classes:
+            hasher.update(f"{len(text)}:{text}".encode())
+        groups = np.full(len(self), -1) if self.groups is None else _numbered(self.groups)
+        for frame, label, group, split in zip(frame_digests, self.labels, groups, self.split, strict=True):
+            hasher.update(f"\n{frame} {label} {group} {split}".encode())
+        return hasher.hexdigest()
+
+
+def load_dataset(
+    data: str | Path,
+    *,
+    mask: str | Path | None = None,
+    allow_outside: bool = False,
+    skip_bad: bool = False,
+    counter: Counter = frame_counts,
+) -> Dataset:
+    """Load a dataset: what it consists of and that it makes sense; headers are read, pixels are not.
+
+    Parameters
+    ----------
+    data : str or Path
+        A folder of classes (``DATA/<class>/...``), a folder of ``train``, ``val`` (``valid``,
+        ``validation``) and ``test`` with class folders in each, or a CSV or Parquet manifest with the
+        columns ``path`` and ``label`` and optionally ``split``, ``group``, ``frame`` and ``mask``.
+        A manifest that marks some frames ``test`` and leaves the rest empty has those for training.
+    mask : str or Path, optional
+        Mask file of all frames for which a manifest names none.
+    allow_outside : bool
+        Whether a manifest may name files outside its folder.
+    skip_bad : bool
+        Leave out files that are missing or cannot be read, and record them in
+        :attr:`Dataset.quarantined`, instead of raising :class:`BadFrames`.
+    counter : callable
+        Counts the frames of files; give one that works in parallel for very many files.
+
+    Raises
+    ------
+    BadFrames
+        Files that are missing or unreadable, or frames that a file does not hold: all of them.
+    ValueError
+        Anything else that is wrong, in one line with file or parameter, rule and value.
+    """
+    # Not resolved: a dataset that is reached by a link keeps its name. Links matter to manifests alone.
+    source = Path(os.path.abspath(data))  # noqa: PTH100
+    listing = _read_listing(source, allow_outside)
+    mask_path = None if mask is None else _checked_mask(Path(mask))
+    dataset, problems = _expand(listing, mask_path, counter)
+    if problems and not skip_bad:
+        raise BadFrames(str(source), problems)
+    name = str(source)
+    checks.check_duplicates(name, dataset.files, dataset.file, dataset.index)
+    split = checks.complete_splits(name, dataset.split)
+    checks.check_classes(name, dataset.classes, dataset.labels, split)
+    if dataset.groups is not None:
+        checks.check_groups(name, listing.group_names, dataset.groups, split)
+        dataset = replace(dataset, groups=_numbered(dataset.groups))
+    return replace(dataset, split=split, quarantined=tuple(problems))
+
+
+# --------------------------------------------------------------------------- building
+
+
+def _read_listing(source: Path, allow_outside: bool) -> Listing:
+    try:
+        if not source.exists():
+            raise ValueError(f"{source}: data must be an existing folder or manifest, there is no such file")
+        if source.is_dir():
+            return folders.list_folder(source)
+        if source.suffix.lower() in manifest.CSV + manifest.PARQUET:
+            return manifest.read_manifest(source, allow_outside)
+    except OSError as error:
+        raise ValueError(f"{source}: data must be readable: {error}") from error
+    raise ValueError(f"{source}: data must be a folder or a .csv or .parquet manifest, got {source.suffix!r}")
+
+
+def _checked_mask(path: Path) -> str:
+    from sweeper.data.intensity import load_mask
+
+    load_mask(path)
+    return os.path.abspath(path)  # noqa: PTH100  as above
+
+
+def _expand(listing: Listing, mask: str | None, counter: Counter) -> tuple[Dataset, list[tuple[str, str]]]:
+    """Rows to frames in canonical order, and the problems of those that are left out."""
+    sizes, problems = _sizes(listing, counter)
+    size = sizes[listing.file]
+    beyond = np.flatnonzero((size > 0) & (listing.frame >= size))
+    problems += [
+        (
+            f"{listing.files[listing.file[row]]}#{listing.frame[row]}",
+            f"frame must be from 0 to {size[row] - 1}, got {listing.frame[row]}",
+        )
+        for row in beyond
+    ]
+    repeats = np.where(listing.frame < 0, size, listing.frame < size)  # 0 for what is left out
+    row = np.repeat(np.arange(len(repeats)), repeats)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    index = np.where(listing.frame[row] < 0, within, listing.frame[row])
+    # Sorting the few files once leaves integers to sort the frames by.
+    in_order = np.array(sorted(range(len(listing.files)), key=listing.files.__getitem__), dtype=np.int64)
+    rank = np.empty_like(in_order)
+    rank[in_order] = np.arange(len(in_order))
+    order = np.lexsort((index, rank[listing.file[row]]))
+    row, index = row[order], index[order]
+    mask_files, masks = _with_default_mask(listing, mask)
+    used, file = np.unique(rank[listing.file[row]], return_inverse=True)
+    dataset = Dataset(
+        root=listing.root,
+        files=tuple(listing.files[in_order[position]] for position in used),
+        sizes=sizes[in_order[used]],
+        file=file.astype(np.int64),
+        index=index.astype(np.int64),
+        labels=listing.label[row],
+        classes=listing.classes,
+        split=listing.split[row],
+        groups=None if listing.group is None else listing.group[row],
+        mask_files=mask_files,
+        mask=masks[row],
+        ignored=listing.ignored,
+    )
+    return dataset, problems
+
+
+def _sizes(listing: Listing, counter: Counter) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:
+    """Number of frames of each file, 0 for those with a problem, and the problems."""
+    missing = {name for name, _ in listing.problems}
+    problems = list(listing.problems)
+    present = [i for i, name in enumerate(listing.files) if name not in missing]
+    counts = counter([os.path.normpath(listing.root / listing.files[i]) for i in present])
+    sizes = np.zeros(len(listing.files), dtype=np.int64)
+    for i, count in zip(present, counts, strict=True):
+        if isinstance(count, str):
+            problems.append((listing.files[i], count))
+        else:
+            sizes[i] = count
+    return sizes, sorted(problems)
+
+
+def _with_default_mask(listing: Listing, mask: str | None) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    masks = np.full(len(listing.file), -1, dtype=np.int64) if listing.mask is None else listing.mask
+    if mask is None:
+        return listing.mask_files, masks
+    return (*listing.mask_files, mask), np.where(masks < 0, len(listing.mask_files), masks)
+
+
+def _numbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Groups numbered in the order in which they first appear."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]

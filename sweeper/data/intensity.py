@@ -1,0 +1,212 @@
+"""From counts to what featurizers see: mask, reject hot pixels, bin, scale, clip.
+
+The settings are axes like any other, part of a representation's identity. The order matters: a hot
+pixel must go before binning smears it, and percentiles are taken of what is left. Why not simply 8
+bits: with linear min-max scaling 98 to 100 % of the pixels of a SAXS or GISAXS pattern fall on level 0.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.api import Axis, Interval, OneOf, Params, PreparedFrame
+from sweeper.data import formats as readers
+from sweeper.data.formats import hdf5
+from sweeper.data.frames import FrameError
+from sweeper.data.validity import valid_pixels
+
+_BINS = (1, 2, 4, 8)
+INTENSITY_VERSION = 1
+"""Raise it when the same counts and settings give another prepared frame."""
+
+AXES: tuple[Axis, ...] = (
+    Axis(
+        "negative",
+        OneOf("masked", "valid"),
+        default="masked",
+        doc="negative counts: masked (also the sentinels −1 and −2), or valid counts (CSPAD)",
+    ),
+    Axis(
+        "hot_pixels",
+        OneOf("reject", "keep"),
+        default="reject",
+        doc="isolated pixels too sharp for any point spread: rejected (masked) or kept",
+    ),
+    Axis("bin", OneOf(*_BINS), default=1, doc="mean of the valid pixels of bin × bin"),
+    Axis("scale", OneOf("log1p", "linear"), default="log1p", doc="log(1 + counts), or counts"),
+    Axis("clip_low", Interval(0, 50), default=0.1, doc="percentile of valid pixels that becomes 0"),
+    Axis("clip_high", Interval(50, 100), default=99.9, doc="percentile of valid pixels that becomes 1"),
+    Axis("levels", Interval(2, 256, integer=True), default=256, doc="grey levels for texture"),
+)
+"""Settings of :func:`prepare`."""
+
+_TABLE_SIZE = 2**16  # most counts are small whole numbers: their logarithms come from a table
+
+
+def resolve(params: Params) -> dict[str, Any]:
+    """Check settings and fill in the defaults of those left out.
+
+    Raises
+    ------
+    ValueError
+        An unknown setting or a value outside its axis.
+    """
+    known = {axis.name: axis for axis in AXES}
+    for name in params:
+        if name not in known:
+            raise ValueError(f"intensity: parameter must be one of {', '.join(known)}, got {name!r}")
+    settings = {name: params.get(name, axis.default) for name, axis in known.items()}
+    for name, value in settings.items():
+        known[name].check("intensity", value)
+    return settings
+
+
+def for_display(params: Params, shape: tuple[int, ...], most_px: int) -> dict[str, Any]:
+    """The same settings for a picture of a frame of `shape`: logarithmic, and binned to about `most_px`.
+
+    Bins are the least with which the longer side is not above `most_px`, as far as there are such.
+    """
+    fitting = min((b for b in _BINS if max(shape) <= b * most_px), default=_BINS[-1])
+    size = max(fitting, params.get("bin", 1))
+    return {**params, "scale": "log1p", "bin": size if size <= min(shape) else 1}
+
+
+def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None = None) -> PreparedFrame:
+    """Prepare one frame for featurizers.
+
+    1. Invalid pixels are found (:func:`sweeper.data.validity.valid_pixels`).
+    2. Hot pixels are rejected: valid pixels whose excess over their neighbours no point spread and no
+       Poisson fluctuation explains; see ``reject_hot_pixels`` in ``_intensity_kernels``.
+    3. Bins are the mean of their valid pixels, invalid only where there is none. A bin at the edge
+       that is cut by it counts the pixels it has.
+    4. ``log1p`` scaling takes counts below 0 for 0.
+    5. Scaled counts are clipped to two percentiles of the valid pixels (numpy's linear definition) and
+       mapped to [0, 1]; where both are equal, as in a constant frame, the image is 0.
+
+    What stands at an invalid pixel has no influence on the result.
+
+    Parameters
+    ----------
+    counts : integer or real, (height, width)
+        As :func:`sweeper.data.frames.read_frame` gives them.
+    params : mapping
+        Values of :data:`AXES`; defaults for those left out.
+    mask : bool, (height, width), optional
+        True where a pixel is invalid.
+
+    Returns
+    -------
+    PreparedFrame
+        Of shape (⌈height / bin⌉, ⌈width / bin⌉).
+
+    Raises
+    ------
+    ValueError
+        A setting outside its axis, a mask of another shape, a frame smaller than the bin, or no valid
+        pixel.
+    """
+    from sweeper.data import _intensity_kernels as kernels
+
+    settings = resolve(params)
+    size = settings["bin"]
+    if min(counts.shape) < size:
+        raise ValueError(f"intensity: bin must be at most the frame's size, {counts.shape}, got {size}")
+    valid = valid_pixels(counts, settings["negative"], mask)
+    binned = np.where(valid, counts, 0).astype(np.float32)
+    if settings["hot_pixels"] == "reject":
+        valid = kernels.reject_hot_pixels(binned, valid)
+    binned, valid = kernels.bin_valid(binned, valid, size)
+    number = int(np.count_nonzero(valid))
+    if number == 0:
+        raise ValueError("frame has no valid pixel: all are NaN, negative, a detector's sentinel or masked")
+
+    logarithmic = settings["scale"] == "log1p"
+    low, high = _percentiles(
+        binned, valid, number, (settings["clip_low"], settings["clip_high"]), logarithmic
+    )
+    image = kernels.stretch(binned, valid, logarithmic, _log_table(), low, high)
+    return PreparedFrame(counts=binned, image=image, valid=valid, levels=settings["levels"])
+
+
+def load_mask(path: str | Path) -> NDArray[np.bool_]:
+    """Load a mask file: nonzero is invalid, as in NXmx ``pixel_mask``.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any format that frames come in, and Fit2D's ``.msk``. Of an HDF5 file the dataset named
+        ``pixel_mask`` or ``mask`` is taken, else the one that would hold the frames.
+
+    Returns
+    -------
+    bool, (height, width)
+        True where a pixel is invalid.
+
+    Raises
+    ------
+    ValueError
+        The file cannot be read, is not two-dimensional, or masks every pixel.
+    """
+    path = Path(path)
+    values = _mask_values(path)
+    if values.ndim != 2:
+        raise FrameError(path, f"a mask must be two-dimensional, got shape {values.shape}")
+    mask = np.ascontiguousarray(values != 0)
+    if mask.all():
+        raise FrameError(path, "masks every pixel: nonzero must mean invalid")
+    return mask
+
+
+def _mask_values(path: Path) -> NDArray[Any]:
+    """Read a mask as it is stored; unlike a frame it may be of bools."""
+    try:
+        if readers.suffix_of(path) in readers.HDF5 and path.is_file():
+            values = hdf5.read_mask(path)
+            if values is not None:
+                return values
+        with readers.open_file(path) as file:
+            if file.count < 1:
+                raise FrameError(path, "empty: holds no mask")
+            return file.read(0)
+    except FrameError:
+        raise
+    except Exception as error:  # readers of damaged files raise whatever they like
+        raise FrameError(path, readers.reason(path, error)) from error
+
+
+@lru_cache(maxsize=1)
+def _log_table() -> NDArray[np.float64]:
+    table = np.log1p(np.arange(_TABLE_SIZE, dtype=np.float64))
+    table.flags.writeable = False
+    return table
+
+
+def _percentiles(
+    counts: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    number: int,
+    percents: tuple[float, float],
+    logarithmic: bool,
+) -> tuple[float, float]:
+    """Percentiles of the scaled counts of `number` valid pixels, numpy's linear definition.
+
+    Scaling is monotone, so it is applied to the order statistics alone.
+    """
+    from sweeper.data import _intensity_kernels as kernels
+
+    position = np.array(percents, dtype=np.float64) / 100 * (number - 1)
+    below = np.floor(position).astype(np.int64)
+    ranks = np.stack([below, np.minimum(below + 1, number - 1)])  # (2, percentiles)
+    around = kernels.order_statistics(counts, valid, ranks.ravel()).reshape(ranks.shape)
+    if logarithmic:
+        around = np.log1p(np.maximum(around, 0))
+    share = position - below
+    step = around[1] - around[0]
+    # As numpy interpolates: from the nearer end, so that a share of 1 gives it exactly.
+    values = np.where(share < 0.5, around[0] + step * share, around[1] - step * (1 - share))
+    return float(values[0]), float(values[1])

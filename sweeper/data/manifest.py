@@ -1,0 +1,250 @@
+"""Datasets as a table: a CSV or Parquet manifest, one row a frame or a file of frames."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.data.listing import SPLITS, Listing, some_of
+
+REQUIRED = ("path", "label")
+OPTIONAL = ("split", "group", "frame", "mask")
+CSV = (".csv",)
+PARQUET = (".parquet", ".pq")
+
+_WHOLE = re.compile(r"\d+(\.0*)?")  # 3.0 too: a column with a gap in it is of floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """A column of text: each row is a position in the distinct `values`."""
+
+    values: list[str]
+    row: NDArray[np.int64]
+
+    def without(self) -> NDArray[np.int64]:
+        """Rows that hold nothing: empty, or a NaN that somebody wrote out."""
+        empty = np.array([value == "" or value.lower() == "nan" for value in self.values], dtype=np.bool_)
+        return np.flatnonzero(empty[self.row])
+
+
+def read_manifest(path: Path, allow_outside: bool) -> Listing:
+    """Read a manifest; files that it names are looked for but not opened.
+
+    Columns ``path`` and ``label``, and optionally ``split``, ``group``, ``frame`` (position in the
+    file, from 0; none: all of its frames) and ``mask`` (a mask file). Others are passed over. Paths are
+    relative to the manifest's folder.
+
+    Raises
+    ------
+    ValueError
+        Unreadable, empty, a column missing, an empty cell in ``path``, ``label`` or ``group``, a bad
+        ``split`` or ``frame``, or a path that leaves the folder while `allow_outside` is False.
+    """
+    columns = _read_columns(path)
+    for name in ("path", "label", "group"):
+        if name in columns:
+            _require_all(path, name, columns[name])
+    root = path.parent
+    place = _Locator(path, root, allow_outside)
+    files, problems = place.locate("path", columns["path"].values)
+    names = sorted(set(files))
+    position = {name: i for i, name in enumerate(names)}
+    file_of = np.array([position[name] for name in files], dtype=np.int64)
+    classes = sorted(columns["label"].values)
+    class_of = _positions(columns["label"].values, classes)
+    group = columns.get("group")
+    mask_files, mask = _masks(columns.get("mask"), place)
+    rows = len(columns["path"].row)
+    return Listing(
+        root=root,
+        files=tuple(names),
+        file=file_of[columns["path"].row],
+        frame=_frames(path, columns["frame"]) if "frame" in columns else np.full(rows, -1, dtype=np.int64),
+        classes=tuple(classes),
+        label=class_of[columns["label"].row],
+        split=_splits(path, columns["split"]) if "split" in columns else np.full(rows, "", dtype="U5"),
+        group=None if group is None else group.row,
+        group_names=() if group is None else tuple(group.values),
+        mask_files=mask_files,
+        mask=mask,
+        problems=tuple(problems),
+    )
+
+
+# --------------------------------------------------------------------------- columns
+
+
+def _read_columns(path: Path) -> dict[str, _Column]:
+    """The columns that matter as text, white space around it taken away."""
+    import pyarrow as pa
+
+    try:
+        table = _read_csv(path) if path.suffix.lower() in CSV else _read_parquet(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: manifest cannot be read: {' '.join(str(error).split())}") from error
+    if table.num_rows == 0:
+        raise ValueError(f"{path}: manifest must have rows, it has none")
+    return {name: _encode(path, name, table.column(name)) for name in table.column_names}
+
+
+def _read_csv(path: Path) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    parse = csv.ParseOptions(newlines_in_values=True)
+    with csv.open_csv(path, parse_options=parse) as reader:
+        header = reader.schema.names
+    wanted = _wanted(path, header)
+    convert = csv.ConvertOptions(
+        include_columns=list(wanted.values()),
+        column_types=dict.fromkeys(wanted.values(), pa.string()),
+        strings_can_be_null=False,
+    )
+    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+    return table.rename_columns(list(wanted))
+
+
+def _read_parquet(path: Path) -> Any:
+    from pyarrow import parquet
+
+    wanted = _wanted(path, parquet.read_schema(path).names)
+    return parquet.read_table(path, columns=list(wanted.values())).rename_columns(list(wanted))
+
+
+def _wanted(path: Path, header: list[str]) -> dict[str, str]:
+    """Known column to its name as the file writes it, which may have white space around it."""
+    wanted: dict[str, str] = {}
+    for name in (*REQUIRED, *OPTIONAL):
+        written = [column for column in header if column.strip() == name]
+        if len(written) > 1:
+            raise ValueError(f"{path}: manifest must have one column {name!r}, it has {len(written)}")
+        if written:
+            wanted[name] = written[0]
+        elif name in REQUIRED:
+            raise ValueError(
+                f"{path}: manifest must have a column {name!r}, its columns are {', '.join(header)}"
+            )
+    return wanted
+
+
+def _encode(path: Path, name: str, column: Any) -> _Column:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        text = pc.utf8_trim_whitespace(pc.fill_null(pc.cast(column, pa.string()), ""))
+    except pa.ArrowException as error:
+        raise ValueError(f"{path}: column {name!r} must be text or numbers, got {column.type}") from error
+    encoded = text.combine_chunks().dictionary_encode()
+    row = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return _Column(encoded.dictionary.to_pylist(), row)
+
+
+def _require_all(path: Path, name: str, column: _Column) -> None:
+    rows = column.without()
+    if rows.size:
+        raise ValueError(
+            f"{path}: {name} must be given in every row, {rows.size} have none: row "
+            + some_of([int(row) + 1 for row in rows])
+        )
+
+
+def _positions(values: list[str], ordered: list[str]) -> NDArray[np.int64]:
+    position = {value: i for i, value in enumerate(ordered)}
+    return np.array([position[value] for value in values], dtype=np.int64)
+
+
+def _splits(path: Path, column: _Column) -> NDArray[np.str_]:
+    names = []
+    for value in column.values:
+        name = "" if value.lower() == "nan" else value.lower()
+        if name and name not in SPLITS:
+            raise ValueError(f"{path}: split must be train, val or test, got {value!r}")
+        names.append(SPLITS.get(name, ""))
+    return np.array(names, dtype="U5")[column.row]
+
+
+def _frames(path: Path, column: _Column) -> NDArray[np.int64]:
+    indices = []
+    for value in column.values:
+        if value == "" or value.lower() == "nan":
+            indices.append(-1)
+        elif _WHOLE.fullmatch(value):
+            indices.append(int(value.split(".")[0]))
+        else:
+            raise ValueError(f"{path}: frame must be a whole number from 0, got {value!r}")
+    if max(indices) > np.iinfo(np.int64).max:
+        raise ValueError(f"{path}: frame must be a position in a file, got {max(indices)}")
+    return np.array(indices, dtype=np.int64)[column.row]
+
+
+def _masks(column: _Column | None, place: _Locator) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:
+    """Distinct mask files, absolute, and which of them a row has."""
+    if column is None:
+        return (), None
+    given = [value for value in column.values if value and value.lower() != "nan"]
+    names, problems = place.locate("mask", given)
+    if problems:
+        missing = some_of([name for name, _ in problems])
+        raise ValueError(
+            f"{place.manifest}: mask must name existing files, {len(problems)} are missing: {missing}"
+        )
+    absolute = [os.path.normpath(place.root / name) for name in names]
+    files = tuple(sorted(set(absolute)))
+    position = {file: i for i, file in enumerate(files)}
+    code = {value: position[file] for value, file in zip(given, absolute, strict=True)}
+    return files, np.array([code.get(value, -1) for value in column.values], dtype=np.int64)[column.row]
+
+
+# --------------------------------------------------------------------------- where files lie
+
+
+class _Locator:
+    """Finds the files that a manifest names, and refuses those outside its folder."""
+
+    def __init__(self, manifest: Path, root: Path, allow_outside: bool) -> None:
+        self.manifest = manifest
+        self.root = root
+        self.allow_outside = allow_outside
+        self.real_root = os.path.realpath(root)
+        self.real_folders: dict[str, str] = {}  # few folders hold many frames
+
+    def locate(self, column: str, values: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+        """Names relative to the root, and problems (name, reason) of those that are not there."""
+        names: list[str] = []
+        problems: list[tuple[str, str]] = []
+        outside: list[str] = []
+        for value in values:
+            if "\0" in value:
+                raise ValueError(f"{self.manifest}: {column} must be a path, got {value!r}")
+            absolute = os.path.normpath(Path(self.root, value))
+            if not self.allow_outside and not self._is_inside(absolute):
+                outside.append(value)
+                continue
+            name = Path(os.path.relpath(absolute, self.root)).as_posix()
+            names.append(name)
+            if not os.path.exists(absolute):  # noqa: PTH110  Path.exists raises for long names
+                problems.append((name, "no such file"))
+        if outside:
+            raise ValueError(
+                f"{self.manifest}: {column} must stay inside the manifest's folder, unless --allow-outside, "
+                f"{len(outside)} lead outside: {some_of(outside)}"
+            )
+        return names, problems
+
+    def _is_inside(self, absolute: str) -> bool:
+        """Whether a path stays in the root once symbolic links are followed."""
+        folder, base = os.path.split(absolute)
+        if folder not in self.real_folders:
+            self.real_folders[folder] = os.path.realpath(folder)
+        real = Path(self.real_folders[folder], base)
+        if real.is_symlink():
+            real = real.resolve()
+        return real.is_relative_to(self.real_root)

@@ -1,0 +1,1 @@
+"""What runs as a Ray task, as plain functions."""

@@ -1,0 +1,190 @@
+"""One evaluation, a pipeline at a budget on one fold, as a Ray task of one core.
+
+The task is plain and pure; ``engine.evaluator`` submits it and records what it gives.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from sweeper import plugins
+from sweeper.api import Build, Network
+from sweeper.data.splits import Fold
+from sweeper.engine import nodes
+from sweeper.engine.limits import Limits, TimeLimitError, limits
+from sweeper.engine.tasks.frames import ONE_CORE, Bytes, by_shard
+from sweeper.features import blocks as block_files
+from sweeper.pipeline import Pipeline, digest
+from sweeper.runs.predictions import to_parquet
+
+if TYPE_CHECKING:
+    from sweeper.evaluate.folds import FoldResult
+
+
+@dataclass(frozen=True)
+class SweepData:
+    """What every evaluation shares: labels, folds and settings; no pixels.
+
+    Attributes
+    ----------
+    labels : int64, (n_frames,)
+    classes : tuple of str
+    folds : mapping
+        By name.
+    limits : Limits
+    """
+
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    folds: Mapping[int | str, Fold]
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """One evaluation: a pipeline at a budget on one fold."""
+
+    pipeline: Pipeline
+    budget: float
+    fold: int | str
+    columns_key: str
+    """Names what `files` hold, for the worker's cache of matrices."""
+    key: str
+    ledger: Any
+    """Actor that is told when the evaluation starts: a task may wait long for a core."""
+
+
+_CACHE_BYTES = 256 * 2**20
+_matrices: OrderedDict[str, NDArray[np.float64]] = OrderedDict()
+
+
+def _matrix(
+    job: FoldJob, data: SweepData, layout: Sequence[int], files: Sequence[Bytes]
+) -> NDArray[np.float64]:
+    """Feature matrix of the job, from this worker's cache when it was read before."""
+    featurizer, params = plugins.featurizer(job.pipeline.featurizer), job.pipeline.featurizer_params
+    columns = block_files.representation_columns(featurizer, params)
+    head = plugins.classifier(job.pipeline.classifier).is_head
+    if isinstance(featurizer, Network) and head:
+        columns = block_files.logit_columns(featurizer, params, len(data.classes))
+    key = digest([job.columns_key, columns])
+    if key not in _matrices:
+        if isinstance(featurizer, Network):
+            _matrices[key] = block_files.read_rows(files, columns, len(data.labels))
+        else:
+            _matrices[key] = block_files.read_matrix(by_shard(layout, files), columns)
+        while len(_matrices) > 1 and sum(m.nbytes for m in _matrices.values()) > _CACHE_BYTES:
+            _matrices.popitem(last=False)
+    _matrices.move_to_end(key)
+    return _matrices[key]
+
+
+def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes) -> dict[str, Any]:
+    """Fit and score one fold within its limits; a failure is an outcome, not an exception."""
+    from sweeper.evaluate.folds import fit_and_score
+
+    pipeline = job.pipeline
+    job.ledger.start.remote(job.key)
+    try:
+        _load_libraries(pipeline.classifier)
+    except ImportError as error:
+        return failure(f"{type(error).__name__}: {error}"[:500])
+    try:
+        with limits(data.limits.time_s, data.limits.memory_bytes):
+            x = _matrix(job, data, layout, files)
+    except (TimeLimitError, MemoryError) as error:
+        return failure(data.limits.reached(error), limit=True)
+    fold = data.folds[job.fold]
+    split = fold.split
+    try:
+        with limits(data.limits.time_s, data.limits.memory_bytes):
+            result = fit_and_score(
+                pipeline,
+                x,
+                data.labels,
+                split.train,
+                split.validation,
+                n_classes=len(data.classes),
+                budget=job.budget,
+                seed=fold.seed,
+                threads=1,
+                classifier=plugins.classifier(pipeline.classifier),
+            )
+    except (TimeLimitError, MemoryError) as error:
+        return failure(data.limits.reached(error), limit=True)
+    except Exception as error:
+        return failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
+    return {**scored(result), "predictions": _predictions(job, data, fold, result.scores)}
+
+
+def _predictions(job: FoldJob, data: SweepData, fold: Fold, scores: NDArray[np.float64]) -> bytes | None:
+    """Predictions to be kept, as a file; only the full budget tells what a pipeline predicts."""
+    if fold.rerun or job.budget < 1.0:
+        return None
+    rows = fold.split.validation
+    return to_parquet(rows, data.labels[rows], scores, data.classes)
+
+
+@cache
+def _load_libraries(classifier: str) -> None:
+    """Import what an evaluation is made of, outside its limits.
+
+    The time is not the fit's, and a library whose import was cut short cannot be imported again.
+    """
+    import pyarrow.parquet  # noqa: F401  what features are read with
+    import sklearn.decomposition  # noqa: F401  what reducers are made of
+
+    plugin = plugins.classifier(classifier)
+    plugin.build(Build({axis.name: axis.default for axis in plugin.axes}, 1.0, 2, 0, 1))
+
+
+def scored(result: FoldResult) -> dict[str, Any]:
+    """Outcome of an evaluation that gave a score."""
+    return {
+        "status": "done",
+        "error": None,
+        "metrics": result.metrics,
+        "confusion": result.confusion,
+        "n_train": result.n_train,
+        "n_validation": result.n_validation,
+        "fit_s": round(result.fit_s, 6),
+        "predict_ms_per_frame": round(result.predict_ms_per_frame, 6),
+        "warnings": list(result.warnings),
+    }
+
+
+def failure(error: str, *, limit: bool = False) -> dict[str, Any]:
+    """Outcome of an evaluation that gave no score; `limit` when its other folds need not be tried."""
+    return {
+        "status": "failed",
+        "error": error,
+        "limit": limit,
+        "metrics": None,
+        "confusion": None,
+        "n_train": 0,
+        "n_validation": 0,
+        "fit_s": 0.0,
+        "predict_ms_per_frame": 0.0,
+        "warnings": [],
+    }
+
+
+def overran(time_limit_s: float) -> dict[str, Any]:
+    """Outcome of an evaluation whose native code ignored the time limit, so that its process was ended."""
+    return failure(f"time limit of {time_limit_s:g} s reached; its process was ended", limit=True)
+
+
+def died() -> dict[str, Any]:
+    """Outcome of an evaluation whose process ended otherwise."""
+    return failure("the process that ran it died (a crash in native code, or out of memory)")
+
+
+evaluate_task = ray.remote(max_retries=0, **ONE_CORE)(nodes.checked(evaluate))

@@ -1,0 +1,351 @@
+"""What Ray runs for networks: inputs written, a network trained on one device or several, blocks read.
+
+The functions are plain; ``engine.networks`` submits them with the resources of the spec.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from sweeper import plugins
+from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
+from sweeper.atomic import write_text
+from sweeper.engine import nodes
+from sweeper.engine.tasks.frames import FrameRef, Reader, prepared_frames
+from sweeper.features import blocks as block_files
+from sweeper.features.names import block_name
+from sweeper.networks.errors import DivergedError, FitError
+from sweeper.networks.inputs import Inputs, write_inputs
+from sweeper.networks.model import model_path
+from sweeper.runs.journal import JournalError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What training one network takes.
+
+    Attributes
+    ----------
+    workers : int
+        Processes that train it together, each with a device of its own.
+    cpus, gpus : float
+        Of one worker; a fraction of a GPU is shared with others.
+    compile : bool
+        Use ``torch.compile``.
+    slots : int
+        Networks that may be trained at once.
+    """
+
+    workers: int
+    cpus: float
+    gpus: float
+    compile: bool
+    slots: int
+
+    @property
+    def numerics(self) -> list[Any]:
+        """What of them the weights depend on."""
+        return [self.workers, self.compile]
+
+    def device(self, gpu: int = 0) -> Any:
+        """The device of one worker: its cores, or the GPU of that number among those that it sees."""
+        from sweeper.networks.fit import Device
+
+        cores = max(1, int(self.cpus))
+        if self.gpus > 0:
+            return Device("cuda", gpu, threads=cores, loaders=max(1, cores - 1), compile=self.compile)
+        return Device("cpu", 0, threads=cores, loaders=0, compile=self.compile)
+
+
+@dataclass(frozen=True)
+class NetworkJob:
+    """A network and what it is fitted on.
+
+    Attributes
+    ----------
+    key : str
+        What the fit is a function of, digested.
+    featurizer : str
+    params, intensity : mapping
+    classes : tuple of str
+    seed : int
+    weights : str or None
+        File of pretrained weights.
+    folder : Path
+        Where its checkpoint and models are kept.
+    fold : int or str
+        For people: the fold that asked first.
+    snapshots : tuple of int
+        Epochs whose weights other evaluations may ask for.
+    """
+
+    key: str
+    featurizer: str
+    params: Params
+    intensity: Params
+    classes: tuple[str, ...]
+    seed: int
+    weights: str | None
+    folder: Path
+    fold: int | str
+    snapshots: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Labels and groups of the data set, (n_frames,), and the rows that a network is fitted on."""
+
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None
+    train: NDArray[np.int64]
+
+
+def prepare_inputs(
+    frames: Sequence[FrameRef], intensity: Params, size: int, path: Path, reader: Reader | None = None
+) -> float:
+    """Write one shard of inputs; gives milliseconds a frame, which are kept beside the file."""
+    note = path.with_suffix(".json")
+    if note.exists() and _whole(path, (len(frames), size, size)):
+        return float(json.loads(note.read_text())["prepare_ms"])
+    times: list[float] = []
+
+    def timed() -> Iterator[PreparedFrame]:
+        started = time.perf_counter()
+        for frame in prepared_frames(frames, intensity, reader):
+            yield frame  # comes back once the frame was resized and written
+            times.append(1e3 * (time.perf_counter() - started))
+            started = time.perf_counter()
+
+    nodes.check_folder(path.parent)
+    write_inputs(path, timed(), len(frames), size)
+    prepare_ms = statistics.median(times)
+    write_text(note, json.dumps({"prepare_ms": prepare_ms}))
+    return prepare_ms
+
+
+def _whole(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a file of inputs is there, of this shape and not cut short."""
+    try:
+        return bool(np.load(path, mmap_mode="r", allow_pickle=False).shape == shape)
+    except (OSError, ValueError, EOFError):
+        return False
+
+
+# --------------------------------------------------------------------------- training
+
+
+def _fit(job: NetworkJob, inputs: Inputs, rows: TrainingRows) -> Any:
+    from sweeper.networks.fit import Fit
+
+    return Fit(
+        network=job.featurizer,
+        params=dict(job.params),
+        n_classes=len(job.classes),
+        seed=job.seed,
+        labels=rows.labels,
+        train=rows.train,
+        groups=rows.groups,
+        inputs=inputs,
+        weights=job.weights,
+        folder=job.folder,
+        snapshots=job.snapshots,
+        classes=job.classes,
+        intensity=dict(job.intensity),
+    )
+
+
+def _to_journal(job: NetworkJob, ledger: Any) -> Callable[[dict[str, Any]], None]:
+    """What puts an epoch into the journal."""
+
+    def on_epoch(epoch: dict[str, Any]) -> None:
+        record = {"kind": "epoch", "key": f"{job.key}-{epoch['epoch']}", "fit": job.key, **epoch}
+        ray.get(ledger.append_training.remote(record))
+
+    return on_epoch
+
+
+def _complete_journal(model: Path, to_journal: Callable[[dict[str, Any]], None]) -> None:
+    """Put epochs there that had their checkpoint, and not yet their line, when a process was killed."""
+    from sweeper.networks.model import read_info
+
+    for epoch in read_info(model).history:
+        to_journal(dict(epoch))
+
+
+def _remove_damaged(model: Path) -> None:
+    """Remove a model file that cannot be read, so that it is made again."""
+    from sweeper.networks.model import read_info
+
+    try:
+        read_info(model)
+    except FileNotFoundError:
+        return
+    except ValueError:
+        model.unlink(missing_ok=True)
+
+
+def announce(job: NetworkJob, rows: TrainingRows, resources: Resources) -> dict[str, Any]:
+    """The journal's record of a fit, which its epochs refer to."""
+    return {
+        "kind": "fit",
+        "key": job.key,
+        "featurizer": job.featurizer,
+        "featurizer_params": dict(job.params),
+        "intensity": dict(job.intensity),
+        "fold": job.fold,
+        "n_train": len(rows.train),
+        "workers": resources.workers,
+        "device": "cuda" if resources.gpus > 0 else "cpu",
+    }
+
+
+def train_here(
+    job: NetworkJob, epochs: int, inputs: Inputs, rows: TrainingRows, resources: Resources, ledger: Any
+) -> None:
+    """Train to a number of epochs in this process, from the checkpoint where there is one."""
+    from sweeper.networks.fit import train
+
+    to_journal = _to_journal(job, ledger)
+    _remove_damaged(model_path(job.folder, epochs))
+    path = train(_fit(job, inputs, rows), epochs, resources.device(), to_journal)
+    _complete_journal(path, to_journal)
+
+
+def train_with_ray(
+    job: NetworkJob, epochs: int, inputs: Inputs, rows: TrainingRows, resources: Resources, ledger: Any
+) -> None:
+    """The same with Ray Train: workers on devices of their own, restarted when one is lost."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    gpu = resources.gpus > 0
+    storage = job.folder.resolve() / "ray_train"
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config={"arguments": (job, epochs, inputs, rows, resources, ledger)},
+        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=resources.workers,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": resources.cpus, **({"GPU": resources.gpus} if gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=f"to-epoch-{epochs}",
+            storage_path=str(storage),
+            failure_config=FailureConfig(max_failures=_LOST_WORKERS),
+        ),
+    )
+    ray.get(ledger.fail.remote(job.key, ""))
+    trainer.fit()
+    shutil.rmtree(storage, ignore_errors=True)  # Ray Train's own records; checkpoints are the job's
+    failed: str = ray.get(ledger.failure.remote(job.key))
+    if failed.startswith(_DISK):
+        raise OSError(failed.removeprefix(_DISK))
+    if failed:
+        raise FitError(failed)
+
+
+_DISK = "disk: "
+"""Marks a reason to fail that is no fault of the fit: it ends the sweep."""
+_LOST_WORKERS = 5
+"""Workers that may be lost while one network is trained; each time it goes on from its checkpoint."""
+
+
+def _train_worker(config: dict[str, Any]) -> None:
+    """One of the processes that train a network together."""
+    import ray.train.torch
+
+    from sweeper.networks.fit import train
+
+    nodes.check()
+    job, epochs, inputs, rows, resources, ledger = config["arguments"]
+    if ray.get(ledger.failure.remote(job.key)):  # it failed before the workers were started anew
+        return
+    # Workers of one machine see the GPUs of all of them.
+    device = resources.device(ray.train.torch.get_device().index or 0)
+    first = ray.train.get_context().get_world_rank() == 0
+    to_journal = _to_journal(job, ledger)
+    if first:
+        _remove_damaged(model_path(job.folder, epochs))
+
+    def on_epoch(epoch: dict[str, Any]) -> None:
+        if first:
+            to_journal(epoch)
+        ray.train.report(epoch)
+
+    try:
+        path = train(_fit(job, inputs, rows), epochs, device, on_epoch)
+        if first:
+            _complete_journal(path, to_journal)
+    except (FitError, ValueError, OSError, JournalError) as error:
+        if isinstance(error, ConnectionError | TimeoutError):  # another worker was lost
+            raise
+        disk = _DISK if isinstance(error, OSError | JournalError) else ""
+        ray.get(ledger.fail.remote(job.key, f"{disk}{getattr(error, 'strerror', None) or error}"))
+        if resources.workers > 1:  # the others may wait for this one: Ray Train ends them all
+            raise
+
+
+# --------------------------------------------------------------------------- blocks
+
+
+def extract_block(
+    job: NetworkJob,
+    epochs: int,
+    inputs: Inputs,
+    rows: NDArray[np.int64],
+    prepare_ms: float,
+    resources: Resources,
+) -> list[Any]:
+    """Features and logits of some rows: a block's info and its bytes."""
+    from sweeper.networks.extract import extract
+    from sweeper.networks.model import load_model
+
+    network = plugins.network(job.featurizer)
+    module: Any
+    if epochs:
+        module, saved = load_model(model_path(job.folder, epochs))
+        fit_s = sum(epoch["seconds"] for epoch in saved.history)
+    else:
+        module, fit_s = _untrained(network, job), 0.0
+    device = resources.device()
+    started = time.perf_counter()
+    try:
+        features, logits = extract(module, inputs, rows, device)
+    except DivergedError as error:
+        raise DivergedError(f"{error}, after {epochs} epochs") from None
+    compute_ms = 1e3 * (time.perf_counter() - started) / max(1, len(rows))
+    info = block_files.BlockInfo(
+        (block_name(network.name, job.params),), len(rows), prepare_ms, compute_ms, fit_s
+    )
+    table = block_files.network_table(network, job.params, rows, features, logits)
+    return [info, block_files.to_parquet(table, info)]
+
+
+def _untrained(network: Network, job: NetworkJob) -> Any:
+    """The network with pretrained weights, or random ones where they were asked for by name."""
+    import torch
+
+    torch.manual_seed(job.seed)
+    return network.build(NetworkBuild(job.params, len(job.classes), job.weights)).eval()  # type: ignore[attr-defined]
+
+
+_ALONE: dict[str, Any] = {"scheduling_strategy": "DEFAULT", "max_retries": 0}
+inputs_task = ray.remote(num_cpus=1, scheduling_strategy="DEFAULT", max_retries=3)(
+    nodes.checked(prepare_inputs)
+)
+# A process that trains one architecture after another keeps what torch set up for each: it ends now and then.
+train_task = ray.remote(max_calls=20, **_ALONE)(nodes.checked(train_here))
+ray_train_task = ray.remote(num_cpus=0, **_ALONE)(train_with_ray)
+extract_task = ray.remote(num_returns=2, max_calls=50, **_ALONE)(nodes.checked(extract_block))

@@ -1,0 +1,1 @@
+"""What Ray Tune runs a search with."""

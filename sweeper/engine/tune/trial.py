@@ -1,0 +1,98 @@
+"""The Trainable: one trial climbs its bracket's rungs, one rung a step."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from sweeper.engine.evaluator import DeadlineError, Evaluator, cause_of
+from sweeper.engine.nodes import UnequalNodeError
+from sweeper.pipeline import Pipeline
+from sweeper.runs.journal import JournalError, Record
+
+FAILED_SCORE = -2.0
+"""Finite and below every metric, so that schedulers drop a failed trial and never see NaN."""
+
+FAULT = "fault: "
+"""Marks a reason to end that is a mistake of ours, with its traceback."""
+
+
+def mean_score(records: list[Record], metric: str) -> float:
+    """Mean of a metric over folds; :data:`FAILED_SCORE` when a fold failed or left it undefined."""
+    values = [r["metrics"][metric] if r["status"] == "done" else None for r in records]
+    known = [v for v in values if v is not None]
+    if any(r["status"] == "failed" for r in records) or not known:
+        return FAILED_SCORE
+    return float(sum(known) / len(known))
+
+
+class SweepTrial(tune.Trainable):  # type: ignore[misc]
+    """Evaluates the next rung in each step.
+
+    The configuration has ``trial`` (number), ``pipeline`` (JSON), ``steps`` (budget of each rung, in
+    steps) and ``sweep`` (JSON with ``max_steps``, ``folds``, ``metric`` and ``context``, an object
+    reference's actor: see ``engine.sweep``). Its state is the number of rungs done.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Start the first trial of this process."""
+        self._evaluator: Evaluator | None = None
+        self._start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start another trial in the same process."""
+        self._start(new_config)
+        return True
+
+    def _start(self, config: dict[str, Any]) -> None:
+        self._number: int = config["trial"]
+        self._pipeline = Pipeline.from_dict(json.loads(config["pipeline"]))
+        self._steps: list[int] = list(config["steps"])
+        self._sweep: dict[str, Any] = json.loads(config["sweep"])
+        self._done = 0
+
+    def _get_evaluator(self) -> Evaluator:
+        if self._evaluator is None:
+            self._evaluator = Evaluator.of(self._sweep["ledger"])
+        return self._evaluator
+
+    def step(self) -> dict[str, Any]:
+        """Evaluate all folds at the next rung's budget."""
+        steps = self._steps[min(self._done, len(self._steps) - 1)]
+        budget = steps / self._sweep["max_steps"]
+        label = f"trial {self._pipeline.name} #{self._number} rung {self._done}"
+        self._done += 1
+        result: dict[str, Any] = {
+            "trial": self._number,
+            "name": self._pipeline.name,
+            "steps": steps,
+            "budget": budget,
+            "ended": "",
+        }
+        try:
+            folds: list[int | str] = list(range(self._sweep["folds"]))
+            records = self._get_evaluator().evaluate(self._pipeline, budget, folds, label)
+        except DeadlineError:
+            return {**result, "score": FAILED_SCORE, "ended": "deadline"}
+        except (JournalError, UnequalNodeError) as error:
+            return {**result, "score": FAILED_SCORE, "ended": str(cause_of(error))}
+        except Exception:
+            return {**result, "score": FAILED_SCORE, "ended": FAULT + traceback.format_exc()}
+        # With several rungs the scheduler says when a trial ends; a single one is all there is.
+        return {
+            **result,
+            "score": mean_score(records, self._sweep["metric"]),
+            "done": self._sweep["max_steps"] == 1,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Keep the number of rungs done."""
+        Path(checkpoint_dir, "rungs.json").write_text(json.dumps({"done": self._done}))
+
+    def load_checkpoint(self, checkpoint_dir: Any) -> None:
+        """Go on after the rungs that were done."""
+        self._done = json.loads(Path(checkpoint_dir, "rungs.json").read_text())["done"]

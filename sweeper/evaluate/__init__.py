@@ -1,0 +1,1 @@
+"""Fits and scores inside folds, statistics over them, ensembles of them."""

@@ -1,0 +1,1 @@
+"""From frames to the features of a pipeline: blocks, codebooks, representations."""

@@ -1,0 +1,1 @@
+"""Run folders: what a sweep was asked for and what it leaves behind."""

@@ -1,0 +1,182 @@
+"""The run folder: where everything a sweep leaves behind is, and which sweep it belongs to."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeper.atomic import write_text
+from sweeper.runs.journal import is_open
+from sweeper.runs.spec import SweepSpec, load_spec
+from sweeper.yamlfile import to_yaml
+
+_LOCK_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths in a run folder."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "sweep.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def features(self) -> Path:
+        return self.path / "features"
+
+    @property
+    def networks(self) -> Path:
+        """Checkpoints, and models of the best networks."""
+        return self.path / "networks"
+
+    @property
+    def predictions(self) -> Path:
+        """What the best pipelines predicted."""
+        return self.path / "predictions"
+
+    @property
+    def sessions(self) -> Path:
+        """A line for each time that the sweep was run: when, how long, what was computed and what reused."""
+        return self.path / "sessions.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        """What ``--log`` writes for other tools."""
+        return self.path / "logs"
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, which names the sweep to other tools."""
+        return self.path.resolve().name
+
+    @property
+    def frames(self) -> Path:
+        return self.path / "frames.parquet"
+
+    @property
+    def leaderboard(self) -> Path:
+        return self.path / "leaderboard.csv"
+
+    @property
+    def ensemble(self) -> Path:
+        """The ensemble's records, as long as they are current."""
+        return self.path / "ensemble.json"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.path / "quarantine.csv"
+
+    @property
+    def bad_frames(self) -> Path:
+        return self.path / "bad_frames.csv"
+
+    def _wait_until_free(self) -> None:
+        """A killed driver's workers need a few seconds to let go of the journal."""
+        deadline = time.monotonic() + _LOCK_TIMEOUT_S
+        while is_open(self.journal):
+            if time.monotonic() > deadline:
+                raise ValueError(f"--out {self.path}: another sweep is running in this folder")
+            time.sleep(0.1)
+
+    def folds(self) -> int | None:
+        """Number of cross-validation folds of the sweep in this folder; None before it began."""
+        try:
+            folds = json.loads(self.environment.read_text()).get("folds")
+        except (OSError, ValueError):
+            return None
+        return int(folds) if folds else None
+
+    def _before_search(self) -> tuple[Path, ...]:
+        """What a sweep may have left that was refused before its search began."""
+        return self.spec, self.bad_frames, self.environment, self.frames, self.quarantine
+
+    def claim(self, spec: SweepSpec) -> None:
+        """Make the folder this sweep's, or go on with it.
+
+        Raises
+        ------
+        ValueError
+            The folder is not writable, is something else's, or belongs to another sweep; the
+            message names the setting that differs.
+        """
+        _check_writable("--out", self.path, spec.data)
+        self._wait_until_free()
+        if self.spec.exists() and self.journal.exists():
+            difference = spec.difference(self.load_spec())
+            if difference is not None:
+                raise ValueError(
+                    f"--out {self.path}: holds another sweep ({difference}); choose another "
+                    "folder, or pass --features to share its blocks"
+                )
+        elif any(not p.name.startswith(".") and p not in self._before_search() for p in self.path.iterdir()):
+            raise ValueError(f"--out {self.path}: is not empty and holds no sweep; choose another folder")
+        if spec.features is not None:
+            _check_writable("--features", Path(spec.features), spec.data)
+        self.bad_frames.unlink(missing_ok=True)
+        if not self.journal.exists():
+            self.environment.unlink(missing_ok=True)
+        write_text(self.spec, to_yaml(spec.resolved()))
+
+    def load_spec(self) -> SweepSpec:
+        """The spec of the sweep in this folder; ValueError when there is none."""
+        if not self.spec.exists():
+            raise ValueError(f"{self.path}: no sweep here (sweep.yaml is missing)")
+        return load_spec(self.spec)
+
+    def check_dataset(self, digest: str) -> None:
+        """ValueError when the frames, labels, groups or splits are not those of the sweep so far."""
+        try:
+            known = json.loads(self.environment.read_text()).get("dataset_digest", digest)
+        except (OSError, ValueError):
+            return
+        if known != digest:
+            raise ValueError(
+                f"--out {self.path}: the data set changed since this sweep began (frames, labels, groups "
+                "or splits); choose another folder, or pass --features to share its blocks"
+            )
+
+    def add_session(self, session: dict[str, Any]) -> None:
+        """Note one run of the sweep; not worth an error where the disk is full."""
+        with suppress(OSError), self.sessions.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(session) + "\n")
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Keep versions, hardware and the data set's digest."""
+        write_text(self.environment, json.dumps(environment, indent=2) + "\n")
+
+
+def _check_writable(option: str, path: Path, data: str) -> None:
+    """Make a folder; ValueError where files cannot be written in it, or would be taken for frames."""
+    if Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve()):
+        raise ValueError(f"{option} {path}: must not be inside the data folder {data}")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"{option} {path}: not writable ({error.strerror})") from None
+
+
+def write_frame_list(path: Path, problems: Iterable[tuple[str, str]]) -> None:
+    """Write names of frames, and what is wrong with them, as CSV."""
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows([("frame", "reason"), *problems])

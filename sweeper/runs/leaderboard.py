@@ -1,0 +1,324 @@
+"""The leaderboard: a function of the journal's records, one row a pipeline, best first."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from sweeper.evaluate.metrics import METRICS
+from sweeper.evaluate.statistics import accuracy_intervals, p_values
+from sweeper.pipeline import canonical_json
+from sweeper.runs.columns import TIMES, Records, Rows, complete_rows, read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SCORES = tuple(
+    column
+    for metric in METRICS
+    for column in (
+        metric,
+        f"{metric}_std",
+        *(("accuracy_ci_low", "accuracy_ci_high") if metric == "accuracy" else ()),
+    )
+)
+COLUMNS = (
+    "rank",
+    "trial",
+    "featurizer",
+    "featurizer_params",
+    "training_set",
+    "reducer",
+    "classifier",
+    "classifier_params",
+    "budget",
+    "folds",
+    *_SCORES,
+    "p_vs_best",
+    "test_accuracy",
+    "featurize_ms_per_frame",
+    "fit_s",
+    "predict_ms_per_frame",
+    "status",
+    "error",
+)
+"""Columns of the leaderboard, in order."""
+
+_DESCRIPTION = (
+    "featurizer",
+    "featurizer_params",
+    "training_set",
+    "reducer",
+    "classifier",
+    "classifier_params",
+)
+"""Columns that say what a pipeline is."""
+
+BEST_PER: Mapping[str, tuple[str, ...]] = {
+    "featurizer": ("featurizer",),
+    "classifier": ("classifier",),
+    "representation": ("featurizer", "featurizer_params", "training_set"),
+}
+"""What :func:`select` can keep the best of, and the columns that tell one from another."""
+
+ENSEMBLE = "ensemble"
+"""Featurizer and classifier of the row that is a weighted mean of others."""
+
+_N_METRICS = len(METRICS)
+_DONE, _STOPPED, _FAILED = 0, 1, 2
+_STATUS = np.array(["done", "stopped", "failed"], dtype=object)
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over folds of what is defined, (rows, ...) from (rows, folds, ...); NaN where nothing is."""
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.float64] = np.where(defined, values, 0).sum(axis=1) / defined.sum(axis=1)
+    return mean
+
+
+def _std(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation over folds with n − 1, (rows, ...); NaN with fewer than two defined."""
+    defined = np.isfinite(values)
+    squares = np.where(defined, values - _mean(values)[:, None], 0) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        std: NDArray[np.float64] = np.sqrt(squares.sum(axis=1) / (defined.sum(axis=1) - 1))
+    return np.where(defined.sum(axis=1) > 1, std, np.nan)
+
+
+def _scores(rows: Rows) -> dict[str, NDArray[np.float64]]:
+    """Columns of the scores and times, each (rows,)."""
+    mean, std = _mean(rows.values), _std(rows.values[:, :, :_N_METRICS])
+    columns = {name: mean[:, i] for i, name in enumerate((*METRICS, *TIMES))}
+    columns |= {f"{metric}_std": std[:, i] for i, metric in enumerate(METRICS)}
+    if len(rows.owner):
+        low, high = accuracy_intervals(rows.values[:, :, 0], mean[:, -2], mean[:, -1])
+        columns |= {"accuracy_ci_low": low, "accuracy_ci_high": high}
+    return columns
+
+
+def _p_vs_best(rows: Rows, order: NDArray[np.int64], done: int, metric: str) -> NDArray[np.float64]:
+    """p of each row against the first of `order`, (rows,); NaN for itself and for rows not done."""
+    p = np.full(len(rows.owner), np.nan)
+    if done > 1:
+        others, best = order[1:done], order[0]
+        values = rows.values[:, :, METRICS.index(metric)]
+        size = _mean(rows.values[:, :, -2:])
+        p[others] = p_values(values[others], values[best], size[others, 0], size[others, 1])
+    return p
+
+
+def build_leaderboard(
+    records: Iterable[Mapping[str, Any]], *, metric: str = "accuracy", folds: int | None = None
+) -> pd.DataFrame:
+    """Rank the pipelines of a sweep.
+
+    Parameters
+    ----------
+    records : iterable of dict
+        Records of kind ``evaluation`` (one fold at one budget) and ``trial`` (the number of a
+        pipeline; the first one counts); others are passed over.
+    metric : str
+        One of :data:`~sweeper.evaluate.metrics.METRICS`: decides the rank and what ``p_vs_best`` compares.
+    folds : int, optional
+        Folds of the sweep; by default as many as the records name.
+
+    Returns
+    -------
+    pandas.DataFrame
+        :data:`COLUMNS`, a row for each pipeline with all folds at some budget, or with a failure.
+        ``done`` rows (full budget) by metric, equal ones by trial; then ``stopped`` rows by budget and
+        metric; then ``failed`` ones, with their error and no scores. Scores are means over the folds
+        where they are defined, ``_std`` their standard deviation (none with one fold). ``reducer``
+        carries its parameters as ``pca[components=5]``; settings of the intensity that differ between
+        the pipelines stand in ``featurizer_params`` under ``intensity``. An ensemble, which is no trial
+        (−1), has its members and their weights in ``classifier_params``. ``p_vs_best`` is given for
+        ``done`` rows but the first; chosen as the best, the first is a little lucky.
+
+    Raises
+    ------
+    ValueError
+        Unknown metric.
+    """
+    import pandas as pd
+
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+    found = read_records(records)
+    rows = complete_rows(found, folds)
+    columns: dict[str, Any] = dict(_scores(rows))
+    trial = np.array([found.trial[o] for o in rows.owner.tolist()], dtype=np.int64)
+    status = np.where(rows.budget >= 1.0, _DONE, _STOPPED)
+    # Equal up to the order in which folds were added is equal.
+    value = np.nan_to_num(columns[metric].round(12), nan=-np.inf)
+    late = np.where(trial < 0, np.iinfo(np.int64).max, trial)  # an ensemble is no trial
+    order = np.lexsort((late, -value, -rows.budget, status))
+    columns["p_vs_best"] = _p_vs_best(rows, order, int((status == _DONE).sum()), metric)
+    ranked = pd.DataFrame({"owner": rows.owner, "budget": rows.budget, "status": status, **columns})
+    ranked = ranked.iloc[order]
+    ranked["folds"] = rows.values.shape[1]
+    failed = sorted(found.failed, key=found.trial.__getitem__)
+    lost = pd.DataFrame(
+        {
+            "owner": np.array(failed, dtype=np.int64),
+            "budget": np.array([found.failed[o][0] for o in failed], dtype=np.float64),
+            "status": _FAILED,
+            "folds": 0,
+        }
+    )
+    board = pd.concat([ranked, lost], ignore_index=True) if len(ranked) else lost
+    return _described(board, found)
+
+
+def _described(board: pd.DataFrame, found: Records) -> pd.DataFrame:
+    """Add what pipelines are, test scores and errors to ranked rows; columns in order."""
+    owners = board["owner"].tolist()
+    described = _descriptions(found)
+    columns = [list(column) for column in zip(*(described[o] for o in owners), strict=True)]
+    tests = [found.test.get(o, (None, None)) for o in owners]
+    errors = [found.failed[o][2] if o in found.failed else t[1] for o, t in zip(owners, tests, strict=True)]
+    board = board.assign(
+        rank=np.arange(1, len(board) + 1),
+        trial=np.array([found.trial[o] for o in owners], dtype=np.int64),
+        **dict(zip(_DESCRIPTION, columns or [[] for _ in _DESCRIPTION], strict=True)),
+        test_accuracy=np.array([t[0] for t in tests], dtype=np.float64),
+        status=_STATUS[board["status"].to_numpy(dtype=np.int64)],
+        error=["" if e is None else e for e in errors],
+    )
+    return board.reindex(columns=list(COLUMNS))
+
+
+def _descriptions(found: Records) -> list[tuple[str, ...]]:
+    """The columns of :data:`_DESCRIPTION` for each pipeline."""
+    varying = _varying(found.pipelines)
+    known: dict[bytes, str] = {}  # the same few parameters come again and again
+    described: list[tuple[str, ...]] = []
+    for text in found.pipelines:
+        pipeline = orjson.loads(text)
+        params = pipeline["featurizer_params"]
+        training_set = params.pop("training_set", "")
+        if varying and pipeline["featurizer"] != ENSEMBLE:
+            params["intensity"] = {k: pipeline["intensity"].get(k) for k in varying}
+        described.append(
+            (
+                pipeline["featurizer"],
+                _text(params, known),
+                training_set,
+                _reducer(pipeline),
+                pipeline["classifier"],
+                _text(pipeline["classifier_params"], known),
+            )
+        )
+    return described
+
+
+def _varying(pipelines: Iterable[bytes]) -> tuple[str, ...]:
+    """Names of the settings of intensities that are not the same in all."""
+    texts = {orjson.dumps(orjson.loads(text)["intensity"]) for text in pipelines}
+    intensities = [orjson.loads(text) for text in texts]
+    names = {name for intensity in intensities for name in intensity}
+    return tuple(sorted(n for n in names if any(i.get(n) != intensities[0].get(n) for i in intensities)))
+
+
+def _text(params: dict[str, Any], known: dict[bytes, str]) -> str:
+    """Canonical JSON, looked up by JSON that is made many times faster."""
+    key = orjson.dumps(params)
+    if key not in known:
+        known[key] = canonical_json(params)
+    return known[key]
+
+
+def _reducer(pipeline: Mapping[str, Any]) -> str:
+    params = pipeline["reducer_params"]
+    text = ",".join(f"{name}={params[name]}" for name in sorted(params))
+    return f"{pipeline['reducer']}[{text}]" if text else str(pipeline["reducer"])
+
+
+# --------------------------------------------------------------------------- views
+
+
+def select(
+    board: pd.DataFrame,
+    *,
+    top: int | None = None,
+    best_per: str | None = None,
+    pareto: bool = False,
+    metric: str = "accuracy",
+) -> pd.DataFrame:
+    """Some rows of a leaderboard, in its order and with its ranks.
+
+    Parameters
+    ----------
+    board : pandas.DataFrame
+        From :func:`build_leaderboard`.
+    top : int, optional
+        The first so many of what the other choices leave; 1 or more.
+    best_per : {"featurizer", "classifier", "representation"}, optional
+        The best row of each that did not fail.
+    pareto : bool
+        ``done`` rows for which no other is at least as good in `metric` and in latency (featurizing
+        and predicting a frame) and better in one of them.
+    metric : str
+
+    Raises
+    ------
+    ValueError
+        Unknown `best_per` or metric, `top` below 1.
+    """
+    if top is not None and top < 1:
+        raise ValueError(f"top must be 1 or more, got {top}")
+    if best_per is not None and best_per not in BEST_PER:
+        raise ValueError(f"best_per must be one of {', '.join(BEST_PER)}, got {best_per!r}")
+    if metric not in METRICS:
+        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+    if best_per is not None:
+        board = board[board["status"] != "failed"].drop_duplicates(list(BEST_PER[best_per]))
+    if pareto:
+        board = board[board["status"] == "done"]
+        latency = (board["featurize_ms_per_frame"] + board["predict_ms_per_frame"]).to_numpy(dtype=np.float64)
+        board = board[_undominated(board[metric].to_numpy(dtype=np.float64), latency)]
+    return board if top is None else board.head(top)
+
+
+def _undominated(value: NDArray[np.float64], latency: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether no other row is as good in both (larger value, smaller latency) and better in one, (n,)."""
+    value = np.nan_to_num(value, nan=-np.inf)
+    order = np.lexsort((-value, latency))
+    ordered, when = value[order], latency[order]
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(ordered)[:-1]])[: len(order)]
+    # Rows that tie in both with a kept one are kept as well.
+    same = np.zeros(len(order), dtype=np.bool_)
+    kept = ordered > before
+    for i in range(1, len(order)):
+        same[i] = (kept[i - 1] or same[i - 1]) and ordered[i] == ordered[i - 1] and when[i] == when[i - 1]
+    result = np.zeros(len(order), dtype=np.bool_)
+    result[order] = kept | same
+    return result
+
+
+def write_csv(board: pd.DataFrame, path: Path) -> None:
+    """Write a leaderboard as CSV; a reader sees the old file or the new one, never a part.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; nothing is left behind.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", newline="", encoding="utf-8") as file:
+            board.to_csv(file, index=False)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

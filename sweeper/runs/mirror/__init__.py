@@ -1,0 +1,14 @@
+"""Run folders at a URL: a local folder that is kept the same as one in S3, or wherever pyarrow writes.
+
+Everything else sees a local folder. :func:`mirrored` fills it from the URL before a sweep and sends what
+changes while the sweep runs; :func:`pulled` gives those who only read a temporary copy.
+"""
+
+from __future__ import annotations
+
+from sweeper.runs.mirror.lease import holder
+from sweeper.runs.mirror.mirror import Mirror, MirrorError, mirrored
+from sweeper.runs.mirror.reading import pulled
+from sweeper.runs.mirror.urls import is_url, local_folder, shown
+
+__all__ = ["Mirror", "MirrorError", "holder", "is_url", "local_folder", "mirrored", "pulled", "shown"]

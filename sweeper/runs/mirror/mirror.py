@@ -1,0 +1,341 @@
+"""A local folder and a URL, kept the same while a sweep runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sweeper.runs.mirror.lease import Lease
+from sweeper.runs.mirror.local import ALONE, CHANGING, FEATURES, run_files
+from sweeper.runs.mirror.parts import WHOLE, JournalParts, is_prefix
+from sweeper.runs.mirror.remote import ANSWER_S, Entry, Remote, patiently, reason
+from sweeper.runs.mirror.urls import local_folder
+
+_AT_ONCE = 4
+_INTERVAL_S = 5.0
+_LONGEST_INTERVAL_S = 60.0
+_END_S = 60.0
+_GRACE_S = 10.0
+_FIRST_PAUSE_S = 0.5
+
+Note = Callable[[str], None]
+
+
+class MirrorError(RuntimeError):
+    """Something of a sweep is not at its URL; the local folder holds everything."""
+
+
+class _OutOfTimeError(Exception):
+    """The mirror was stopped and its time is over."""
+
+
+def _nothing(text: str) -> None:
+    """Say nothing."""
+
+
+class Mirror:
+    """Keeps a URL the same as a folder.
+
+    Parameters
+    ----------
+    url : str
+    folder : Path
+        On this machine.
+    note : callable, optional
+        Gets a line when the store stops answering, and when it answers again; from another thread.
+
+    Raises
+    ------
+    ValueError
+        Not a URL that can be opened.
+    """
+
+    def __init__(self, url: str, folder: Path, note: Note = _nothing) -> None:
+        self._remote = Remote(url)
+        self._folder = folder
+        self._note = note
+        self._lease = Lease(self._remote)
+        self._journal = JournalParts(self._remote)
+        self._sent: dict[str, tuple[int, int]] = {}
+        self._may_go: set[str] = set()
+        self._interval_s = _INTERVAL_S
+        self._journal_pushed = 0.0
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._end = float("inf")
+        self._problem = ""
+        self._taken_by: str | None = None
+        self._pulled = False
+
+    # ------------------------------------------------------------------ before the sweep
+
+    def pull(self) -> str:
+        """Bring what is at the URL here, and become the one who writes there; gives a line on what came.
+
+        A journal that is here stays when the one at the URL is the beginning of it; then the files here
+        are the newer ones, and stay too. Otherwise the URL is right.
+
+        Raises
+        ------
+        ValueError
+            Nobody answers, no permission, no such bucket, something else is there, or another sweep runs.
+        """
+        top = self._remote.top()
+        if top and not {"sweep.yaml", "lease.json", WHOLE, *ALONE} & set(top):
+            raise ValueError(f"{self._remote.shown}: is not empty and holds no sweep; choose another folder")
+        try:
+            patiently(self._lease.take, ANSWER_S)
+            said = self._pull()
+            self._pulled = True
+            return said
+        except OSError as error:
+            if error.errno is not None and not isinstance(error, PermissionError):
+                raise
+            raise self._remote.error(error) from None
+        finally:
+            if not self._pulled:
+                self._release()
+
+    def _pull(self) -> str:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        ahead, fetched = self._pull_journal()
+        there = patiently(lambda: self._remote.list(""))
+        there = {name: entry for name, entry in there.items() if name in ALONE}
+        features = patiently(lambda: self._remote.list(FEATURES))
+        there |= {name: entry for name, entry in features.items() if name.endswith(".parquet")}
+        for folder in CHANGING:
+            files = patiently(lambda folder=folder: self._remote.list(folder, recursive=True))  # type: ignore[misc]
+            self._may_go |= set(files)
+            there |= files
+        wanted = {name: entry for name, entry in there.items() if not self._is_here(name, entry, ahead)}
+
+        def fetch(item: tuple[str, Entry]) -> None:
+            self._remote.fetch(*item, self._folder / item[0], self._live_on)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(fetch, wanted.items()))
+        if any("/" in name for name in there):
+            (self._folder / WHOLE).touch()  # it had begun, without a first evaluation
+        for name, entry in there.items():
+            status = (self._folder / name).stat()
+            if status.st_size == entry.size and status.st_mtime <= entry.modified_s + 1:
+                self._sent[name] = (status.st_size, status.st_mtime_ns)
+        fetched += sum(entry.size for entry in wanted.values())
+        return f"{len(wanted)} files, {fetched / 1e6:.1f} MB from {self._remote.shown}"
+
+    def _pull_journal(self) -> tuple[bool, int]:
+        """Whether the journal here is as far as the one at the URL, or further; bytes that came if not."""
+        here, there = self._folder / WHOLE, self._folder / f".{WHOLE}.{os.getpid()}.partial"
+        try:
+            size = patiently(lambda: self._journal.fetch(there, self._live_on))
+            if is_prefix(there, size, here):
+                return True, 0
+            if here.exists():
+                here.replace(self._folder / f".{WHOLE}.replaced")
+            if size:
+                there.replace(here)
+            return False, size
+        finally:
+            there.unlink(missing_ok=True)
+
+    def _is_here(self, name: str, entry: Entry, ahead: bool) -> bool:
+        path = self._folder / name
+        if not path.is_file():
+            return False
+        return ahead or (name not in ALONE and path.stat().st_size == entry.size)
+
+    # ------------------------------------------------------------------ while it runs
+
+    def start(self, interval_s: float = _INTERVAL_S) -> None:
+        """Send what changes from now on, in a thread, every so many seconds."""
+        self._interval_s = interval_s
+        self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        pause = self._interval_s
+        while not self._stopping.wait(pause):
+            if self._attempt():
+                pause = self._interval_s
+            else:
+                pause = min(2 * pause, max(self._interval_s, _LONGEST_INTERVAL_S))
+        self._finish()
+
+    def _attempt(self) -> bool:
+        """Send what changed; False, and a note the first time, when that failed."""
+        try:
+            self._push()
+        except _OutOfTimeError:
+            return False
+        except Exception as error:
+            said, self._problem = self._problem, reason(error)
+            if not said:
+                self._note(f"{self._remote.shown}: {self._problem}; results are kept in {self._folder}")
+            return False
+        if self._problem:
+            self._problem = ""
+            self._note(f"{self._remote.shown}: everything is there again")
+        return True
+
+    def _push(self) -> None:
+        self._keep_lease()
+        self._push_journal()
+        for name, path in run_files(self._folder):
+            try:
+                self._push_file(name, path)
+            except FileNotFoundError:
+                continue  # gone since it was listed
+        for name in sorted(self._may_go):
+            if (self._folder / name).exists() or not (self._folder / name.split("/")[0]).is_dir():
+                continue
+            self._remote.delete(name)
+            self._may_go.discard(name)
+            self._sent.pop(name, None)
+
+    def _push_journal(self) -> None:
+        self._journal.push(self._folder / WHOLE, self._check_time)
+        self._journal_pushed = time.monotonic()
+
+    def _push_file(self, name: str, path: Path) -> None:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            seen = (status.st_size, status.st_mtime_ns)
+            if self._sent.get(name) == seen:
+                return
+            self._check_time()
+            if name.split("/")[0] in CHANGING:
+                self._may_go.add(name)
+            self._remote.send(name, file, 0, status.st_size, self._between)
+        self._sent[name] = seen
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._end:
+            raise _OutOfTimeError
+
+    def _live_on(self) -> None:
+        """Keep the lease between pieces of long files; when the store is unwell, later."""
+        with suppress(OSError):
+            self._keep_lease()
+
+    def _between(self) -> None:
+        """Between pieces of a long file: the lease and the journal must not wait for its end."""
+        self._check_time()
+        self._live_on()
+        try:
+            if time.monotonic() - self._journal_pushed > self._interval_s:
+                self._push_journal()
+        except OSError:
+            self._journal_pushed = time.monotonic()  # the file goes on; it is tried again later
+
+    def _keep_lease(self) -> None:
+        """Say that this driver lives, when it is time to.
+
+        Raises
+        ------
+        MirrorError
+            Another one took over: nothing may be written any more.
+        """
+        self._taken_by = self._taken_by or self._lease.refresh()
+        if self._taken_by is not None:
+            raise MirrorError(f"{self._taken_by} took this sweep over")
+
+    # ------------------------------------------------------------------ after it
+
+    def stop(self, within_s: float = _END_S) -> None:
+        """Send the rest, make one file of the journal, let the lease go.
+
+        Raises
+        ------
+        MirrorError
+            Not everything could be sent in this time. Says what is missing; nothing is lost.
+        """
+        if not self._pulled:
+            return
+        self._end = time.monotonic() + within_s
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._finish, name="mirror", daemon=True)
+            self._stopping.set()
+            self._thread.start()
+        self._stopping.set()
+        self._thread.join(within_s + _GRACE_S)
+        missing = self._missing()
+        if missing or self._taken_by is not None:
+            why = self._problem or "the time was too short"
+            raise MirrorError(
+                f"{self._remote.shown}: not everything was sent ({missing or 'nothing new'}): {why}; "
+                f"{self._folder} holds everything, and the same command goes on from there"
+            )
+
+    def _finish(self) -> None:
+        pause = _FIRST_PAUSE_S
+        while not self._attempt():
+            left = self._end - time.monotonic()
+            if left <= 0 or self._taken_by is not None:
+                break
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_INTERVAL_S)
+        try:
+            if self._taken_by is None and not self._problem and not self._missing():
+                self._journal.compact(self._folder / WHOLE, self._check_time)
+        except Exception as error:
+            self._note(f"{self._remote.shown}: the journal there stays in parts ({reason(error)})")
+        self._release()
+
+    def _release(self) -> None:
+        """Let go of the lease; one that stays expires."""
+        with suppress(OSError):
+            self._lease.release()
+
+    def _missing(self) -> str:
+        """What is not there, ``2 files of 1.3 MB, 17 kB of the journal``; empty when all is."""
+        sizes = []
+        for name, path in run_files(self._folder):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            if self._sent.get(name) != (status.st_size, status.st_mtime_ns):
+                sizes.append(status.st_size)
+        lines = self._journal.unsent(self._folder / WHOLE)
+        said = [f"{len(sizes)} files of {sum(sizes) / 1e6:.1f} MB"] if sizes else []
+        return ", ".join([*said, *([f"{lines / 1e3:.1f} kB of the journal"] if lines else [])])
+
+
+@contextmanager
+def mirrored(url: str, note: Note = _nothing, interval_s: float = _INTERVAL_S) -> Iterator[Path]:
+    """A local folder that holds what is at a URL, and whose changes are sent there until the block ends.
+
+    Parameters
+    ----------
+    url : str
+    note : callable, optional
+        Gets lines on what came, and on a store that does not answer.
+    interval_s : float
+        Between two looks at what changed.
+
+    Raises
+    ------
+    ValueError
+        The URL cannot be used, or another sweep runs there.
+    MirrorError
+        At the end not everything was sent. An error of the block goes first, with this one as a note.
+    """
+    folder = local_folder(url)
+    mirror = Mirror(url, folder, note)
+    note(mirror.pull())
+    mirror.start(interval_s)
+    try:
+        yield folder
+    except BaseException as error:
+        try:
+            mirror.stop()
+        except MirrorError as unsent:
+            error.add_note(str(unsent))
+            note(str(unsent))
+        raise
+    mirror.stop()

@@ -1,0 +1,120 @@
+"""The journal at a URL: ``journal.jsonl`` and, after it, parts named by where they begin.
+
+Objects cannot be appended to. What is new goes to ``journal/<offset>.jsonl``, whole lines only, so nothing
+is sent twice; a clean end makes one ``journal.jsonl`` of it all. Read in order of their offsets, parts that
+the file before them already holds are passed over, and what follows a gap or a torn line is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from sweeper.runs.mirror.remote import PIECE, Remote
+
+WHOLE = "journal.jsonl"
+_FOLDER = "journal"
+_MOST_PARTS = 256
+"""More are made one in between, so that reading does not take as many requests as there were pushes."""
+
+
+def whole_lines(file: BinaryIO, start: int, end: int) -> int:
+    """Where the last line that ends between two places ends; `start` when none does."""
+    while end > start:
+        first = max(start, end - PIECE)
+        file.seek(first)
+        found = file.read(end - first).rfind(b"\n")
+        if found >= 0:
+            return first + found + 1
+        end = first
+    return start
+
+
+def is_prefix(prefix: Path, size: int, path: Path) -> bool:
+    """Whether a file begins with the first bytes of another."""
+    if not path.exists() or path.stat().st_size < size:
+        return False
+    with prefix.open("rb") as one, path.open("rb") as other:
+        while size > 0:
+            piece = one.read(min(size, PIECE))
+            if not piece or piece != other.read(len(piece)):
+                return False
+            size -= len(piece)
+    return True
+
+
+class JournalParts:
+    """The journal at a URL, as far as it was sent.
+
+    Attributes
+    ----------
+    sent : int
+        Bytes of it that are there.
+    """
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+        self.sent = 0
+        self._whole = 0
+        self._parts: list[str] = []
+
+    def fetch(self, to: Path, piece_done: Callable[[], None] | None = None) -> int:
+        """Write what is there into a file; gives its size, that of whole lines."""
+        sizes = {name: entry.size for name, entry in self._remote.list(_FOLDER).items()}
+        starts = {int(Path(name).stem): name for name in sizes if Path(name).stem.isdecimal()}
+        self._parts = [starts[start] for start in sorted(starts)]
+        pieces = [(start, starts[start]) for start in sorted(starts)]
+        there = self._remote.list("").get(WHOLE)
+        if there is not None:
+            sizes[WHOLE] = there.size
+            pieces.insert(0, (0, WHOLE))
+        end = 0
+        with to.open("w+b") as file:
+            for start, name in pieces:
+                if start > end:
+                    break
+                if start + sizes[name] > end:
+                    file.seek(end)
+                    self._remote.read(name, file, end - start, piece_done)
+                    end = whole_lines(file, end, file.tell())
+                    file.truncate(end)
+                if name == WHOLE:
+                    self._whole = end
+        self.sent = end
+        return end
+
+    def push(self, path: Path, piece_done: Callable[[], None] | None = None) -> None:
+        """Send the lines that are new."""
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            end = whole_lines(file, self.sent, path.stat().st_size)
+            if end == self.sent:
+                return
+            name = f"{_FOLDER}/{self.sent:015}.jsonl"
+            self._remote.send(name, file, self.sent, end - self.sent, piece_done)
+        if name not in self._parts:
+            self._parts.append(name)
+        self.sent = end
+        if len(self._parts) > _MOST_PARTS:
+            self.compact(path, piece_done)
+
+    def unsent(self, path: Path) -> int:
+        """Bytes of whole lines that are not there."""
+        if not path.exists():
+            return 0
+        with path.open("rb") as file:
+            return whole_lines(file, self.sent, path.stat().st_size) - self.sent
+
+    def compact(self, path: Path, piece_done: Callable[[], None] | None = None) -> None:
+        """Make one file of all that was sent."""
+        if self.sent > self._whole:
+            with path.open("rb") as file:
+                self._remote.send(WHOLE, file, 0, self.sent, piece_done)
+            self._whole = self.sent
+        while self._parts:
+            self._remote.delete(self._parts[-1])
+            self._parts.pop()

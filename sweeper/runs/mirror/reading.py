@@ -1,0 +1,59 @@
+"""A copy of what is at a URL, for those who only read."""
+
+from __future__ import annotations
+
+import fnmatch
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sweeper.runs.mirror.parts import WHOLE, JournalParts
+from sweeper.runs.mirror.remote import Entry, Remote, patiently
+
+_ALWAYS = ("sweep.yaml", "environment.json")
+
+
+@contextmanager
+def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
+    """A temporary folder with the spec, the environment and the journal of the run at a URL.
+
+    Parameters
+    ----------
+    url : str
+    names : sequence of str
+        Files and folders of the run to bring as well, or patterns of files in a folder
+        (``features/glcm-*.parquet``); those that are not there are left out.
+
+    Raises
+    ------
+    ValueError
+        Nobody answers, no permission, no sweep is there.
+    """
+    remote = Remote(url)
+    top = remote.top()
+    if "sweep.yaml" not in top:
+        raise ValueError(f"{remote.shown}: no sweep here (sweep.yaml is missing)")
+    with tempfile.TemporaryDirectory(prefix="sweeper-run-") as temporary:
+        folder = Path(temporary)
+        try:
+            wanted = {name: top[name] for name in (*_ALWAYS, *names) if name in top}
+            for name in names:
+                if name not in top:
+                    wanted |= patiently(lambda name=name: _listed(remote, name))  # type: ignore[misc]
+            for name, entry in wanted.items():
+                remote.fetch(name, entry, folder / name)
+            patiently(lambda: JournalParts(remote).fetch(folder / WHOLE))
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise remote.error(error) from None
+        yield folder
+
+
+def _listed(remote: Remote, name: str) -> dict[str, Entry]:
+    """Files of a folder, or those in it that a pattern means."""
+    folder, slash, pattern = name.rpartition("/")
+    if not slash or not set("*?[") & set(pattern):
+        return remote.list(name, recursive=True)
+    return {file: entry for file, entry in remote.list(folder).items() if fnmatch.fnmatchcase(file, name)}

@@ -1,0 +1,43 @@
+"""Where a run is: a folder, or a URL that is worked on through a local folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+Place = Path | str
+"""A path, or a URL as text: a Path would lose one of its slashes."""
+
+
+def shown(place: Place) -> str:
+    """The place for messages, without credentials."""
+    if isinstance(place, Path):
+        return str(place)
+    from sweeper.runs import mirror
+
+    return mirror.shown(place)
+
+
+@contextmanager
+def working(place: Place, note: Callable[[str], None]) -> Iterator[Path]:
+    """The folder to run a sweep in; that of a URL is kept the same as the URL."""
+    if isinstance(place, Path):
+        yield place
+        return
+    from sweeper.runs.mirror import mirrored
+
+    with mirrored(place, note) as folder:
+        yield folder
+
+
+@contextmanager
+def reading(place: Place, names: Sequence[str] = ()) -> Iterator[Path]:
+    """The folder to read a run from; of a URL a copy of its spec, its journal and what is named beside."""
+    if isinstance(place, Path):
+        yield place
+        return
+    from sweeper.runs.mirror import pulled
+
+    with pulled(place, names) as folder:
+        yield folder

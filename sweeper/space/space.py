@@ -1,0 +1,166 @@
+"""Search spaces: counted, sampled and walked.
+
+A space offers alternatives for three places of a pipeline (featurizer, reducer, classifier), each
+with dimensions of its own, and the intensity settings that all of them share. A parameter exists
+only together with its plugin: choosing another featurizer drops it. A network's own head goes with
+networks that are trained, and with the reducer ``none``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from sweeper.pipeline import Pipeline
+from sweeper.space.domains import Domain, Options
+
+Slot = Literal["intensity", "featurizer", "reducer", "classifier"]
+SLOTS: tuple[Slot, ...] = ("intensity", "featurizer", "reducer", "classifier")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One alternative for a slot: a plugin's name and the domain of each of its axes.
+
+    Attributes
+    ----------
+    name : str
+    domains : dict
+    label : str
+        Tells the parts of a slot apart: the name, but for a network that is not trained, whose recipe
+        does not exist (``resnet50 pretrained``).
+    head : bool
+        Of a featurizer: it is a network that is trained, and has a head. Of a classifier: it is that head.
+    """
+
+    name: str
+    domains: dict[str, Domain]
+    label: str
+    head: bool = False
+
+    @property
+    def size(self) -> float:
+        return math.prod(d.size for d in self.domains.values())
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
+        return {axis: domain.sample(rng) for axis, domain in self.domains.items()}
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        for values in itertools.product(*(d.grid() for d in self.domains.values())):
+            yield dict(zip(self.domains, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space; see ``search_spaces/*.yaml`` for how one is written.
+
+    Attributes
+    ----------
+    name, source : str
+    scale : str
+        Which cut of itself this is, and what was cut; empty for all of it.
+    parts : dict
+        Slot to its alternatives; ``intensity`` always has exactly one.
+    class_order : tuple of str
+        Order that lists of class weights go by when the data set has just these classes.
+    """
+
+    name: str
+    source: str
+    parts: dict[Slot, tuple[Part, ...]]
+    class_order: tuple[str, ...] = ()
+    scale: str = ""
+
+    def slot_size(self, slot: Slot) -> float:
+        """Number of choices in one slot: plugins with their parameters."""
+        return sum(part.size for part in self.parts[slot])
+
+    @property
+    def size(self) -> float:
+        """Number of pipelines: infinite when a parameter is continuous."""
+        return sum(math.prod(part.size for part in parts) for parts in self.combinations())
+
+    def combinations(self) -> list[tuple[Part, ...]]:
+        """Parts that go together, one of each slot, in the order of :data:`SLOTS`."""
+        choices = itertools.product(*(self.parts[slot] for slot in SLOTS))
+        return [parts for parts in choices if fit_together(*parts[1:])]
+
+    def sample(self, rng: np.random.Generator) -> Pipeline:
+        """A pipeline drawn uniformly: plugins first, then each of their parameters."""
+        while True:
+            chosen = {}
+            for slot in SLOTS:
+                part = self.parts[slot][int(rng.integers(len(self.parts[slot])))]
+                chosen[slot] = (part, part.sample(rng))
+            if fit_together(*(part for part, _ in list(chosen.values())[1:])):
+                return assemble({slot: (part.name, params) for slot, (part, params) in chosen.items()})
+
+    def grid(self) -> Iterator[Pipeline]:
+        """Every pipeline, in the order the space is written."""
+        alternatives = [[(part, p) for part in self.parts[s] for p in part.grid()] for s in SLOTS]
+        for choice in itertools.product(*alternatives):
+            if fit_together(*(part for part, _ in choice[1:])):
+                named = ((part.name, params) for part, params in choice)
+                yield assemble(dict(zip(SLOTS, named, strict=True)))
+
+    def part_of(self, slot: Slot, name: str, params: dict[str, Any]) -> Part:
+        """The part that a choice of a plugin and its parameters came from."""
+        return next(p for p in self.parts[slot] if p.name == name and p.domains.keys() == params.keys())
+
+    def for_classes(self, classes: tuple[str, ...]) -> Space:
+        """The space as it is for a data set: lists of class weights in its class order.
+
+        Lists whose length is not the number of classes leave the space.
+        """
+        return replace(
+            self,
+            parts={
+                **self.parts,
+                "classifier": tuple(self._weights_for(part, classes) for part in self.parts["classifier"]),
+            },
+        )
+
+    def _weights_for(self, part: Part, classes: tuple[str, ...]) -> Part:
+        if "class_weight" not in part.domains:
+            return part
+        domain = part.domains["class_weight"]
+        if not isinstance(domain, Options):
+            raise ValueError(f"{part.name}: class_weight is a list of choices")
+        kept = tuple(
+            self._reorder(value, classes) if isinstance(value, tuple) else value
+            for value in domain.values
+            if not isinstance(value, tuple) or len(value) == len(classes)
+        )
+        if not kept:
+            raise ValueError(
+                f"{part.name}: no class_weight is left: each list needs {len(classes)} weights, one a class"
+            )
+        return replace(part, domains={**part.domains, "class_weight": Options(kept)})
+
+    def _reorder(self, weights: tuple[float, ...], classes: tuple[str, ...]) -> tuple[float, ...]:
+        if set(classes) != set(self.class_order):
+            return weights
+        return tuple(weights[self.class_order.index(c)] for c in classes)
+
+
+def fit_together(featurizer: Part, reducer: Part, classifier: Part) -> bool:
+    """Whether parts make a pipeline: a head needs the network that it is the head of, and no reducer."""
+    return not classifier.head or (featurizer.head and reducer.name == "none")
+
+
+def assemble(chosen: dict[Any, tuple[str, dict[str, Any]]]) -> Pipeline:
+    """A pipeline from ``{slot: (name, parameters)}``."""
+    return Pipeline(
+        intensity=chosen["intensity"][1],
+        featurizer=chosen["featurizer"][0],
+        featurizer_params=chosen["featurizer"][1],
+        reducer=chosen["reducer"][0],
+        reducer_params=chosen["reducer"][1],
+        classifier=chosen["classifier"][0],
+        classifier_params=chosen["classifier"][1],
+    )

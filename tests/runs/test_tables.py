@@ -1,0 +1,142 @@
+"""The leaderboard on screen, in terminals of every width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sweeper.data.intensity import resolve
+from sweeper.evaluate.metrics import METRICS
+from sweeper.pipeline import Pipeline
+from sweeper.runs import tables
+from sweeper.runs.leaderboard import build_leaderboard
+
+FOLDS = 3
+WIDTHS = (80, 81, 90, 100, 119, 120, 150, 160, 200, 300)
+
+
+def pipeline(number: int, **intensity: Any) -> Pipeline:
+    weights = (0.35, 0.1, 0.35, 0.1, 0.1) if number % 2 else "balanced"
+    return Pipeline(
+        resolve(intensity),
+        "glcm",
+        {"distance": (1, 2, 4, 8), "angle_deg": (45, 135)},
+        "pca",
+        {"components": 10 + number},
+        "rf",
+        {
+            "n_trees": 1000,
+            "max_features": 0.25,
+            "max_depth": 20,
+            "min_samples_leaf": 1,
+            "class_weight": weights,
+        },
+    )
+
+
+def evaluations(number: int, which: Pipeline, budget: float, folds: list[str | int]) -> list[dict[str, Any]]:
+    scores = {m: 0.9 - 0.01 * number - 0.002 * i for i, m in enumerate(METRICS)}
+    common = {
+        "kind": "evaluation",
+        "pipeline": which.to_dict(),
+        "budget": budget,
+        "status": "done",
+        "error": None,
+    }
+    sizes = {"n_train": 80, "n_validation": 20, "fit_s": 0.5}
+    times = {"predict_ms_per_frame": 0.25, "featurize_ms_per_frame": 2.0}
+    return [
+        {"kind": "trial", "trial": number, "pipeline": which.to_dict()},
+        *(
+            {**common, **sizes, **times, "fold": f, "metrics": {m: s + 0.01 * i for m, s in scores.items()}}
+            for i, f in enumerate(folds)
+        ),
+    ]
+
+
+def board(*, tested: bool = False, metric: str = "accuracy") -> Any:
+    folds: list[str | int] = list(range(FOLDS))
+    first = [*folds, "test"] if tested else folds
+    failed = evaluations(3, pipeline(3), 1 / 3, [0])
+    failed[-1] |= {"status": "failed", "metrics": None, "error": "MemoryError: a fit needs more than 1.0 GiB"}
+    records = [
+        *evaluations(0, pipeline(0), 1.0, first),
+        *evaluations(1, pipeline(1), 1.0, folds),
+        *evaluations(2, pipeline(2), 1 / 3, folds),
+        *failed,
+    ]
+    return build_leaderboard(records, metric=metric, folds=FOLDS)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("tested", [False, True])
+@pytest.mark.parametrize("metric", ["accuracy", "kappa", "precision_weighted"])
+def test_rows_fit_and_numbers_are_whole(
+    width: int, tested: bool, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_width", lambda: width)
+    rows = board(tested=tested, metric=metric)
+    text = tables.leaderboard_table(rows, metric)
+    assert max(map(len, text.splitlines())) <= width
+    header = text.splitlines()[1]
+    assert metric in header
+    for column in ("rank", "representation", "classifier", "status"):
+        assert column in header
+    for row in rows[rows.status != "failed"].itertuples():
+        score, spread = getattr(row, metric), getattr(row, f"{metric}_std")
+        assert f"{score:.4f} ± {spread:.3f}" in text
+        if "95% interval" in header:
+            assert f"{row.accuracy_ci_low:.3f} to {row.accuracy_ci_high:.3f}" in text
+    for parameter in ("n_trees=1000", "max_features=0.25", "angle_deg=45,135", "distance=1,2,4,8"):
+        assert text.count(parameter) == len(rows)
+    assert "stopped" in text
+    assert "failed:" in text
+    assert "MemoryError:" in text
+
+
+def test_a_long_error_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_width", lambda: 400)
+    rows = board()
+    rows["error"] = ["", "", "", "word " * 1000]
+    text = tables.leaderboard_table(rows)
+    assert "failed: word word" in text
+    assert 15 < text.count("word") < 25
+
+
+def test_a_wide_terminal_has_all_columns_and_a_narrow_one_the_rank_and_the_score(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = board(tested=True)
+    rows = rows[rows.status != "failed"]  # an error takes room
+    monkeypatch.setattr(tables, "_width", lambda: 250)
+    (header,) = [line for line in tables.leaderboard_table(rows).splitlines() if "rank" in line]
+    for name in ("trial", "reducer", "95% interval", "kappa", "p vs best", "test", "ms/frame"):
+        assert name in header
+    monkeypatch.setattr(tables, "_width", lambda: 80)
+    (header,) = [line for line in tables.leaderboard_table(rows).splitlines() if "rank" in line]
+    assert header.split() == ["rank", "representation", "classifier", "accuracy", "test", "status"]
+
+
+def test_what_ranks_stands_before_the_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_width", lambda: 250)
+    header = tables.leaderboard_table(board(metric="mcc"), "mcc").splitlines()[1]
+    assert header.index("mcc") < header.index("accuracy")
+    header = tables.leaderboard_table(board(metric="kappa"), "kappa").splitlines()[1]
+    assert header.count("kappa") == 1
+    assert header.index("kappa") < header.index("accuracy")
+
+
+def test_settings_of_the_intensity_read_like_any_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_width", lambda: 300)
+    folds: list[str | int] = list(range(FOLDS))
+    records = [r for n in (1, 2) for r in evaluations(n, pipeline(n, bin=n, scale="linear"), 1.0, folds)]
+    text = tables.leaderboard_table(build_leaderboard(records))
+    assert "glcm angle_deg=45,135 distance=1,2,4,8 bin=1 " in text
+    assert "glcm angle_deg=45,135 distance=1,2,4,8 bin=2 " in text
+    assert "pca components=11" in text
+    assert "scale" not in text  # the same in all
+
+
+def test_an_empty_leaderboard_says_so() -> None:
+    assert "no pipeline" in tables.leaderboard_table(build_leaderboard([]))
