@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import nn
 
-from sweeper.api import NetworkBuild
+from sweeper.api import InputError, NetworkBuild
 
 from ._timm_weights import load_pretrained
 
@@ -152,7 +152,7 @@ def probe(owner: str, model: str, size: int) -> Probe:
     """
     patch, own = _patch_size(model), default_size(model)
     if size % patch:
-        raise ValueError(f"{owner}: size must be a multiple of its patches of {patch} pixels, got {size}")
+        raise InputError(f"{owner}: size must be a multiple of its patches of {patch} pixels, got {size}")
     try:
         try:
             return _run(model, size, "meta")
@@ -161,9 +161,9 @@ def probe(owner: str, model: str, size: int) -> Probe:
     except Exception as error:  # layers refuse what does not fit in as many ways as there are models
         reason = str(error).partition("\n")[0]
         if size == own:
-            raise ValueError(f"{owner}: its layers cannot take one channel: {reason}") from error
+            raise InputError(f"{owner}: its layers cannot take one channel: {reason}") from error
         rule = f"size must be one that its layers can take, such as {own}"
-        raise ValueError(f"{owner}: {rule}, got {size}: {reason}") from error
+        raise InputError(f"{owner}: {rule}, got {size}: {reason}") from error
 
 
 def build_backbone(owner: str, model: str, build: NetworkBuild) -> Backbone:

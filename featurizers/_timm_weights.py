@@ -10,6 +10,8 @@ import timm
 import torch
 from torch import nn
 
+from sweeper.api import InputError
+
 Shapes = Mapping[str, tuple[int, ...]]
 SHOWN = 3  # layers named in a message
 
@@ -26,7 +28,7 @@ def _shapes(path: str) -> Shapes:
         return {name: tuple(value.shape) for name, value in state.items()}
     except Exception as error:  # readers raise what they like on a file that is cut or of another kind
         reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
-        raise ValueError(f"weights {path}: must be a file of safetensors or PyTorch: {reason}") from error
+        raise InputError(f"weights {path}: must be a file of safetensors or PyTorch: {reason}") from error
 
 
 def _names(value: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
@@ -111,7 +113,7 @@ def load_pretrained(model: str, path: str, options: Mapping[str, Any]) -> nn.Mod
         net.reset_classifier(0)
         return net
     reason = difference or str(failure).partition("\n")[0]
-    raise ValueError(f"weights {path}: not those of {model}: {reason}") from failure
+    raise InputError(f"weights {path}: not those of {model}: {reason}") from failure
 
 
 def _create(model: str, asked: Mapping[str, Any], seed: int = 0) -> nn.Module:
@@ -132,5 +134,5 @@ def _convert(model: str, asked: Mapping[str, Any]) -> nn.Module:
     pairs = zip(net.named_parameters(), other.parameters(), strict=True)
     left_out = [name for (name, value), twin in pairs if not torch.equal(value, twin)]
     if left_out:
-        raise ValueError(f"{len(left_out)} layers left out ({_list(left_out)})")
+        raise InputError(f"{len(left_out)} layers left out ({_list(left_out)})")
     return net

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from sweeper.api import Network, NetworkFamily, Params
+from sweeper.api import InputError, Network, NetworkFamily, Params
 
 from ._timm import backbone
 
@@ -29,10 +29,10 @@ def _resolve(variant: str) -> tuple[str, bool]:
     architecture, dot, _ = variant.partition(".")
     models = timm.list_models()
     if architecture not in models:
-        raise ValueError(f"unknown timm model {architecture!r}; {_suggest(architecture, models)}")
+        raise InputError(f"unknown timm model {architecture!r}; {_suggest(architecture, models)}")
     tagged = [name for name in timm.list_pretrained(architecture) if name.startswith(f"{architecture}.")]
     if dot and variant not in tagged:
-        raise ValueError(
+        raise InputError(
             f"unknown weights of a timm model {variant!r}; "
             + (_suggest(variant, tagged) if tagged else f"timm has none for {architecture}")
         )

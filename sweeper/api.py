@@ -2,7 +2,7 @@
 
 A plugin is one file in ``featurizers/`` or ``classifiers/`` with one constant, ``FEATURIZER`` (a
 :class:`Featurizer`, :class:`Network` or :class:`NetworkFamily`) or ``CLASSIFIER``. This module depends
-on nothing else in the project.
+on nothing else in the project but the errors.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sweeper.errors import InputError as InputError
 
 Value = bool | int | float | str | None | tuple[float, ...]
 """One value of an axis; a tuple only where an axis says so (class weights)."""
@@ -136,9 +138,9 @@ class Axis:
         """
         for refused, reason in self.refused.items():
             if value == refused and isinstance(value, bool) == isinstance(refused, bool):
-                raise ValueError(f"{owner}: {self.name} = {value!r} is refused: {reason}")
+                raise InputError(f"{owner}: {self.name} = {value!r} is refused: {reason}")
         if value not in self.legal:
-            raise ValueError(f"{owner}: {self.name} must be {self.legal}, got {value!r}")
+            raise InputError(f"{owner}: {self.name} must be {self.legal}, got {value!r}")
 
 
 CLASS_WEIGHT = Axis(
@@ -285,7 +287,7 @@ def recipe(**defaults: Any) -> tuple[Axis, ...]:
     known = [axis.name for axis in axes]
     for name, value in defaults.items():
         if name not in known:
-            raise ValueError(f"recipe: unknown parameter {name!r}; known: {', '.join(known)}")
+            raise InputError(f"recipe: unknown parameter {name!r}; known: {', '.join(known)}")
         axes[known.index(name)].check("recipe", value)
     return tuple(replace(axis, default=defaults.get(axis.name, axis.default)) for axis in axes)
 

@@ -10,13 +10,15 @@ import traceback
 from collections.abc import Sequence
 
 from sweeper.commands import explain, jobs, listing, report, results, similar, simulate, sweep
-from sweeper.commands.arguments import (
+from sweeper.commands.arguments import Parser, unknown_argument
+from sweeper.errors import (
     EXIT_DONE,
     EXIT_FAULT,
-    EXIT_INPUT,
     EXIT_INTERRUPTED,
-    Parser,
-    unknown_argument,
+    FaultError,
+    InputError,
+    StoppedError,
+    SweeperError,
 )
 
 
@@ -28,39 +30,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args, unknown = build_parser().parse_known_args(argv)
         if unknown:
-            raise ValueError(unknown_argument(unknown[0], args.parser))
+            raise InputError(unknown_argument(unknown[0], args.parser))
         status: int = args.run(args)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        print("sweeper: interrupted; the same command goes on", file=sys.stderr)
+        print("sweeper: interrupted; run the same command again to resume", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `sweeper leaderboard RUN | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
-    except ValueError as error:
-        if _from_ray(error):
-            return _fault(error)
-        print(f"sweeper: {' '.join(str(error).split())}", file=sys.stderr)
-        return EXIT_INPUT
     except Exception as error:
-        return _fault(error)
+        return _tell(error)
 
 
-def _from_ray(error: Exception) -> bool:
-    """Whether an error came out of a task: Ray makes it look like the class it wraps."""
-    return type(error).__module__.startswith("ray.")
-
-
-def _fault(error: Exception) -> int:
-    from sweeper.runs.journal import JournalError
-
-    if isinstance(error, JournalError | OSError) or type(error).__name__ in ("SweepStopped", "MirrorError"):
-        print(f"sweeper: {error}; mend that and run the same command again", file=sys.stderr)
+def _tell(error: Exception) -> int:
+    """Say what went wrong; returns the exit status."""
+    if isinstance(error, SweeperError) and not isinstance(error, FaultError):
+        print(f"sweeper: {' '.join(str(error).split())}{_remedy(error)}", file=sys.stderr)
+        return error.exit_status
+    if isinstance(error, OSError):
+        print(f"sweeper: {error}; fix that and run the same command again", file=sys.stderr)
+        return EXIT_FAULT
+    if isinstance(error, FaultError):
+        print(str(error).rstrip(), file=sys.stderr)
     else:
         traceback.print_exception(error)
-        print("sweeper: this is a fault in Sweeper; the same command goes on", file=sys.stderr)
+    print("sweeper: this is a fault in Sweeper; run the same command again to resume", file=sys.stderr)
     return EXIT_FAULT
+
+
+def _remedy(error: SweeperError) -> str:
+    return "; fix that and run the same command again" if isinstance(error, StoppedError) else ""
 
 
 def build_parser() -> argparse.ArgumentParser:

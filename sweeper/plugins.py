@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.api import Classifier, Featurizer, Network, NetworkFamily
+from sweeper.errors import InputError
 
 PACKAGES = ("sweeper", "sweeper.featurizers", "sweeper.classifiers", "sweeper.search_spaces")
 """The engine, and where plugins are found."""
@@ -69,10 +70,10 @@ def space_path(name: str) -> Path:
     """
     if is_space_file(name):
         if not Path(name).is_file():
-            raise ValueError(f"space {name}: no such file")
+            raise InputError(f"space {name}: no such file")
         return Path(name)
     if name not in space_names():
-        raise ValueError(f"unknown search space {name!r}; {nearest(name, space_names())}")
+        raise InputError(f"unknown search space {name!r}; {nearest(name, space_names())}")
     return source_folder("sweeper.search_spaces") / f"{name}.yaml"
 
 
@@ -80,13 +81,13 @@ def _load(package: str, constant: str, name: str, kinds: tuple[type, ...]) -> An
     known = _names(package)
     singular = package.rpartition(".")[2].removesuffix("s")
     if name not in known:
-        raise ValueError(f"unknown {singular} {name!r}; {nearest(name, known)}")
+        raise InputError(f"unknown {singular} {name!r}; {nearest(name, known)}")
     module = importlib.import_module(f"{package}.{name}")
     plugin = getattr(module, constant, None)
     if not isinstance(plugin, kinds):
-        raise ValueError(f"{module.__file__}: a {singular} file has a constant {constant}")
+        raise InputError(f"{module.__file__}: a {singular} file has a constant {constant}")
     if plugin.name != name:  # type: ignore[attr-defined]
-        raise ValueError(f"{module.__file__}: {constant}.name must be {name!r}, the file's name")
+        raise InputError(f"{module.__file__}: {constant}.name must be {name!r}, the file's name")
     return plugin
 
 
@@ -99,10 +100,10 @@ def featurizer(name: str) -> Featurizer | Network:
     )
     if isinstance(plugin, NetworkFamily):
         if not variant:
-            raise ValueError(f"{stem} is a family of networks: name one, such as {stem}:{plugin.example}")
+            raise InputError(f"{stem} is a family of networks: name one, such as {stem}:{plugin.example}")
         return plugin.member(variant)
     if colon:
-        raise ValueError(f"unknown featurizer {name!r}: {stem} is not a family; {nearest(stem, (stem,))}")
+        raise InputError(f"unknown featurizer {name!r}: {stem} is not a family; {nearest(stem, (stem,))}")
     return plugin
 
 
@@ -117,7 +118,7 @@ def network(name: str) -> Network:
     """The network called `name`; ValueError when it is another featurizer."""
     plugin = featurizer(name)
     if not isinstance(plugin, Network):
-        raise ValueError(f"{name} is a featurizer that is not trained: a network is needed")
+        raise InputError(f"{name} is a featurizer that is not trained: a network is needed")
     return plugin
 
 

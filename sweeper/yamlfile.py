@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sweeper.errors import InputError
+
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
@@ -54,17 +56,17 @@ def read_yaml(path: Path) -> Any:
         mark = error.problem_mark or error.context_mark
         where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
         reason = " ".join(str(error.problem or error.context).split())
-        raise ValueError(f"{path}{where}: not valid YAML: {reason}") from None
+        raise InputError(f"{path}{where}: not valid YAML: {reason}") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file in UTF-8 (byte {error.start + 1})") from None
+        raise InputError(f"{path}: not a text file in UTF-8 (byte {error.start + 1})") from None
     except RecursionError:
-        raise ValueError(f"{path}: not valid YAML: nested too deeply") from None
+        raise InputError(f"{path}: not valid YAML: nested too deeply") from None
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{path}: {error.strerror}") from None
     except ValueError as error:  # a date such as 2020-99-99
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def to_yaml(data: Any) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sweeper.commands.arguments import EXIT_DONE, command
+from sweeper.commands.arguments import command
 from sweeper.commands.sweep import add_sweep_options, spec_of
+from sweeper.errors import EXIT_DONE
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 

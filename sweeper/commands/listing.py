@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sweeper.commands.arguments import EXIT_DONE, command
+from sweeper.commands.arguments import command
+from sweeper.errors import EXIT_DONE
 
 
 def add(commands: Any) -> None:

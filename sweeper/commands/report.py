@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sweeper.commands.arguments import EXIT_DONE, command, path, place
+from sweeper.commands.arguments import command, path, place
+from sweeper.errors import EXIT_DONE, InputError
 
 
 def add(commands: Any) -> None:
@@ -37,7 +38,7 @@ def _report(args: argparse.Namespace) -> int:
         from sweeper.runs.mirror import pulled
 
         if args.html is None:
-            raise ValueError(f"--html must name a file for the report of a run at a URL, {shown(run)}")
+            raise InputError(f"--html must name a file for the report of a run at a URL, {shown(run)}")
         with pulled(run, NEEDED) as folder:
             html, files = write_report(folder, shown(run), args.html, args.figures)
     print(f"report: {html} ({html.stat().st_size / 1e6:.1f} MB)")

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sweeper.commands.arguments import EXIT_DONE, command, count, path, place
+from sweeper.commands.arguments import command, count, path, place
 from sweeper.commands.jobs import DEFAULT_ADDRESS
+from sweeper.errors import EXIT_DONE, InputError
 
 _JOB = "raysubmit_"
 """How Ray's ids of jobs begin."""
@@ -95,7 +96,7 @@ def _leaderboard(args: argparse.Namespace) -> int:
         try:
             write_csv(board, args.csv)
         except OSError as error:
-            raise ValueError(f"--csv {args.csv}: {error.strerror}") from None
+            raise InputError(f"--csv {args.csv}: {error.strerror}") from None
         print(f"\n{len(board)} rows in {args.csv}")
     return EXIT_DONE
 
@@ -125,7 +126,7 @@ def _curves(args: argparse.Namespace) -> int:
         folder.load_spec()
         curves = learning_curves(read_journal(folder.journal), args.trial)
     if curves.empty:
-        raise ValueError(
+        raise InputError(
             f"{shown(args.run_folder)}: no network here: none was trained for an epoch in this sweep"
         )
     for option, file, write in (
@@ -136,7 +137,7 @@ def _curves(args: argparse.Namespace) -> int:
             try:
                 write()
             except OSError as error:
-                raise ValueError(f"{option} {file}: {error.strerror or error}") from None
+                raise InputError(f"{option} {file}: {error.strerror or error}") from None
             print(f"{len(curves)} epochs of {curves.fit.nunique()} fits in {file}")
     if args.png is None and args.csv is None:
         print(curves_table(curves))

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.commands.arguments import EXIT_DONE, command, count, path, place
+from sweeper.commands.arguments import command, count, path, place
+from sweeper.errors import EXIT_DONE, InputError
 
 if TYPE_CHECKING:
     from sweeper.runs.place import Place
@@ -55,13 +56,13 @@ def add(commands: Any) -> None:
 
 def _similar(args: argparse.Namespace) -> int:
     if args.frame is None and not args.precision:
-        raise ValueError("FRAME must be given, or --precision (see sweeper similar --help)")
+        raise InputError("FRAME must be given, or --precision (see sweeper similar --help)")
     if args.frame is None and (args.csv or args.out):
-        raise ValueError(f"--{'csv' if args.csv else 'out'} is for what was found: FRAME must be given")
+        raise InputError(f"--{'csv' if args.csv else 'out'} is for what was found: FRAME must be given")
     if args.out is not None and args.out.exists() and not args.out.is_dir():
-        raise ValueError(f"--out {args.out}: must be a folder")
+        raise InputError(f"--out {args.out}: must be a folder")
     if args.csv is not None and not args.csv.parent.is_dir():
-        raise ValueError(f"--csv {args.csv}: its folder must exist")
+        raise InputError(f"--csv {args.csv}: its folder must exist")
     from sweeper.runs.place import reading
 
     with reading(args.run_folder, _needed(args.run_folder, args)) as folder:
@@ -89,7 +90,7 @@ def _search(folder: Path, args: argparse.Namespace) -> None:
     keep = isinstance(args.run_folder, Path)
     search = Search(folder, rank=args.rank, representation=args.representation, keep=keep)
     if args.out is not None and args.out.resolve().is_relative_to(search.frames_folder):
-        raise ValueError(f"--out {args.out}: must not be inside the folder of frames {search.frames_folder}")
+        raise InputError(f"--out {args.out}: must not be inside the folder of frames {search.frames_folder}")
     found = None
     if args.frame is not None:
         found = search.find(args.frame, args.top, other_groups=args.other_groups, mask=args.mask)
@@ -115,12 +116,12 @@ def _show(found: Found, search: Search, args: argparse.Namespace) -> None:
         try:
             table.drop(columns="row", errors="ignore").to_csv(args.csv, index=False)
         except OSError as error:
-            raise ValueError(f"--csv {args.csv}: {error.strerror or error}") from None
+            raise InputError(f"--csv {args.csv}: {error.strerror or error}") from None
         print(f"\n{len(table)} rows in {args.csv}")
     if args.out:
         try:
             args.out.mkdir(parents=True, exist_ok=True)
             search.draw(args.out / _PICTURE, [found])
         except OSError as error:
-            raise ValueError(f"--out {args.out}: {error.strerror or error}") from None
+            raise InputError(f"--out {args.out}: {error.strerror or error}") from None
         print(f"\npicture: {args.out / _PICTURE}")

@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.commands.arguments import EXIT_DONE, command, count, counter, path
+from sweeper.commands.arguments import command, count, counter, path
+from sweeper.errors import EXIT_DONE, InputError
 from sweeper.simulate import simulators
 from sweeper.simulate.simulators import KINDS
 
@@ -79,7 +80,7 @@ def _simulate(kind: str, args: argparse.Namespace) -> int:
     except OSError as error:
         if args.directory.is_dir():  # a full disk: the same command goes on
             raise
-        raise ValueError(f"{args.directory}: not writable ({error.strerror})") from None
+        raise InputError(f"{args.directory}: not writable ({error.strerror})") from None
     square = wanted.options.get("shape", "square") == "square"
     size = f"{args.size} x {args.size}" if square else f"{args.size} px along the longer edge"
     print(f"{wanted.frames} frames of {size} in {args.directory}")

@@ -7,10 +7,11 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.commands.arguments import EXIT_DONE, command, count, place
+from sweeper.commands.arguments import command, count, place
+from sweeper.errors import EXIT_DONE, InputError
 
 if TYPE_CHECKING:
-    from sweeper.data.dataset import BadFrames
+    from sweeper.errors import BadFramesError
 
 _BAD_SHOWN = 50
 
@@ -60,8 +61,8 @@ def _add_run(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from sweeper.data.dataset import BadFrames
     from sweeper.engine.sweep import run_sweep
+    from sweeper.errors import BadFramesError
     from sweeper.runs.place import shown, working
     from sweeper.runs.progress import Progress
     from sweeper.runs.tables import leaderboard_table
@@ -69,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
 
     spec = spec_of(args)
     if spec.log and isinstance(args.out, str):
-        raise ValueError(f"--log writes into the run folder: --out must be a folder, got {shown(args.out)}")
+        raise InputError(f"--log writes into the run folder: --out must be a folder, got {shown(args.out)}")
     progress = Progress()
     if isinstance(spec.space, dict) and SCALE in spec.space:
         progress.note(f"scale {spec.space[SCALE]}")
@@ -77,8 +78,8 @@ def _run(args: argparse.Namespace) -> int:
         with working(args.out, progress.note) as out:
             try:
                 board = run_sweep(spec, out, progress, dashboard=args.dashboard)
-            except BadFrames as error:
-                raise ValueError(_bad_frames(error, out)) from None
+            except BadFramesError as error:
+                raise InputError(_bad_frames(error, out)) from None
     finally:
         progress.close()
     print(leaderboard_table(board.head(args.top), spec.metric))
@@ -90,7 +91,7 @@ def _run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _bad_frames(error: BadFrames, out: Path) -> str:
+def _bad_frames(error: BadFramesError, out: Path) -> str:
     """All of a few bad frames; of many the first, and a file in the run folder that lists them all."""
     from sweeper.runs.folder import RunFolder, write_frame_list
 
@@ -200,5 +201,5 @@ def spec_of(args: argparse.Namespace) -> Any:
             given["space"] = args.space
         return load_spec(Path(args.data), scale=args.scale, settings=args.set, **given)
     if args.space is None:
-        raise ValueError("--space is required (sweeper list spaces shows what there is)")
+        raise InputError("--space is required (sweeper list spaces shows what there is)")
     return make_spec(args.data, args.space, scale=args.scale, settings=args.set, **given)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data.listing import some_of
+from sweeper.errors import InputError
 
 
 def check_duplicates(
@@ -18,7 +19,7 @@ def check_duplicates(
     rows = np.flatnonzero((np.diff(file) == 0) & (np.diff(index) == 0))
     repeated = sorted({f"{files[file[row]]}#{index[row]}" for row in rows})
     if repeated:
-        raise ValueError(
+        raise InputError(
             f"{source}: every frame must be named once, {len(repeated)} are repeated: {some_of(repeated)}"
         )
 
@@ -30,7 +31,7 @@ def complete_splits(source: str, split: NDArray[np.str_]) -> NDArray[np.str_]:
         return split
     if names == {"", "test"}:
         return np.where(split == "", np.array("train", dtype="U5"), split)
-    raise ValueError(
+    raise InputError(
         f"{source}: split must be given in every row where there is train or val, "
         f"{np.count_nonzero(split == '')} rows have none"
     )
@@ -41,15 +42,15 @@ def check_classes(
 ) -> None:
     """Refuse a dataset without frames, with one class, or with a class that cannot be learned."""
     if len(labels) == 0:
-        raise ValueError(f"{source}: dataset must hold frames, none is left")
+        raise InputError(f"{source}: dataset must hold frames, none is left")
     if len(classes) < 2:
-        raise ValueError(f"{source}: dataset must have at least two classes, it has {classes[0]!r} alone")
+        raise InputError(f"{source}: dataset must have at least two classes, it has {classes[0]!r} alone")
     training = (split == "train") | (split == "")
     for what, rows in (("frame", np.ones_like(training)), ("training frame", training)):
         counts = np.bincount(labels[rows], minlength=len(classes))
         without = [classes[i] for i in np.flatnonzero(counts == 0)]
         if without:
-            raise ValueError(f"{source}: every class must have a {what}, none in {some_of(without)}")
+            raise InputError(f"{source}: every class must have a {what}, none in {some_of(without)}")
 
 
 def check_groups(
@@ -61,6 +62,6 @@ def check_groups(
     group, splits = np.unique(pairs[0], return_counts=True)
     torn = [names[i] for i in group[splits > 1]]
     if torn:
-        raise ValueError(
+        raise InputError(
             f"{source}: a group must stand in one split, {len(torn)} are in several: {some_of(torn)}"
         )

@@ -16,33 +16,10 @@ from sweeper.data import checks as checks
 from sweeper.data import folders, manifest
 from sweeper.data.frames import frame_counts
 from sweeper.data.listing import Listing
+from sweeper.errors import BadFramesError, InputError
 
 Counter = Callable[[Sequence[str]], Sequence[int | str]]
 """Paths to numbers of frames, or what is wrong with a file: :func:`sweeper.data.frames.frame_counts`."""
-
-
-class BadFrames(ValueError):  # noqa: N818  a list of findings more than an error
-    """Files or frames that cannot be used.
-
-    Attributes
-    ----------
-    source : str
-        The dataset.
-    problems : list of (str, str)
-        Name and reason of every one of them.
-    """
-
-    def __init__(self, source: str, problems: Sequence[tuple[str, str]]) -> None:
-        super().__init__(source, list(problems))  # both, so that it pickles
-        self.source = source
-        self.problems = list(problems)
-
-    def __str__(self) -> str:
-        bad = "; ".join(f"{name} ({reason})" for name, reason in self.problems)
-        return (
-            f"{self.source}: every frame must be readable, {len(self.problems)} are not (--skip-bad leaves "
-            f"them out): {bad}"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +148,7 @@ class Dataset:
             :attr:`sweeper.data.frames.FrameReport.digest` of each frame.
         """
         if len(frame_digests) != len(self):
-            raise ValueError(f"frame_digests must be one a frame, {len(self)}, got {len(frame_digests)}")
+            raise InputError(f"frame_digests must be one a frame, {len(self)}, got {len(frame_digests)}")
         hasher = hashlib.blake2b(digest_size=16)
         for text in self.classes:
             hasher.update(f"{len(text)}:{text}".encode())
@@ -204,13 +181,13 @@ def load_dataset(
         Whether a manifest may name files outside its folder.
     skip_bad : bool
         Leave out files that are missing or cannot be read, and record them in
-        :attr:`Dataset.quarantined`, instead of raising :class:`BadFrames`.
+        :attr:`Dataset.quarantined`, instead of raising :class:`BadFramesError`.
     counter : callable
         Counts the frames of files; give one that works in parallel for very many files.
 
     Raises
     ------
-    BadFrames
+    BadFramesError
         Files that are missing or unreadable, or frames that a file does not hold: all of them.
     ValueError
         Anything else that is wrong, in one line with file or parameter, rule and value.
@@ -221,7 +198,7 @@ def load_dataset(
     mask_path = None if mask is None else _checked_mask(Path(mask))
     dataset, problems = _expand(listing, mask_path, counter)
     if problems and not skip_bad:
-        raise BadFrames(str(source), problems)
+        raise BadFramesError(str(source), problems)
     name = str(source)
     checks.check_duplicates(name, dataset.files, dataset.file, dataset.index)
     split = checks.complete_splits(name, dataset.split)
@@ -238,14 +215,14 @@ def load_dataset(
 def _read_listing(source: Path, allow_outside: bool) -> Listing:
     try:
         if not source.exists():
-            raise ValueError(f"{source}: data must be an existing folder or manifest, there is no such file")
+            raise InputError(f"{source}: data must be an existing folder or manifest, there is no such file")
         if source.is_dir():
             return folders.list_folder(source)
         if source.suffix.lower() in manifest.CSV + manifest.PARQUET:
             return manifest.read_manifest(source, allow_outside)
     except OSError as error:
-        raise ValueError(f"{source}: data must be readable: {error}") from error
-    raise ValueError(f"{source}: data must be a folder or a .csv or .parquet manifest, got {source.suffix!r}")
+        raise InputError(f"{source}: data must be readable: {error}") from error
+    raise InputError(f"{source}: data must be a folder or a .csv or .parquet manifest, got {source.suffix!r}")
 
 
 def _checked_mask(path: Path) -> str:

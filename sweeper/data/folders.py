@@ -11,6 +11,7 @@ import numpy as np
 
 from sweeper.data.frames import is_frame_file
 from sweeper.data.listing import SPLITS, Listing, some_of
+from sweeper.errors import InputError
 
 _EIGER_DATA = re.compile(r"(?P<series>.*)_data_\d+\.h5")
 
@@ -46,7 +47,7 @@ def list_folder(root: Path) -> Listing:
             else:
                 ignored += 1
         if not found:
-            raise ValueError(f"{folder}: a class folder must hold frames, it has none of a known suffix")
+            raise InputError(f"{folder}: a class folder must hold frames, it has none of a known suffix")
     classes = tuple(sorted(set(labels)))
     code = {name: position for position, name in enumerate(classes)}
     rows = len(files)
@@ -69,7 +70,7 @@ def _class_folders(root: Path) -> list[tuple[str, Path]]:
     if not folders:
         frames = sum(1 for entry in root.iterdir() if is_frame_file(entry.name))
         what = f"{frames} frame files but no class folder" if frames else "no class folder"
-        raise ValueError(f"{root}: data must be a folder of class folders, found {what}")
+        raise InputError(f"{root}: data must be a folder of class folders, found {what}")
     splits = [folder for folder in folders if folder.name.lower() in SPLITS]
     names = {SPLITS[folder.name.lower()] for folder in splits}
     # A class may be called "test"; a folder with train and val or test in it is split.
@@ -77,12 +78,12 @@ def _class_folders(root: Path) -> list[tuple[str, Path]]:
         return [("", folder) for folder in folders]
     others = [folder.name for folder in folders if folder not in splits]
     if others:
-        raise ValueError(
+        raise InputError(
             f"{root}: beside train, val and test no other folder may stand, found {some_of(others)}"
         )
     found = [(SPLITS[split.name.lower()], folder) for split in splits for folder in _folders(split)]
     if not found:
-        raise ValueError(
+        raise InputError(
             f"{root}: {some_of([split.name for split in splits])} must hold class folders, found none"
         )
     return found

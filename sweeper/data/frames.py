@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from sweeper.data import formats as readers
 from sweeper.data import validity
-from sweeper.data.formats import FrameError, OpenFile, reason
+from sweeper.data.formats import OpenFile, reason
+from sweeper.errors import FrameError
 
 __all__ = [
     "SUFFIXES",

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sweeper.api import Axis, Interval, OneOf, Params, PreparedFrame
 from sweeper.data import formats as readers
 from sweeper.data.formats import hdf5
-from sweeper.data.frames import FrameError
 from sweeper.data.validity import valid_pixels
+from sweeper.errors import FrameError, InputError
 
 _BINS = (1, 2, 4, 8)
 INTENSITY_VERSION = 1
@@ -59,7 +59,7 @@ def resolve(params: Params) -> dict[str, Any]:
     known = {axis.name: axis for axis in AXES}
     for name in params:
         if name not in known:
-            raise ValueError(f"intensity: parameter must be one of {', '.join(known)}, got {name!r}")
+            raise InputError(f"intensity: parameter must be one of {', '.join(known)}, got {name!r}")
     settings = {name: params.get(name, axis.default) for name, axis in known.items()}
     for name, value in settings.items():
         known[name].check("intensity", value)
@@ -115,7 +115,7 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
     settings = resolve(params)
     size = settings["bin"]
     if min(counts.shape) < size:
-        raise ValueError(f"intensity: bin must be at most the frame's size, {counts.shape}, got {size}")
+        raise InputError(f"intensity: bin must be at most the frame's size, {counts.shape}, got {size}")
     valid = valid_pixels(counts, settings["negative"], mask)
     binned = np.where(valid, counts, 0).astype(np.float32)
     if settings["hot_pixels"] == "reject":
@@ -123,7 +123,7 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
     binned, valid = kernels.bin_valid(binned, valid, size)
     number = int(np.count_nonzero(valid))
     if number == 0:
-        raise ValueError("frame has no valid pixel: all are NaN, negative, a detector's sentinel or masked")
+        raise InputError("frame has no valid pixel: all are NaN, negative, a detector's sentinel or masked")
 
     logarithmic = settings["scale"] == "log1p"
     low, high = _percentiles(

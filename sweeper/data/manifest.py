@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data.listing import SPLITS, Listing, some_of
+from sweeper.errors import InputError
 
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "group", "frame", "mask")
@@ -88,9 +89,9 @@ def _read_columns(path: Path) -> dict[str, _Column]:
     try:
         table = _read_csv(path) if path.suffix.lower() in CSV else _read_parquet(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: manifest cannot be read: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path}: manifest cannot be read: {' '.join(str(error).split())}") from error
     if table.num_rows == 0:
-        raise ValueError(f"{path}: manifest must have rows, it has none")
+        raise InputError(f"{path}: manifest must have rows, it has none")
     return {name: _encode(path, name, table.column(name)) for name in table.column_names}
 
 
@@ -124,11 +125,11 @@ def _wanted(path: Path, header: list[str]) -> dict[str, str]:
     for name in (*REQUIRED, *OPTIONAL):
         written = [column for column in header if column.strip() == name]
         if len(written) > 1:
-            raise ValueError(f"{path}: manifest must have one column {name!r}, it has {len(written)}")
+            raise InputError(f"{path}: manifest must have one column {name!r}, it has {len(written)}")
         if written:
             wanted[name] = written[0]
         elif name in REQUIRED:
-            raise ValueError(
+            raise InputError(
                 f"{path}: manifest must have a column {name!r}, its columns are {', '.join(header)}"
             )
     return wanted
@@ -141,7 +142,7 @@ def _encode(path: Path, name: str, column: Any) -> _Column:
     try:
         text = pc.utf8_trim_whitespace(pc.fill_null(pc.cast(column, pa.string()), ""))
     except pa.ArrowException as error:
-        raise ValueError(f"{path}: column {name!r} must be text or numbers, got {column.type}") from error
+        raise InputError(f"{path}: column {name!r} must be text or numbers, got {column.type}") from error
     encoded = text.combine_chunks().dictionary_encode()
     row = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return _Column(encoded.dictionary.to_pylist(), row)
@@ -150,7 +151,7 @@ def _encode(path: Path, name: str, column: Any) -> _Column:
 def _require_all(path: Path, name: str, column: _Column) -> None:
     rows = column.without()
     if rows.size:
-        raise ValueError(
+        raise InputError(
             f"{path}: {name} must be given in every row, {rows.size} have none: row "
             + some_of([int(row) + 1 for row in rows])
         )
@@ -166,7 +167,7 @@ def _splits(path: Path, column: _Column) -> NDArray[np.str_]:
     for value in column.values:
         name = "" if value.lower() == "nan" else value.lower()
         if name and name not in SPLITS:
-            raise ValueError(f"{path}: split must be train, val or test, got {value!r}")
+            raise InputError(f"{path}: split must be train, val or test, got {value!r}")
         names.append(SPLITS.get(name, ""))
     return np.array(names, dtype="U5")[column.row]
 
@@ -179,9 +180,9 @@ def _frames(path: Path, column: _Column) -> NDArray[np.int64]:
         elif _WHOLE.fullmatch(value):
             indices.append(int(value.split(".")[0]))
         else:
-            raise ValueError(f"{path}: frame must be a whole number from 0, got {value!r}")
+            raise InputError(f"{path}: frame must be a whole number from 0, got {value!r}")
     if max(indices) > np.iinfo(np.int64).max:
-        raise ValueError(f"{path}: frame must be a position in a file, got {max(indices)}")
+        raise InputError(f"{path}: frame must be a position in a file, got {max(indices)}")
     return np.array(indices, dtype=np.int64)[column.row]
 
 
@@ -193,7 +194,7 @@ def _masks(column: _Column | None, place: _Locator) -> tuple[tuple[str, ...], ND
     names, problems = place.locate("mask", given)
     if problems:
         missing = some_of([name for name, _ in problems])
-        raise ValueError(
+        raise InputError(
             f"{place.manifest}: mask must name existing files, {len(problems)} are missing: {missing}"
         )
     absolute = [os.path.normpath(place.root / name) for name in names]
@@ -223,7 +224,7 @@ class _Locator:
         outside: list[str] = []
         for value in values:
             if "\0" in value:
-                raise ValueError(f"{self.manifest}: {column} must be a path, got {value!r}")
+                raise InputError(f"{self.manifest}: {column} must be a path, got {value!r}")
             absolute = os.path.normpath(Path(self.root, value))
             if not self.allow_outside and not self._is_inside(absolute):
                 outside.append(value)
@@ -233,7 +234,7 @@ class _Locator:
             if not os.path.exists(absolute):  # noqa: PTH110  Path.exists raises for long names
                 problems.append((name, "no such file"))
         if outside:
-            raise ValueError(
+            raise InputError(
                 f"{self.manifest}: {column} must stay inside the manifest's folder, unless --allow-outside, "
                 f"{len(outside)} lead outside: {some_of(outside)}"
             )

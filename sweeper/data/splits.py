@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.errors import InputError
 from sweeper.pipeline import digest
 
 _ATTEMPTS = 200
@@ -99,9 +100,9 @@ def make_splits(
         A number out of range, a class with too few frames or groups, a group in several splits.
     """
     if folds < 2:
-        raise ValueError(f"folds must be 2 or more, got {folds}")
+        raise InputError(f"folds must be 2 or more, got {folds}")
     if not 1 <= repeats <= 10:
-        raise ValueError(f"repeats must be from 1 to 10, got {repeats}")
+        raise InputError(f"repeats must be from 1 to 10, got {repeats}")
     labels = np.asarray(labels, dtype=np.int64)
     marks = _marks(split, len(labels))
     if groups is not None:
@@ -148,15 +149,15 @@ def _marks(split: Sequence[str] | NDArray[np.str_] | None, n: int) -> NDArray[np
     """``train``, ``val`` or ``test`` for every row, (n,)."""
     marks = np.full(n, "", dtype="U5") if split is None else np.asarray(split, dtype=np.str_)
     if len(marks) != n:
-        raise ValueError(f"split must have one value a frame, {n}, got {len(marks)}")
+        raise InputError(f"split must have one value a frame, {n}, got {len(marks)}")
     given = marks != ""
     if not given.any():
         return np.full(n, "train")
     unknown = sorted(set(marks[given].tolist()) - set(_NAMES))
     if unknown:
-        raise ValueError(f"split must be one of {', '.join(_NAMES)}, got {unknown[0]!r}")
+        raise InputError(f"split must be one of {', '.join(_NAMES)}, got {unknown[0]!r}")
     if not given.all():
-        raise ValueError(f"split must be given for every frame or for none, {int((~given).sum())} have none")
+        raise InputError(f"split must be given for every frame or for none, {int((~given).sum())} have none")
     return marks
 
 
@@ -167,15 +168,15 @@ def _check_groups(groups: NDArray[np.int64], marks: NDArray[np.str_]) -> None:
     if torn.any():
         row = int(order[1:][torn][0])
         first, second = sorted(set(marks[groups == groups[row]].tolist()))[:2]
-        raise ValueError(f"a group must stand in one split, group {groups[row]} is in {first} and {second}")
+        raise InputError(f"a group must stand in one split, group {groups[row]} is in {first} and {second}")
 
 
 def _check_classes(train_labels: NDArray[np.int64], classes: Sequence[str]) -> None:
     if len(classes) < 2:
-        raise ValueError(f"a dataset must have at least two classes, got {len(classes)}")
+        raise InputError(f"a dataset must have at least two classes, got {len(classes)}")
     counts = np.bincount(train_labels, minlength=len(classes))
     for c in np.flatnonzero(counts == 0).tolist():
-        raise ValueError(f"every class must have training frames, class {classes[c]} has none")
+        raise InputError(f"every class must have training frames, class {classes[c]} has none")
 
 
 # --------------------------------------------------------------------------- cross-validation
@@ -194,7 +195,7 @@ def _folds(
     counts = np.bincount(labels[rows], minlength=len(classes))
     few = int(np.argmin(counts))
     if counts[few] < folds:
-        raise ValueError(
+        raise InputError(
             f"every class must have a frame for each fold: class {classes[few]} has {counts[few]}, "
             f"folds is {folds}"
         )
@@ -235,9 +236,9 @@ def _grouped(
     np.add.at(counts, (group_of, labels), 1)
     n_groups = (counts > 0).sum(axis=0)  # groups that hold each class, (n_classes,)
     for c in np.flatnonzero(n_groups < 2).tolist():
-        raise ValueError(f"every class must have frames in two groups or more, class {classes[c]} has one")
+        raise InputError(f"every class must have frames in two groups or more, class {classes[c]} has one")
     if len(names) < folds:
-        raise ValueError(f"folds must be at most the number of groups, {len(names)}, got {folds}")
+        raise InputError(f"folds must be at most the number of groups, {len(names)}, got {folds}")
     least = int(np.maximum(folds - n_groups, 0).sum())
     best, best_losses = np.zeros(len(names), dtype=np.int64), (len(classes) * folds + 1, 0)
     for _ in range(_ATTEMPTS):
@@ -248,7 +249,7 @@ def _grouped(
         if losses == (0, least):
             break
     if best_losses[0]:
-        raise ValueError(
+        raise InputError(
             f"every training part must hold every class: no way to cut {len(names)} groups into "
             f"{folds} folds was found in {_ATTEMPTS}; fewer folds or more groups are needed"
         )

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.errors import InputError
+
 _UINT32_SENTINEL = 2**32 - 1  # Eiger; kept when counts are widened to 64 bits or written as floats
 
 
@@ -37,7 +39,7 @@ def valid_pixels(
         The mask has another shape than the frame.
     """
     if mask is not None and mask.shape != counts.shape:
-        raise ValueError(f"mask must have the shape of the frame, {counts.shape}, got {mask.shape}")
+        raise InputError(f"mask must have the shape of the frame, {counts.shape}, got {mask.shape}")
     valid = _with_count(counts, negative)
     return valid if mask is None else valid & ~mask
 

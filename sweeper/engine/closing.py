@@ -11,12 +11,12 @@ from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
 from sweeper import plugins
 from sweeper.data.splits import Fold
 from sweeper.engine.cluster import TRIAL_SLOT, trial_resources
-from sweeper.engine.evaluator import DeadlineError, Evaluator, cause_of
-from sweeper.engine.nodes import UnequalNodeError
+from sweeper.engine.evaluator import Evaluator, cause_of
 from sweeper.engine.sweep import Inputs
 from sweeper.engine.tune.callback import Watch
+from sweeper.errors import DeadlineError, JournalError, UnequalNodeError
 from sweeper.pipeline import Pipeline
-from sweeper.runs.journal import JournalError, read_journal
+from sweeper.runs.journal import read_journal
 from sweeper.runs.leaderboard import build_leaderboard
 from sweeper.runs.spec import RERUN_TOP, SweepSpec
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sweeper.engine import nodes
+from sweeper.errors import InputError
 
 TRIAL_SLOT = "trial_slot"
 """Custom resource that a trial holds: it waits for tasks, and takes no core itself."""
@@ -90,7 +91,7 @@ def connected(
         try:
             ray.init(address=address, runtime_env={"env_vars": _for_workers()}, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ValueError(f"--address {address}: no Ray cluster answers ({error})") from None
+            raise InputError(f"--address {address}: no Ray cluster answers ({error})") from None
         n = int(ray.cluster_resources().get("CPU", 1))
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
     try:

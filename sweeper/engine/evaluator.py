@@ -23,17 +23,17 @@ from sweeper import plugins
 from sweeper.api import Network
 from sweeper.data.intensity import INTENSITY_VERSION
 from sweeper.engine.limits import GRACE_S
-from sweeper.engine.nodes import UnequalNodeError, check
+from sweeper.engine.nodes import check
 from sweeper.engine.store import Representation
 from sweeper.engine.tasks.evaluation import FoldJob, SweepData, died, evaluate_task, failure, overran
 from sweeper.engine.tasks.frames import NO_ROOM, NO_ROOM_SAID
+from sweeper.errors import DeadlineError, FitError, JournalError, UnequalNodeError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.features.codebook import CODEBOOK_VERSION
-from sweeper.networks.errors import FitError
 from sweeper.networks.fit import FIT_VERSION
 from sweeper.networks.inputs import INPUT_VERSION
 from sweeper.pipeline import Pipeline, digest
-from sweeper.runs.journal import JournalError, Record
+from sweeper.runs.journal import Record
 
 _ATTEMPTS = 2
 """A process that dies is tried once more: its machine may have failed, and not the fit."""
@@ -41,10 +41,6 @@ _LOST_ATTEMPTS = 5
 """Features lost with their node are fetched again this often."""
 _LOST = (ObjectLostError, RayActorError, ActorUnavailableError, RaySystemError)
 _DIED = (WorkerCrashedError, NodeDiedError, LocalRayletDiedError, OutOfMemoryError)
-
-
-class DeadlineError(Exception):
-    """The time budget of the sweep was reached."""
 
 
 class _NoFeatures(Exception):  # noqa: N818

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sweeper.errors import InputError
 from sweeper.plugins import PACKAGES, source_folder
 from sweeper.runs.mirror import is_url, shown
 from sweeper.runs.spec import SweepSpec
@@ -29,17 +30,17 @@ def _client(address: str) -> Iterator[Any]:
     try:
         yield JobSubmissionClient(address)
     except (ConnectionError, requests.ConnectionError) as error:
-        raise ValueError(f"--address {address}: no Ray dashboard answers ({_line(error)})") from None
+        raise InputError(f"--address {address}: no Ray dashboard answers ({_line(error)})") from None
     except AuthenticationError:
-        raise ValueError(
+        raise InputError(
             f"--address {address}: the cluster's token is needed: set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN_PATH to its file"
         ) from None
     except RuntimeError as error:
         if "does not exist" in str(error):
-            raise ValueError(f"--address {address}: {_line(error)}") from None
+            raise InputError(f"--address {address}: {_line(error)}") from None
         if "WebSocket" in str(error):
-            raise ValueError(f"--address {address}: the dashboard has gone ({_line(error)})") from None
+            raise InputError(f"--address {address}: the dashboard has gone ({_line(error)})") from None
         raise
 
 
@@ -67,12 +68,12 @@ def submit(spec: SweepSpec, out: str, address: str) -> str:
     paths = {"data": spec.data, "mask": spec.mask, "features": spec.features, "weights": spec.weights}
     if is_url(out):
         if shown(out) != out.rstrip("/"):
-            raise ValueError("--out must not hold credentials: they belong in the cluster's environment")
+            raise InputError("--out must not hold credentials: they belong in the cluster's environment")
     else:
         paths["--out"] = out
     for name, path in paths.items():
         if path is not None and not Path(path).is_absolute():
-            raise ValueError(
+            raise InputError(
                 f"{name} must be an absolute path of the cluster's, got {path!r}: data are not sent"
             )
     with tempfile.TemporaryDirectory(prefix="sweeper-job-") as folder, _client(address) as client:

@@ -9,7 +9,8 @@ from typing import Any
 import ray
 
 from sweeper.atomic import remove_partial
-from sweeper.runs.journal import Journal, JournalError, Record
+from sweeper.errors import JournalError
+from sweeper.runs.journal import Journal, Record
 from sweeper.runs.predictions import PredictionFiles
 
 

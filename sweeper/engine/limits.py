@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-class TimeLimitError(Exception):
-    """The time limit was reached."""
+from sweeper.errors import TimeLimitError
 
 
 @dataclass(frozen=True)

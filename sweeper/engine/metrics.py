@@ -14,6 +14,7 @@ import ray
 from ray.util import metrics as ray_metrics
 
 from sweeper.engine.tune.trial import FAILED_SCORE
+from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
 from sweeper.runs.progress import Progress, State
 
@@ -154,10 +155,10 @@ def check_logger(name: str) -> None:
         There is no such logger, or its library is not installed.
     """
     if name not in LOGGERS:
-        raise ValueError(f"--log must be one of {', '.join(LOGGERS)}, got {name!r}")
+        raise InputError(f"--log must be one of {', '.join(LOGGERS)}, got {name!r}")
     if missing := [package for package in LOGGERS[name] if find_spec(package) is None]:
         remedy = " (pip install 'sweeper[mlflow]')" if name == "mlflow" else ""
-        raise ValueError(f"--log {name} needs packages that are not installed: {', '.join(missing)}{remedy}")
+        raise InputError(f"--log {name} needs packages that are not installed: {', '.join(missing)}{remedy}")
 
 
 def log_callbacks(names: tuple[str, ...], folder: Path, run: str) -> list[Any]:

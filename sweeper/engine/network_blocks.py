@@ -35,9 +35,9 @@ from sweeper.engine.tasks.networks import (
     ray_train_task,
     train_task,
 )
+from sweeper.errors import FitError
 from sweeper.features import keys
 from sweeper.features.blocks import BlockInfo
-from sweeper.networks.errors import FitError
 from sweeper.networks.inputs import INPUT_VERSION, Inputs
 from sweeper.networks.model import model_path
 from sweeper.pipeline import Pipeline, digest

@@ -21,6 +21,7 @@ from typing import ParamSpec, TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeper.errors import InputError, UnequalNodeError
 from sweeper.plugins import PACKAGES as PLUGIN_PACKAGES
 from sweeper.plugins import source_folder
 
@@ -35,10 +36,6 @@ _PROBE_S = 120.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class UnequalNodeError(Exception):
-    """A machine runs other versions or other code than the driver, or does not see its run folder."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ def probe(paths: Sequence[str]) -> list[Node]:
     mine = versions()
     for node in nodes:
         if difference := _difference(node.name, mine, node.versions):
-            raise ValueError(difference)
+            raise InputError(difference)
     return nodes
 
 

@@ -22,16 +22,16 @@ from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.limits import Limits
 from sweeper.engine.metrics import log_callbacks
 from sweeper.engine.network_blocks import NetworkSettings
-from sweeper.engine.nodes import UnequalNodeError
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
-from sweeper.engine.sweep import Cluster, Inputs, SweepStopped, wanted_blocks
+from sweeper.engine.sweep import Cluster, Inputs, wanted_blocks
 from sweeper.engine.tasks.evaluation import SweepData
 from sweeper.engine.tasks.frames import NO_ROOM, NO_ROOM_SAID
 from sweeper.engine.tune.callback import Actors, StopAll, Watch
 from sweeper.engine.tune.schedulers import make_scheduler
 from sweeper.engine.tune.searcher import SweepSearcher
 from sweeper.engine.tune.trial import FAULT, SweepTrial
+from sweeper.errors import StoppedError, UnequalNodeError
 from sweeper.features.keys import shard_digests, shards_of
 from sweeper.pipeline import Pipeline
 from sweeper.runs.folder import RunFolder
@@ -90,16 +90,16 @@ def run_search(
     except RayActorError:
         if _closed(actors.ledger):
             raise
-        raise SweepStopped(_LEDGER_LOST) from None
+        raise StoppedError(_LEDGER_LOST) from None
     except BaseException:
         _closed(actors.ledger)
         raise
     if not _closed(actors.ledger):
-        raise SweepStopped(_LEDGER_LOST)
+        raise StoppedError(_LEDGER_LOST)
     if watch.fatal.startswith(FAULT):
         raise RuntimeError(watch.fatal)
     if watch.fatal:
-        raise SweepStopped(watch.fatal)
+        raise StoppedError(watch.fatal)
 
 
 def _closed(ledger: Any) -> bool:
@@ -196,9 +196,9 @@ def _prefetch(space: Space, watch: Watch) -> bool:
         ray.get(ref)
     except RayTaskError as error:
         if isinstance(cause_of(error), OSError | UnequalNodeError):
-            raise SweepStopped(f"{cause_of(error)}; nothing recorded is lost") from None
+            raise StoppedError(f"{cause_of(error)}; nothing recorded is lost") from None
         if isinstance(cause_of(error), NO_ROOM):
-            raise SweepStopped(NO_ROOM_SAID) from None
+            raise StoppedError(NO_ROOM_SAID) from None
         watch.progress.note(
             f"note: {' '.join(str(cause_of(error)).split())}; pipelines that need it will fail"
         )
@@ -273,7 +273,7 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
 
 
 def _record_trial(actors: Actors, watch: Watch, number: int, pipeline: Pipeline) -> None:
-    from sweeper.runs.journal import JournalError
+    from sweeper.errors import JournalError
 
     record = {"kind": "trial", "trial": number, "pipeline": pipeline.to_dict()}
     try:

@@ -16,7 +16,7 @@ import numpy as np
 
 from sweeper import plugins
 from sweeper.api import Network
-from sweeper.data.dataset import BadFrames, Dataset, load_dataset
+from sweeper.data.dataset import Dataset, load_dataset
 from sweeper.data.splits import Fold, Rows, Split, split_warnings, test_rows
 from sweeper.engine import nodes
 from sweeper.engine.cluster import connected
@@ -25,6 +25,7 @@ from sweeper.engine.metrics import check_logger
 from sweeper.engine.network_blocks import FoldRows
 from sweeper.engine.tasks.networks import Resources
 from sweeper.engine.training import check_sizes, find_all_weights, networks, training_resources
+from sweeper.errors import BadFramesError, InputError, StoppedError
 from sweeper.features import keys
 from sweeper.features.blocks import block_grid
 from sweeper.pipeline import digest
@@ -41,10 +42,6 @@ from sweeper.space.space import Space
 _MISSING = "no such file"
 _CLOSING_S = 3.0
 """Time that ending takes: trials wound up, the leaderboard written, Ray shut down."""
-
-
-class SweepStopped(RuntimeError):  # noqa: N818 - not an error of the sweep's own making
-    """The sweep could not go on (disk full); what was recorded is kept."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     ------
     ValueError
         Bad input, before compute is spent.
-    SweepStopped
+    StoppedError
         The disk is full or the folder is gone; running the same command again goes on.
     """
     started = time.monotonic()
@@ -155,7 +152,7 @@ def check(spec: SweepSpec) -> tuple[Space, Dataset]:
     """
     space = spec.load_space()
     if spec.search == "grid" and space.size == float("inf"):
-        raise ValueError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
+        raise InputError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
     for name in spec.log:
         check_logger(name)
     check_sizes(space)
@@ -168,7 +165,7 @@ def _load(spec: SweepSpec) -> Dataset:
     options: dict[str, Any] = {"mask": spec.mask, "allow_outside": spec.allow_outside}
     try:
         return load_dataset(spec.data, **options)
-    except BadFrames as bad:
+    except BadFramesError as bad:
         if not spec.skip_bad and any(reason == _MISSING for _, reason in bad.problems):
             raise  # a wrong manifest, not bad frames: no need to read what is there
         try:
@@ -217,7 +214,7 @@ def check_nodes(spec: SweepSpec, space: Space, folder: RunFolder) -> None:
             path.unlink(missing_ok=True)
     for path in markers if networks(space) else ():
         if unseeing := nodes.unseeing(found, str(path)):
-            raise ValueError(
+            raise InputError(
                 f"{path.parent}: networks need a folder that every node sees, {', '.join(unseeing)} does not"
             )
 
@@ -247,7 +244,7 @@ def examine(
     bad = [(dataset.names[i], str(reports[i].error)) for i in np.flatnonzero(~good)]
     quarantined = [*dataset.quarantined, *bad]
     if quarantined and not spec.skip_bad:
-        raise BadFrames(spec.data, sorted(quarantined))
+        raise BadFramesError(spec.data, sorted(quarantined))
     if quarantined:
         write_frame_list(folder.quarantine, quarantined)
         progress.note(f"{len(quarantined)} bad frames left out, listed in {folder.quarantine}")
@@ -306,7 +303,7 @@ def write_leaderboard(spec: SweepSpec, folder: RunFolder, folds: int, *, ensembl
 
     Raises
     ------
-    SweepStopped
+    StoppedError
         It cannot be written.
     """
     if ensemble:
@@ -316,5 +313,5 @@ def write_leaderboard(spec: SweepSpec, folder: RunFolder, folds: int, *, ensembl
     try:
         write_csv(board, folder.leaderboard)
     except OSError as error:
-        raise SweepStopped(f"{folder.leaderboard}: {error.strerror}; nothing recorded is lost") from None
+        raise StoppedError(f"{folder.leaderboard}: {error.strerror}; nothing recorded is lost") from None
     return board

@@ -9,6 +9,7 @@ from typing import Any
 from sweeper import plugins
 from sweeper.api import Network
 from sweeper.engine.tasks.networks import Resources
+from sweeper.errors import InputError
 from sweeper.runs.spec import SweepSpec
 from sweeper.space.domains import Between
 from sweeper.space.space import Part, Space
@@ -87,9 +88,9 @@ def training_resources(spec: SweepSpec, space: Space) -> Resources:
         for name, each, there in (("train_gpus", gpus, gpus_there), ("train_cpus", cpus, cpus_there)):
             if each * spec.train_workers > there:
                 what = "GPUs" if name == "train_gpus" else "cores"
-                raise ValueError(f"{name} = {each:g}{of} must be at most what Ray has here: {there:g} {what}")
+                raise InputError(f"{name} = {each:g}{of} must be at most what Ray has here: {there:g} {what}")
         if at_once < spec.train_workers:
-            raise ValueError(
+            raise InputError(
                 f"train_cpus = {cpus:g} with train_gpus = {gpus:g}{of} must be at most what one machine has: "
                 f"the cluster has a place for {at_once} such workers"
             )

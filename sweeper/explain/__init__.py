@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from sweeper.atomic import write_text
+from sweeper.errors import InputError
 from sweeper.explain import drawing
 from sweeper.explain.frames import GivenFrame, at_most, check_readable, evenly, find_frames, png_names
 from sweeper.explain.models import find_models
@@ -123,7 +124,7 @@ def explain(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"--out {out}: not writable ({error.strerror})") from None
+        raise InputError(f"--out {out}: not writable ({error.strerror})") from None
     sheet = _Sheet(given)
     rows: dict[int, Row] = {}
     names = png_names(given)
@@ -147,14 +148,14 @@ def explain(
 def _check_out(out: Path, frames: Sequence[Path], given: Sequence[GivenFrame]) -> None:
     """Pictures are frames to the next reader of a data folder, and may not replace frames."""
     if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out}: must be a folder")
+        raise InputError(f"--out {out}: must be a folder")
     place = out.resolve()
     for folder in frames:
         if folder.is_dir() and place.is_relative_to(folder.resolve()):
-            raise ValueError(f"--out {out}: must not be inside the folder of frames {folder}")
+            raise InputError(f"--out {out}: must not be inside the folder of frames {folder}")
     for parent in {Path(frame.path).parent for frame in given}:
         if parent.resolve() == place:
-            raise ValueError(f"--out {out}: must not be the folder of the frames")
+            raise InputError(f"--out {out}: must not be the folder of the frames")
 
 
 # --------------------------------------------------------------------------- writing

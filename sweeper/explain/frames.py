@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data.frames import FrameError, count_frames, inspect_frames, is_frame_file
+from sweeper.data.frames import count_frames, inspect_frames, is_frame_file
 from sweeper.data.intensity import load_mask
+from sweeper.errors import FrameError
 
 _MANIFESTS = (".csv", ".parquet", ".pq")
 _SHOWN = 3  # unusable frames in a message
@@ -108,11 +109,12 @@ def _file_frames(path: Path, name: str, mask: str | None) -> list[GivenFrame]:
 
 
 def _dataset_frames(path: Path, mask: str | None, allow_outside: bool) -> list[GivenFrame]:
-    from sweeper.data.dataset import BadFrames, load_dataset
+    from sweeper.data.dataset import load_dataset
+    from sweeper.errors import BadFramesError
 
     try:
         data = load_dataset(path, mask=mask, allow_outside=allow_outside)
-    except BadFrames as bad:
+    except BadFramesError as bad:
         raise _unusable([f"{bad.source}: {name}: {problem}" for name, problem in bad.problems]) from None
     return [
         GivenFrame(

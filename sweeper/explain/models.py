@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweeper.errors import InputError
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.journal import read_journal
 
@@ -56,9 +57,9 @@ def find_models(model: Path, trial: int | None = None) -> Models:
     """
     if not model.is_dir():
         if trial is not None:
-            raise ValueError(f"--trial {trial}: needs a run folder, {model} is not one")
+            raise InputError(f"--trial {trial}: needs a run folder, {model} is not one")
         if not model.exists():
-            raise ValueError(f"{model}: no such model file or run folder")
+            raise InputError(f"{model}: no such model file or run folder")
         return Models((model,))
     folder = RunFolder(model)
     folder.load_spec()
@@ -73,15 +74,15 @@ def _chosen(run: Path, trial: int | None) -> Mapping[str, Any]:
         trials = json.loads(best.read_text())["trials"] if best.exists() else []
         trials = [entry for entry in trials if entry["models"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{best}: must be a list of trials with their models: {error}") from None
+        raise InputError(f"{best}: must be a list of trials with their models: {error}") from None
     if not trials:
-        raise ValueError(
+        raise InputError(
             f"{run}: no network here: no pipeline of this sweep has a trained network to explain"
         )
     chosen = next((entry for entry in trials if trial in (None, entry["trial"])), None)
     if chosen is None:
         known = ", ".join(str(entry["trial"]) for entry in trials)
-        raise ValueError(f"--trial must be one with a network, {known}, got {trial}")
+        raise InputError(f"--trial must be one with a network, {known}, got {trial}")
     entry: Mapping[str, Any] = chosen
     return entry
 
@@ -90,7 +91,7 @@ def _model_files(networks: Path, entry: Mapping[str, Any]) -> tuple[Path, ...]:
     files = tuple(networks / name for name in entry["models"])
     for file in files:
         if not file.is_file():
-            raise ValueError(f"{file}: the model of trial {entry['trial']} is missing")
+            raise InputError(f"{file}: the model of trial {entry['trial']} is missing")
     return files
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sweeper.data.frames import read_frame
 from sweeper.data.intensity import for_display, prepare, resolve
+from sweeper.errors import InputError
 from sweeper.explain import drawing
 from sweeper.explain.frames import GivenFrame, Masks
 from sweeper.explain.models import Models
@@ -42,7 +43,7 @@ class Explainer:
         try:
             module, info = load_model(file)
         except OSError as error:
-            raise ValueError(f"{file}: {error.strerror or error}") from None
+            raise InputError(f"{file}: {error.strerror or error}") from None
         self.file = file
         self.module: NetworkModule = module
         self.classes = info.classes or tuple(f"class {i}" for i in range(info.n_classes))
@@ -50,7 +51,7 @@ class Explainer:
         self.size = int(info.params["size"])
         self.about = about
         if about is not None and about not in self.classes:
-            raise ValueError(f"--class {about!r}: no class of {file}; {nearest(about, self.classes)}")
+            raise InputError(f"--class {about!r}: no class of {file}; {nearest(about, self.classes)}")
         self._cam(np.zeros((1, self.size, self.size), dtype=np.float32))  # can it be explained at all?
 
     def _cam(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -63,7 +64,7 @@ class Explainer:
         try:
             heat, logits = grad_cam_and_logits(self.module, torch.from_numpy(x)[:, None], target)
         except ValueError as error:
-            raise ValueError(f"{self.file}: {error}") from None
+            raise InputError(f"{self.file}: {error}") from None
         scores = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         return heat, scores / scores.sum(axis=1, keepdims=True)
 
@@ -81,7 +82,7 @@ class Explainer:
                     prepare(counts, for_display(self.intensity, counts.shape, drawing.MOST_PX), mask)
                 )
             except ValueError as error:
-                raise ValueError(f"{frame.called(frame.path)}: {error}") from None
+                raise InputError(f"{frame.called(frame.path)}: {error}") from None
         heat, probability = self._cam(np.stack(inputs))
         return [
             self._picture(frame, view.image, view.valid, heat[i], probability[i])

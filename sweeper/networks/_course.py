@@ -11,6 +11,7 @@ import numpy as np
 
 from sweeper.api import PRETRAINED, Network, NetworkBuild, NetworkModule, Params
 from sweeper.atomic import remove_partial
+from sweeper.errors import InputError
 from sweeper.networks import _checkpoint, _ranks
 from sweeper.networks._checkpoint import Progress
 from sweeper.networks._learner import Learner, seed_torch
@@ -96,7 +97,7 @@ class Course:
         if self._patience is not None:
             frames, held_out = hold_out(fit.labels, frames, fit.groups, fit.seed)
         if len(frames) < self._world:
-            raise ValueError(
+            raise InputError(
                 f"a training set must have a frame for each worker, {self._world}, it has {len(frames)}"
             )
         return frames, TrainingFrames.upright(held_out)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from sweeper.api import NetworkModule, Params
+from sweeper.errors import DivergedError
 from sweeper.networks import _ranks
 from sweeper.networks._loading import ShuffledBatches, on_device
 from sweeper.networks.devices import Device, mixed_dtype, torch_device
-from sweeper.networks.errors import DivergedError
 from sweeper.networks.schedule import learning_rate
 
 _STEPS_PER_LOOK = 50

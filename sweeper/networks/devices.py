@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sweeper.networks.errors import OutOfMemoryError
+from sweeper.errors import InputError, OutOfMemoryError
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def torch_device(device: Device) -> Any:
         torch.set_num_threads(device.threads)
         return torch.device("cpu")
     if device.index >= torch.cuda.device_count():
-        raise ValueError(f"device cuda:{device.index}: this process sees {torch.cuda.device_count()} GPUs")
+        raise InputError(f"device cuda:{device.index}: this process sees {torch.cuda.device_count()} GPUs")
     torch.cuda.set_device(device.index)
     return torch.device("cuda", device.index)
 

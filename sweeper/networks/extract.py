@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import NetworkModule
+from sweeper.errors import DivergedError
 from sweeper.networks._loading import Frames, in_order, loader, on_device
 from sweeper.networks.devices import Device, memory_advice, mixed_dtype, torch_device
-from sweeper.networks.errors import DivergedError
 from sweeper.networks.inputs import Inputs
 from sweeper.networks.training_sets import Rows, TrainingFrames
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from sweeper import plugins
 from sweeper.api import PRETRAINED, Network, Params
+from sweeper.errors import DivergedError, InputError, OutOfMemoryError
 from sweeper.networks import _ranks
 from sweeper.networks._course import FIT_VERSION, Course, Metrics
 from sweeper.networks.devices import Device, memory_advice, reproducible, torch_device
-from sweeper.networks.errors import DivergedError, OutOfMemoryError
 from sweeper.networks.inputs import Inputs
 from sweeper.networks.model import model_path, trained_s
 from sweeper.networks.training_sets import Rows
@@ -137,7 +137,7 @@ def _complete(plugin: Network, params: Params) -> dict[str, Any]:
     axes = {axis.name: axis for axis in (plugin.all_axes if trained else plugin.axes)}
     for name, value in params.items():
         if name not in axes:
-            raise ValueError(f"{plugin.name}: parameter must be one of {', '.join(axes)}, got {name!r}")
+            raise InputError(f"{plugin.name}: parameter must be one of {', '.join(axes)}, got {name!r}")
         axes[name].check(plugin.name, value)
     return {name: axis.default for name, axis in axes.items()} | dict(params)
 
@@ -145,11 +145,11 @@ def _complete(plugin: Network, params: Params) -> dict[str, Any]:
 def _check(params: Params, epochs: int, world: int) -> None:
     if params["training_set"] == PRETRAINED:
         if epochs != 0:
-            raise ValueError(f"epochs must be 0 with training_set {PRETRAINED}, got {epochs}")
+            raise InputError(f"epochs must be 0 with training_set {PRETRAINED}, got {epochs}")
         return
     if not 0 <= epochs <= params["epochs"]:
-        raise ValueError(f"epochs must be from 0 to the full number, {params['epochs']}, got {epochs}")
+        raise InputError(f"epochs must be from 0 to the full number, {params['epochs']}, got {epochs}")
     if params["batch_size"] < world:
-        raise ValueError(
+        raise InputError(
             f"batch_size must be at least the number of workers, {world}, got {params['batch_size']}"
         )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.errors import InputError
+
 if TYPE_CHECKING:
     from sweeper.api import NetworkModule
 
@@ -60,7 +62,7 @@ def grad_cam_and_logits(
     import torch
 
     if not getattr(module, "has_maps", True):
-        raise ValueError(f"{_NO_MAPS}; this one's features are read from a class token or the like")
+        raise InputError(f"{_NO_MAPS}; this one's features are read from a class token or the like")
     device = next(module.parameters()).device  # type: ignore[attr-defined]
     heatmaps, logits = [], []
     with _evaluating(module), torch.enable_grad():
@@ -101,9 +103,9 @@ def _evidence(module: NetworkModule, x: Any, target: int | NDArray[np.int64] | N
 
 def _check_maps(maps: Any) -> None:
     if maps.ndim != 4:
-        raise ValueError(f"{_NO_MAPS}; those of this one have shape {tuple(maps.shape)}")
+        raise InputError(f"{_NO_MAPS}; those of this one have shape {tuple(maps.shape)}")
     if max(maps.shape[2:]) < _LEAST_POSITIONS:
-        raise ValueError(f"{_NO_MAPS}; at its input size this one's are {maps.shape[2]} x {maps.shape[3]}")
+        raise InputError(f"{_NO_MAPS}; at its input size this one's are {maps.shape[2]} x {maps.shape[3]}")
 
 
 def _classes(target: int | NDArray[np.int64], logits: Any) -> Any:
@@ -112,7 +114,7 @@ def _classes(target: int | NDArray[np.int64], logits: Any) -> Any:
     n, n_classes = logits.shape
     wanted = np.broadcast_to(np.asarray(target, dtype=np.int64), n)
     if wanted.min() < 0 or wanted.max() >= n_classes:
-        raise ValueError(f"target must be a class from 0 to {n_classes - 1}, got {target}")
+        raise InputError(f"target must be a class from 0 to {n_classes - 1}, got {target}")
     return torch.from_numpy(wanted.copy()).to(logits.device)
 
 

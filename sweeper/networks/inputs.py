@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sweeper.api import PreparedFrame
 from sweeper.atomic import atomically
+from sweeper.errors import InputError
 
 INPUT_VERSION = 1
 """Raise it when the same prepared frame gives another input."""
@@ -69,7 +70,7 @@ def write_inputs(path: Path, frames: Iterable[PreparedFrame], n: int, size: int)
             file.write(input_array(frame, size).astype("<f2").tobytes())
             written += 1
         if written != n:
-            raise ValueError(f"{path}: must hold {n} frames, got {written}")
+            raise InputError(f"{path}: must hold {n} frames, got {written}")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Inputs:
         maps = [_open(path, count) for path, count in zip(self.files, self.counts, strict=True)]
         sizes = {part.shape[1:] for part in maps}
         if len(sizes) != 1:
-            raise ValueError(f"inputs must be of one size, got {sorted(sizes)}")
+            raise InputError(f"inputs must be of one size, got {sorted(sizes)}")
         return maps
 
 
@@ -143,10 +144,10 @@ def _open(path: str, count: int) -> NDArray[np.float16]:
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: damaged inputs: {error}") from error
+        raise InputError(f"{path}: damaged inputs: {error}") from error
     whole = np.asarray(mapped)
     if whole.dtype != np.float16 or whole.ndim != 3 or len(whole) != count:
-        raise ValueError(
+        raise InputError(
             f"{path}: must hold float16 inputs of {count} frames, got {whole.dtype} of shape {whole.shape}"
         )
     return whole

@@ -11,6 +11,7 @@ from typing import Any
 from sweeper import plugins
 from sweeper.api import NetworkBuild, NetworkModule, Params
 from sweeper.atomic import atomically
+from sweeper.errors import InputError
 
 _METADATA = "sweeper"
 
@@ -94,7 +95,7 @@ def read_info(path: Path) -> ModelInfo:
         values["classes"], values["history"] = tuple(values["classes"]), tuple(values["history"])
         return ModelInfo(**values)
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: not a model file, or damaged: {error}") from error
+        raise InputError(f"{path}: not a model file, or damaged: {error}") from error
 
 
 def load_model(path: Path) -> tuple[NetworkModule, ModelInfo]:
@@ -120,7 +121,7 @@ def load_model(path: Path) -> tuple[NetworkModule, ModelInfo]:
     info = read_info(path)
     plugin = plugins.network(info.network)
     if plugin.version != info.version:
-        raise ValueError(
+        raise InputError(
             f"{path}: {info.network} must be of version {plugin.version}, the file's is {info.version}: "
             "train it again"
         )
@@ -130,6 +131,6 @@ def load_model(path: Path) -> tuple[NetworkModule, ModelInfo]:
         module.load_state_dict(load_file(str(path)))
     except (SafetensorError, RuntimeError) as error:
         reason = "; ".join(str(error).split("\n\t")[1:]) or error
-        raise ValueError(f"{path}: damaged, or not the weights of {info.network}: {reason}") from error
+        raise InputError(f"{path}: damaged, or not the weights of {info.network}: {reason}") from error
     loaded: NetworkModule = module.eval()
     return loaded, info

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import PRETRAINED, TRAINING_SETS
+from sweeper.errors import InputError
 
 Rows = NDArray[np.int64]
 
@@ -64,11 +65,11 @@ def training_frames(kind: str, labels: NDArray[np.int64], train: Rows, seed: int
         An unknown kind, ``pretrained`` (which is not fitted), or no training row.
     """
     if kind == PRETRAINED:
-        raise ValueError(f"training_set: {kind} is not fitted on any frame")
+        raise InputError(f"training_set: {kind} is not fitted on any frame")
     if kind not in TRAINING_SETS:
-        raise ValueError(f"training_set must be one of {', '.join(TRAINING_SETS)}, got {kind!r}")
+        raise InputError(f"training_set must be one of {', '.join(TRAINING_SETS)}, got {kind!r}")
     if len(train) == 0:
-        raise ValueError("a training set must have at least one row, got none")
+        raise InputError("a training set must have at least one row, got none")
     rows = np.asarray(train, dtype=np.int64)
     if kind != "unbalanced":
         class_of = np.unique(labels[rows], return_inverse=True)[1]
@@ -115,7 +116,7 @@ def split_share(
         A share outside (0, 1), or no cut that leaves every class frames on both sides.
     """
     if not 0 < share < 1:
-        raise ValueError(f"share must be above 0 and below 1, got {share:g}")
+        raise InputError(f"share must be above 0 and below 1, got {share:g}")
     rows = np.asarray(rows, dtype=np.int64)
     classes, class_of = np.unique(labels[rows], return_inverse=True)
     have = np.bincount(class_of)
@@ -128,7 +129,7 @@ def split_share(
     held = np.bincount(class_of[first], minlength=len(have))
     for c in np.flatnonzero((held == 0) | (held == have)).tolist():
         whole = "" if groups is None else " with groups kept whole"
-        raise ValueError(
+        raise InputError(
             f"share must leave every class frames on both sides{whole}: class {classes[c]} has {have[c]} "
             f"frames, share is {share:g}"
         )
@@ -163,7 +164,7 @@ def hold_out(
     first = _draw(class_of, want, rng) if groups is None else _draw_groups(class_of, groups[rows], want, rng)
     held = np.bincount(class_of[first], minlength=len(have))
     if not first.any() or (held == have).any():
-        raise ValueError(
+        raise InputError(
             f"patience needs a tenth of the training set held out: its {len(rows)} frames of {len(have)} "
             "classes are too few, or in too few groups"
         )

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sweeper.api import Network, NetworkBuild, Params
+from sweeper.errors import InputError
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 CONNECT_S = 5.0  # an unreachable hub is given up after this long
@@ -34,18 +35,18 @@ def find_weights(network: Network, directory: str | None) -> str:
         download and where to put it. Also for a network that has no pretrained weights.
     """
     if network.pretrained is None:
-        raise ValueError(f"{network.name}: weights must be random: it has no pretrained weights")
+        raise InputError(f"{network.name}: weights must be random: it has no pretrained weights")
     import timm
 
     config = timm.get_pretrained_cfg(network.pretrained)
     if directory is not None:
         if not Path(directory).is_dir():
-            raise ValueError(f"--weights {directory}: no such folder")
+            raise InputError(f"--weights {directory}: no such folder")
         if (path := _in_folder(network, config, Path(directory))) is not None:
             return path
     found = _in_caches(config) or _from_hub(config)
     if found is None:
-        raise ValueError(_missing(network, config, directory))
+        raise InputError(_missing(network, config, directory))
     return found
 
 
@@ -60,7 +61,7 @@ def check_weights(network: Network, params: Params, path: str) -> None:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             network.build(NetworkBuild(params, n_classes=2, weights=path))
     except ValueError as error:
-        raise ValueError(f"{network.name}: {error}") from error
+        raise InputError(f"{network.name}: {error}") from error
 
 
 def check_size(network: Network, params: Params) -> None:
@@ -79,7 +80,7 @@ def check_size(network: Network, params: Params) -> None:
             return  # an operator that the meta device lacks: building such a model has run it already
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
-            raise ValueError(f"{network.name}: its layers cannot take size {size}: {reason}") from error
+            raise InputError(f"{network.name}: its layers cannot take size {size}: {reason}") from error
 
 
 def weights_digest(path: str) -> str:

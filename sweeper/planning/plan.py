@@ -12,6 +12,7 @@ import numpy as np
 from sweeper import plugins
 from sweeper.api import Featurizer
 from sweeper.data.splits import test_rows
+from sweeper.errors import InputError
 from sweeper.features.blocks import representation_columns
 from sweeper.pipeline import Pipeline
 from sweeper.planning.networks import NetworkCost, network_costs
@@ -161,8 +162,9 @@ def _time_frames(
     dataset: Any, space: Space, wanted: dict[str, list[dict[str, Any]]]
 ) -> tuple[float, dict[str, float]]:
     """Milliseconds a frame: reading with intensities, and each featurizer; median over a few frames."""
-    from sweeper.data.frames import FrameError, read_frame
+    from sweeper.data.frames import read_frame
     from sweeper.data.intensity import load_mask, prepare
+    from sweeper.errors import FrameError
 
     intensity = space.parts["intensity"][0].sample(np.random.default_rng(0))
     rows = np.linspace(0, len(dataset) - 1, min(_FRAMES, len(dataset))).astype(int)
@@ -175,9 +177,9 @@ def _time_frames(
         try:
             frame = prepare(read_frame(dataset.paths[row], int(dataset.index[row])), intensity, mask)
         except FrameError as error:
-            raise ValueError(str(error)) from None
+            raise InputError(str(error)) from None
         except ValueError as error:
-            raise ValueError(f"{dataset.names[row]}: {error}") from None
+            raise InputError(f"{dataset.names[row]}: {error}") from None
         prepare_ms.append(1e3 * (time.perf_counter() - start))
         for name, blocks in wanted.items():
             start = time.perf_counter()

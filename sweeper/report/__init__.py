@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from sweeper.errors import InputError
 from sweeper.report import content as c
 from sweeper.report import page, style
 from sweeper.report.content import Section
@@ -64,7 +65,7 @@ def _writable(option: str, path: Path, write: Callable[[], object]) -> None:
         write()
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
-        raise ValueError(f"{option} {path}: cannot be written ({why})") from None
+        raise InputError(f"{option} {path}: cannot be written ({why})") from None
 
 
 def sections(run: Run) -> list[Section]:

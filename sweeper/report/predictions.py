@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.errors import InputError
 from sweeper.evaluate.ensembles import are_probabilities
 from sweeper.report.run import Run
 from sweeper.runs.predictions import read_predictions
@@ -71,7 +72,7 @@ def read_scores(run: Run, trial: int) -> FrameScores | None:
         try:
             parts.append(read_predictions(path))
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
+            raise InputError(
                 f"{path}: must be a file of predictions: {' '.join(str(error).split())}"
             ) from None
     if not parts:

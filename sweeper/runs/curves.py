@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sweeper.errors import InputError
 from sweeper.pipeline import canonical_json
 from sweeper.runs._curves_drawing import draw_curves
 
@@ -112,13 +113,13 @@ def _fits_of_trial(records: list[_Record], fits: Mapping[str, _Record], trial: i
     """Keys of the fits that a trial's pipeline used."""
     pipelines = {r["trial"]: r["pipeline"] for r in reversed(records) if r["kind"] == "trial"}
     if trial not in pipelines:
-        raise ValueError(f"--trial must be a trial of this sweep, got {trial}")
+        raise InputError(f"--trial must be a trial of this sweep, got {trial}")
     identify = _Identity(fits.values())
     wanted = identify(pipelines[trial])
     found = {key for key, fit in fits.items() if identify(fit) == wanted}
     if not found:
         featurizer = pipelines[trial]["featurizer"]
-        raise ValueError(f"--trial {trial}: no network was trained for it, its featurizer is {featurizer}")
+        raise InputError(f"--trial {trial}: no network was trained for it, its featurizer is {featurizer}")
     return found
 
 

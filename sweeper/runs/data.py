@@ -11,6 +11,7 @@ import numpy as np
 from sweeper.data.dataset import Dataset, load_dataset
 from sweeper.data.frames import frame_counts
 from sweeper.data.splits import Rows, Split, make_splits
+from sweeper.errors import InputError
 from sweeper.networks.training_sets import split_share
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.spec import SweepSpec
@@ -82,7 +83,7 @@ def run_data(folder: RunFolder) -> RunData:
             spec.data, mask=spec.mask, allow_outside=spec.allow_outside, skip_bad=True, counter=counter
         )
     except OSError as error:
-        raise ValueError(f"{spec.data}: {error.strerror or error}") from None
+        raise InputError(f"{spec.data}: {error.strerror or error}") from None
     frames = zip(data.paths, data.index.tolist(), strict=True)
     found = [digests.get(frame, "") for frame in frames]  # an empty digest: a frame left out
     keep = np.array([digest != "" for digest in found])
@@ -90,7 +91,7 @@ def run_data(folder: RunFolder) -> RunData:
         data = data.subset(keep)
     kept = tuple(digest for digest in found if digest)
     if data.digest(kept) != _environment_digest(folder):
-        raise ValueError(
+        raise InputError(
             f"{spec.data}: the data set must be as the sweep saw it, its frames, labels, groups or splits "
             "changed since"
         )
@@ -107,7 +108,7 @@ def _known_frames(
     try:
         columns = pq.read_table(folder.frames, columns=["path", "index", "digest"]).to_pydict()
     except (OSError, pa.ArrowException):
-        raise ValueError(f"{folder.path}: no frames here: the sweep has not read them yet") from None
+        raise InputError(f"{folder.path}: no frames here: the sweep has not read them yet") from None
     frames = list(zip(columns["path"], columns["index"], strict=True))
     counts: dict[str, int] = {}
     for path, index in frames:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.atomic import write_text
+from sweeper.errors import InputError
 from sweeper.runs.journal import is_open
 from sweeper.runs.spec import SweepSpec, load_spec
 from sweeper.yamlfile import to_yaml
@@ -93,7 +94,7 @@ class RunFolder:
         deadline = time.monotonic() + _LOCK_TIMEOUT_S
         while is_open(self.journal):
             if time.monotonic() > deadline:
-                raise ValueError(f"--out {self.path}: another sweep is running in this folder")
+                raise InputError(f"--out {self.path}: another sweep is running in this folder")
             time.sleep(0.1)
 
     def folds(self) -> int | None:
@@ -122,12 +123,12 @@ class RunFolder:
         if self.spec.exists() and self.journal.exists():
             difference = spec.difference(self.load_spec())
             if difference is not None:
-                raise ValueError(
+                raise InputError(
                     f"--out {self.path}: holds another sweep ({difference}); choose another "
                     "folder, or pass --features to share its blocks"
                 )
         elif any(not p.name.startswith(".") and p not in self._before_search() for p in self.path.iterdir()):
-            raise ValueError(f"--out {self.path}: is not empty and holds no sweep; choose another folder")
+            raise InputError(f"--out {self.path}: is not empty and holds no sweep; choose another folder")
         if spec.features is not None:
             _check_writable("--features", Path(spec.features), spec.data)
         self.bad_frames.unlink(missing_ok=True)
@@ -138,7 +139,7 @@ class RunFolder:
     def load_spec(self) -> SweepSpec:
         """The spec of the sweep in this folder; ValueError when there is none."""
         if not self.spec.exists():
-            raise ValueError(f"{self.path}: no sweep here (sweep.yaml is missing)")
+            raise InputError(f"{self.path}: no sweep here (sweep.yaml is missing)")
         return load_spec(self.spec)
 
     def check_dataset(self, digest: str) -> None:
@@ -148,7 +149,7 @@ class RunFolder:
         except (OSError, ValueError):
             return
         if known != digest:
-            raise ValueError(
+            raise InputError(
                 f"--out {self.path}: the data set changed since this sweep began (frames, labels, groups "
                 "or splits); choose another folder, or pass --features to share its blocks"
             )
@@ -166,14 +167,14 @@ class RunFolder:
 def _check_writable(option: str, path: Path, data: str) -> None:
     """Make a folder; ValueError where files cannot be written in it, or would be taken for frames."""
     if Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve()):
-        raise ValueError(f"{option} {path}: must not be inside the data folder {data}")
+        raise InputError(f"{option} {path}: must not be inside the data folder {data}")
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable.{os.getpid()}"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ValueError(f"{option} {path}: not writable ({error.strerror})") from None
+        raise InputError(f"{option} {path}: not writable ({error.strerror})") from None
 
 
 def write_frame_list(path: Path, problems: Iterable[tuple[str, str]]) -> None:

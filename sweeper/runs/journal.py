@@ -19,6 +19,8 @@ from typing import Any
 
 import orjson
 
+from sweeper.errors import InputError, JournalError
+
 Record = dict[str, Any]
 
 _SYNC_INTERVAL_S = 1.0
@@ -26,10 +28,6 @@ _SYNC_INTERVAL_S = 1.0
 
 _READ_BYTES = 4096
 """Most lines are shorter."""
-
-
-class JournalError(RuntimeError):
-    """The journal could not be written: the disk is full, or the folder is gone."""
 
 
 def _parse(line: bytes) -> Record | None:
@@ -106,7 +104,7 @@ class Journal:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     raise
                 if time.monotonic() > deadline:
-                    raise ValueError(
+                    raise InputError(
                         f"{self._path.parent}: another sweep is running in this folder"
                     ) from None
                 time.sleep(0.1)

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from sweeper.errors import InputError
 from sweeper.evaluate.metrics import METRICS
 from sweeper.evaluate.statistics import accuracy_intervals, p_values
 from sweeper.pipeline import canonical_json
@@ -150,7 +151,7 @@ def build_leaderboard(
     import pandas as pd
 
     if metric not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+        raise InputError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
     found = read_records(records)
     rows = complete_rows(found, folds)
     columns: dict[str, Any] = dict(_scores(rows))
@@ -273,11 +274,11 @@ def select(
         Unknown `best_per` or metric, `top` below 1.
     """
     if top is not None and top < 1:
-        raise ValueError(f"top must be 1 or more, got {top}")
+        raise InputError(f"top must be 1 or more, got {top}")
     if best_per is not None and best_per not in BEST_PER:
-        raise ValueError(f"best_per must be one of {', '.join(BEST_PER)}, got {best_per!r}")
+        raise InputError(f"best_per must be one of {', '.join(BEST_PER)}, got {best_per!r}")
     if metric not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+        raise InputError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
     if best_per is not None:
         board = board[board["status"] != "failed"].drop_duplicates(list(BEST_PER[best_per]))
     if pareto:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweeper.errors import InputError
 from sweeper.plugins import is_space_file, nearest
 from sweeper.search import SEARCHES
 from sweeper.search.brackets import Ladder
@@ -40,7 +41,7 @@ def parse_duration(text: str | float, name: str = "--time-budget") -> float:
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", str(text))
     seconds = 0.0 if match is None else float(match[1]) * _UNITS.get(match[2], 0.0)
     if not 0 < seconds <= _MOST_S:
-        raise ValueError(
+        raise InputError(
             f"{name} must be a time above zero and below three years, such as 90s, 10m or 1.5h, got {text!r}"
         )
     return seconds
@@ -150,7 +151,7 @@ class SweepSpec:
                 _text(name, getattr(self, name))
         for name in ("skip_bad", "allow_outside", "train_compile"):
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+                raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
         _one_of("search", self.search, SEARCHES)
         _one_of("metric", self.metric, _METRICS)
         _whole("trials", self.trials, 1, optional=True)
@@ -215,17 +216,17 @@ class SweepSpec:
 
 def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ValueError(f"unknown {name} {value!r}; {nearest(str(value), known)}")
+        raise InputError(f"unknown {name} {value!r}; {nearest(str(value), known)}")
 
 
 def _text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name} must be text that is not empty, got {value!r}")
+        raise InputError(f"{name} must be text that is not empty, got {value!r}")
 
 
 def _names(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
-        raise ValueError(f"{name} must be a list of names, got {value!r}")
+        raise InputError(f"{name} must be a list of names, got {value!r}")
     return tuple(dict.fromkeys(value))
 
 
@@ -234,13 +235,13 @@ def _above_zero(name: str, value: object, *, optional: bool = False) -> None:
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value <= _MOST_S:  # type: ignore[operator]
-        raise ValueError(f"{name} must be a number above zero and at most {_MOST_S:g}, got {value!r}")
+        raise InputError(f"{name} must be a number above zero and at most {_MOST_S:g}, got {value!r}")
 
 
 def _share(name: str, value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (number and 0 < value < 1):  # type: ignore[operator]
-        raise ValueError(f"{name} must be a number above 0 and below 1, got {value!r}")
+        raise InputError(f"{name} must be a number above 0 and below 1, got {value!r}")
 
 
 def _whole(name: str, value: object, low: int, high: int | None = None, *, optional: bool = False) -> None:
@@ -249,7 +250,7 @@ def _whole(name: str, value: object, low: int, high: int | None = None, *, optio
     good = isinstance(value, int) and not isinstance(value, bool) and value >= low
     if not good or (high is not None and value > high):  # type: ignore[operator]
         bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{name} must be a whole number {bounds}, got {value!r}")
+        raise InputError(f"{name} must be a whole number {bounds}, got {value!r}")
 
 
 def make_spec(
@@ -282,7 +283,7 @@ def make_spec(
     known = [f.name for f in dataclasses.fields(SweepSpec) if f.name not in ("data", "space")]
     for key in sweep:
         if key not in known:
-            raise ValueError(f"{SWEEP} of the space: unknown setting {key!r}; {nearest(str(key), known)}")
+            raise InputError(f"{SWEEP} of the space: unknown setting {key!r}; {nearest(str(key), known)}")
     return SweepSpec(data, study, **{**sweep, **given})
 
 
@@ -306,26 +307,26 @@ def load_spec(
     """
     data = read_yaml(path)
     if not isinstance(data, dict):
-        raise ValueError(f"{path}: a spec is a mapping with at least data and space")
+        raise InputError(f"{path}: a spec is a mapping with at least data and space")
     known = [f.name for f in dataclasses.fields(SweepSpec)]
     for written in ("time_budget", "trial_time_limit"):
         if written in data and f"{written}_s" in data:
-            raise ValueError(f"{path}: {written} and {written}_s are the same setting, give one of them")
+            raise InputError(f"{path}: {written} and {written}_s are the same setting, give one of them")
         if (value := data.pop(written, None)) is not None:
             data[f"{written}_s"] = parse_duration(value, f"{path}: {written}")
     for key in data:
         if key not in known:
             if {"featurizers", "classifiers"} & set(data):
-                raise ValueError(f"{path}: this is a search space, not a spec; give it with --space")
-            raise ValueError(f"{path}: unknown key {key!r}; {nearest(str(key), known)}")
+                raise InputError(f"{path}: this is a search space, not a spec; give it with --space")
+            raise InputError(f"{path}: unknown key {key!r}; {nearest(str(key), known)}")
     for key in ("data", "space"):
         if key not in data:
-            raise ValueError(f"{path}: {key} is missing")
+            raise InputError(f"{path}: {key} is missing")
     data |= _beside(path.parent, data)
     try:
         return make_spec(**{**data, **changes}, scale=scale, settings=settings)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}") from None
 
 
 def _beside(folder: Path, written: dict[str, Any]) -> dict[str, str]:

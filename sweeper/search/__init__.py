@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
+from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import nearest
 from sweeper.space.space import Space
@@ -61,4 +62,4 @@ def make_proposer(search: str, space: Space, seed: int) -> Proposer:
         from sweeper.search.random import RandomProposer
 
         return RandomProposer(space, seed)
-    raise ValueError(f"unknown search {search!r}; {nearest(search, SEARCHES)}")
+    raise InputError(f"unknown search {search!r}; {nearest(search, SEARCHES)}")

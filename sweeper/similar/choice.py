@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import nearest
 from sweeper.runs.ensemble import run_leaderboard
@@ -48,7 +49,7 @@ def choose(folder: RunFolder, rank: int | None = None, representation: str | Non
         No such row, a failed one, or both arguments.
     """
     if rank is not None and representation is not None:
-        raise ValueError("--rank and --representation are two ways to choose one row, give one of them")
+        raise InputError("--rank and --representation are two ways to choose one row, give one of them")
     spec = folder.load_spec()
     records = [r for r in read_journal(folder.journal) if r["kind"] == "trial"]
     board = run_leaderboard(folder, metric=spec.metric, folds=folder.folds())
@@ -56,15 +57,15 @@ def choose(folder: RunFolder, rank: int | None = None, representation: str | Non
     rows: list[Any] = [row for row in board.itertuples() if row.trial in pipelines]
     usable = [row for row in rows if row.status != "failed"]
     if not usable:
-        raise ValueError(f"{folder.path}: no pipeline was evaluated yet")
+        raise InputError(f"{folder.path}: no pipeline was evaluated yet")
     if rank is not None:
         ranked = [row for row in rows if row.rank == rank]
         if not ranked:
             what = "an ensemble has no features of its own" if rank <= len(board) else f"1 to {len(board)}"
-            raise ValueError(f"--rank must be that of a pipeline, {what}, got {rank}")
+            raise InputError(f"--rank must be that of a pipeline, {what}, got {rank}")
         row = ranked[0]
         if row.status == "failed":
-            raise ValueError(f"--rank {rank}: this pipeline failed and may have no features: {row.error}")
+            raise InputError(f"--rank {rank}: this pipeline failed and may have no features: {row.error}")
     else:
         row = usable[0] if representation is None else _written(usable, representation)
     return Choice(int(row.rank), representation_name(row), Pipeline.from_dict(pipelines[row.trial]))
@@ -78,7 +79,7 @@ def _written(rows: list[Any], text: str) -> Any:
     for row in _chained(exact, having):
         return row
     known = dict.fromkeys(representation_name(row) for row in rows)
-    raise ValueError(f"--representation must be one of the leaderboard, {nearest(text, known)}; got {text!r}")
+    raise InputError(f"--representation must be one of the leaderboard, {nearest(text, known)}; got {text!r}")
 
 
 def _chained(*parts: Iterator[Any]) -> Iterator[Any]:

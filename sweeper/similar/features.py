@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sweeper import plugins
 from sweeper.api import PRETRAINED, Featurizer, Network, NetworkBuild, PreparedFrame
 from sweeper.data.splits import Rows
+from sweeper.errors import InputError
 from sweeper.features import blocks as block_files
 from sweeper.features import keys
 from sweeper.features.names import block_name
@@ -275,7 +276,7 @@ def _module(folder: RunFolder, pipeline: Pipeline, fit: str, weights: str | None
     if params["training_set"] != PRETRAINED:
         path = model_path(folder.networks / fit, int(params["epochs"]))
         if not path.exists():
-            raise ValueError(
+            raise InputError(
                 f"{path}: this network was not kept (a run keeps the best of each architecture): FRAME must "
                 "be one of the run's own, or --representation another"
             )
@@ -297,5 +298,5 @@ def _read_network(module: Any, frame: PreparedFrame, params: Any) -> NDArray[np.
     with torch.inference_mode():
         features = module(x)[0][0].numpy().astype(np.float64)
     if not np.isfinite(features).all():
-        raise ValueError(f"features must be finite, {int((~np.isfinite(features)).sum())} are not")
+        raise InputError(f"features must be finite, {int((~np.isfinite(features)).sum())} are not")
     return np.asarray(features)

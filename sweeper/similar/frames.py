@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from sweeper.data.dataset import Dataset
-from sweeper.data.frames import FrameError, count_frames, read_frame
+from sweeper.data.frames import count_frames, read_frame
 from sweeper.data.intensity import for_display, load_mask, prepare
+from sweeper.errors import FrameError, InputError
 from sweeper.plugins import nearest
 from sweeper.similar.drawing import Thumbnail
 
@@ -80,10 +81,10 @@ def _row(data: Dataset, rows: np.ndarray[Any, Any], index: int | None, text: str
     if index is None and len(rows) == 1:
         return int(rows[0])
     if index is None:
-        raise ValueError(f"{text}: holds {len(rows)} frames of the run: say which, such as {text}#0")
+        raise InputError(f"{text}: holds {len(rows)} frames of the run: say which, such as {text}#0")
     row = rows[data.index[rows] == index]
     if not len(row):
-        raise ValueError(f"{text}: this frame of the file is none of the run's")
+        raise InputError(f"{text}: this frame of the file is none of the run's")
     return int(row[0])
 
 
@@ -99,7 +100,7 @@ def prepared(frame: Frame, intensity: Mapping[str, Any]) -> Any:
     try:
         return prepare(counts, intensity, mask)
     except ValueError as error:
-        raise ValueError(f"{frame.name}: {error}") from None
+        raise InputError(f"{frame.name}: {error}") from None
 
 
 def thumbnail(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.errors import InputError
 from sweeper.simulate import reference, sets, writing
 from sweeper.simulate.background import Beamstop, background_photons, transmission
 from sweeper.simulate.camera import POINT_SPREADS, Camera, digitise
@@ -97,7 +98,7 @@ def prepare(
     """
     for name, value, known in (("method", method, METHODS), ("point-spread", point_spread, POINT_SPREADS)):
         if value not in known:
-            raise ValueError(f"simulate: {name} must be one of {', '.join(known)}, got {value!r}")
+            raise InputError(f"simulate: {name} must be one of {', '.join(known)}, got {value!r}")
     options: dict[str, Any] = {"method": method, "point_spread": point_spread}
     identity = {"method": method, "point_spread": point_spread, "structure": "wilson"}
     if structure is not None:
@@ -150,9 +151,9 @@ def simulate_frame(
         For a label or index out of range.
     """
     if label not in LABELS:
-        raise ValueError(f"simulate: label must be one of {', '.join(LABELS)}, got {label!r}")
+        raise InputError(f"simulate: label must be one of {', '.join(LABELS)}, got {label!r}")
     if index < 0:
-        raise ValueError(f"simulate: index must be a whole number of at least 0, got {index}")
+        raise InputError(f"simulate: index must be a whole number of at least 0, got {index}")
     stream = np.random.SeedSequence(seed, spawn_key=(LABELS.index(label), index))
     rng = np.random.default_rng(stream)
     cell = LYSOZYME_CELL if structure is None else structure.cell

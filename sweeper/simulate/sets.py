@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
+from sweeper.errors import InputError
 from sweeper.simulate import simulators
 
 FORMATS = {"tiff": ".tif", "hdf5": ".h5"}
@@ -131,11 +132,11 @@ def simulation(
     simulator = simulators.load(kind)
     counts = _checked_counts(per_class, simulator.labels, simulator.by_name)
     if seed < 0:
-        raise ValueError(f"simulate: seed must be a whole number of at least 0, got {seed}")
+        raise InputError(f"simulate: seed must be a whole number of at least 0, got {seed}")
     if not SMALLEST_PX <= size <= LARGEST_PX:
-        raise ValueError(f"simulate: size must be from {SMALLEST_PX} to {LARGEST_PX} pixels, got {size}")
+        raise InputError(f"simulate: size must be from {SMALLEST_PX} to {LARGEST_PX} pixels, got {size}")
     if format_ not in FORMATS:
-        raise ValueError(f"simulate: format must be one of {', '.join(FORMATS)}, got {format_!r}")
+        raise InputError(f"simulate: format must be one of {', '.join(FORMATS)}, got {format_!r}")
     ready, identity = simulator.prepare(**options)
     identity = {"simulator": simulator.name, "seed": str(seed), "size_px": str(size), **identity}
     return Simulation(kind, counts, size, seed, format_, _checked_shares(shares), ready, identity)
@@ -148,9 +149,9 @@ def _checked_counts(
     known = (*labels, *by_name)
     for label, count in counts.items():
         if label not in known:
-            raise ValueError(f"simulate: per-class must name classes of {', '.join(known)}, got {label!r}")
+            raise InputError(f"simulate: per-class must name classes of {', '.join(known)}, got {label!r}")
         if count < 1:
-            raise ValueError(f"simulate: per-class must be a whole number of at least 1, got {count}")
+            raise InputError(f"simulate: per-class must be a whole number of at least 1, got {count}")
     return counts
 
 
@@ -161,7 +162,7 @@ def _checked_shares(shares: Sequence[float] | None) -> tuple[float, float, float
     good = len(shares) == len(PARTS) and all(math.isfinite(s) and s >= 0 for s in shares)
     if not good or total <= 0 or shares[0] <= 0:
         shown = "/".join(f"{share:g}" for share in shares)
-        raise ValueError(
+        raise InputError(
             f"simulate: split must be three shares, none negative and some for train, got {shown}"
         )
     return shares[0] / total, shares[1] / total, shares[2] / total
@@ -172,7 +173,7 @@ def parse_shares(text: str) -> list[float]:
     try:
         return [float(share) for share in re.split("[/:,]", text)]
     except ValueError:
-        raise ValueError(f"simulate: split must be like 40/9.6/50.4, got {text!r}") from None
+        raise InputError(f"simulate: split must be like 40/9.6/50.4, got {text!r}") from None
 
 
 def parse_counts(text: str) -> int | dict[str, int]:
@@ -182,7 +183,7 @@ def parse_counts(text: str) -> int | dict[str, int]:
     pairs = [re.fullmatch(r"\s*([^=]+?)\s*=\s*(\d+)\s*", pair) for pair in text.split(",")]
     counts = {pair[1]: int(pair[2]) for pair in pairs if pair}
     if len(counts) < len(pairs):
-        raise ValueError(f"simulate: per-class must be a number, or like weak=40,good=20, got {text!r}")
+        raise InputError(f"simulate: per-class must be a number, or like weak=40,good=20, got {text!r}")
     return counts
 
 
@@ -211,7 +212,7 @@ def _by_part(wanted: Simulation) -> Iterator[tuple[str, dict[str, list[int]]]]:
         indices = {label: parts[part, label] for label in wanted.per_class}
         empty = [label for label, own in indices.items() if not own]
         if share > 0 and empty:
-            raise ValueError(
+            raise InputError(
                 f"simulate: split must leave a frame of every class in {part}, "
                 f"there is none of {', '.join(empty)}: take more frames a class"
             )

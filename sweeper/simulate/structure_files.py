@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.errors import InputError
 from sweeper.simulate.structure import LYSOZYME_CELL, LYSOZYME_GROUP, Structure, wilson_sum
 
 _PDB, _CIF, _MTZ, _LIST = (".pdb", ".ent"), (".cif", ".mmcif"), (".mtz",), (".hkl", ".txt")
@@ -52,21 +53,21 @@ def read_structure(path: Path, d_min: float) -> Structure:
         The file cannot be read, has no cell or no amplitudes, or its cell is too large.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: structure must be an existing file")
+        raise InputError(f"{path}: structure must be an existing file")
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     readers = dict.fromkeys(_PDB, _read_coordinates) | dict.fromkeys(_CIF, _read_cif)
     readers |= dict.fromkeys(_MTZ, _read_mtz) | dict.fromkeys(_LIST, _read_list)
     if suffix not in readers:
-        raise ValueError(f"{path}: structure must be a file of {', '.join(readers)}, got {suffix!r}")
+        raise InputError(f"{path}: structure must be a file of {', '.join(readers)}, got {suffix!r}")
     try:
         found = readers[suffix](path, d_min)
     except UnicodeDecodeError:
-        raise ValueError(f"{path}: structure must be text in a {suffix} file") from None
+        raise InputError(f"{path}: structure must be text in a {suffix} file") from None
     except (RuntimeError, ValueError, OSError, LookupError, EOFError) as error:
         if str(error).startswith(f"{path}: structure must"):
             raise
         said = " ".join(str(error).replace(str(path), "the file").split())
-        raise ValueError(f"{path}: structure cannot be read: {said}") from None
+        raise InputError(f"{path}: structure cannot be read: {said}") from None
     return Structure(found.cell, _table(path, found, d_min))
 
 
@@ -107,7 +108,7 @@ def _read_list(path: Path, d_min: float) -> _Reflections:
         try:
             rows.append([int(word) for word in words[:3]] + [float(words[3])])
         except (ValueError, IndexError):
-            raise ValueError(
+            raise InputError(
                 f"{path}: structure must have h k l F in each line, line {number} is {line.strip()!r}"
             ) from None
     table = np.array(rows, dtype=float).reshape(-1, 4)
@@ -122,9 +123,9 @@ def _calculated(path: Path, structure: Any, d_min: float) -> _Reflections:
 
     group = structure.find_spacegroup()
     if not structure.cell.is_crystal() or group is None:
-        raise ValueError(f"{path}: structure must have a unit cell and a space group")
+        raise InputError(f"{path}: structure must have a unit cell and a space group")
     if len(structure) == 0 or not any(True for _ in structure[0].all()):
-        raise ValueError(f"{path}: structure must have atoms, it has none")
+        raise InputError(f"{path}: structure must have atoms, it has none")
     cell = _cell_of(path, structure.cell)
     _bounds(path, cell, d_min)
     density = gemmi.DensityCalculatorX()
@@ -143,7 +144,7 @@ def _listed(path: Path, mtz: Any) -> _Reflections:
     """Amplitudes, or else intensities, of the first column that has a usual name, or of the first."""
     columns = [column for kind in "FJ" for column in mtz.columns if column.type == kind]
     if not columns or mtz.spacegroup is None:
-        raise ValueError(f"{path}: structure must have a space group and a column of F or I")
+        raise InputError(f"{path}: structure must have a space group and a column of F or I")
     named = {column.label: column for column in reversed(columns)}
     column = next((named[label] for label in _COLUMNS if label in named), columns[0])
     values = np.array(column, dtype=float)
@@ -156,7 +157,7 @@ def _listed(path: Path, mtz: Any) -> _Reflections:
 def _cell_of(path: Path, cell: Any) -> Cell:
     a, b, c, alpha, beta, gamma = cell.parameters
     if min(a, b, c) < 2:
-        raise ValueError(f"{path}: structure must have a unit cell, got edges of {a:g}, {b:g}, {c:g} Å")
+        raise InputError(f"{path}: structure must have a unit cell, got edges of {a:g}, {b:g}, {c:g} Å")
     return a, b, c, alpha, beta, gamma
 
 
@@ -167,7 +168,7 @@ def _bounds(path: Path, cell: Cell, d_min: float) -> tuple[int, int, int]:
     """Largest indices to `d_min`; ValueError where the table of them would be too large."""
     h, k, l = (int(edge / d_min) for edge in cell[:3])  # noqa: E741
     if (2 * h + 1) * (2 * k + 1) * (2 * l + 1) > _MOST_REFLECTIONS:
-        raise ValueError(
+        raise InputError(
             f"{path}: structure must have at most {_MOST_REFLECTIONS:,} reflections to {d_min:.2f} Å, "
             f"its cell of {cell[0]:g} x {cell[1]:g} x {cell[2]:g} Å has more"
         )
@@ -183,7 +184,7 @@ def _table(path: Path, found: _Reflections, d_min: float) -> NDArray[np.float32]
     kept = (stol > 0) & (stol <= 0.5 / d_min) & np.isfinite(found.squared)
     hkl, squared, stol = found.hkl[kept], found.squared[kept], stol[kept]
     if not squared.any():
-        raise ValueError(f"{path}: structure must list reflections with F up to {d_min:.2f} Å, it has none")
+        raise InputError(f"{path}: structure must list reflections with F up to {d_min:.2f} Å, it has none")
     volumes = gemmi.UnitCell(*found.cell).volume / gemmi.UnitCell(*LYSOZYME_CELL).volume
     normalised = volumes * squared / _wilson_fit(squared, stol)
     table = np.zeros([2 * bound + 1 for bound in bounds], dtype=np.float32)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from sweeper.errors import InputError
 from sweeper.simulate.frame_files import frame_writer, partial_of, whole
 from sweeper.simulate.sets import Shard, Simulation, shards
 
@@ -223,14 +224,14 @@ def _is_written(directory: Path, simulation: Simulation, shard: Shard) -> bool:
 def _check_folder(directory: Path, simulation: Simulation, wanted: Sequence[Shard]) -> None:
     """Refuse a folder that holds anything but files of this simulation, whole or interrupted."""
     if directory.exists() and not directory.is_dir():
-        raise ValueError(f"{directory}: must be a folder, but is a file")
+        raise InputError(f"{directory}: must be a folder, but is a file")
     ours = {directory / MANIFEST}
     ours |= {directory / path for shard in wanted for path in shard_files(simulation, shard)}
     ours |= {partial_of(path) for path in ours}
     ours |= {folder for path in ours for folder in path.parents}
     for path in sorted(directory.rglob("*")):
         if path not in ours and not _is_marker(directory, path):
-            raise ValueError(
+            raise InputError(
                 f"{directory}: must be new, empty or of the same simulation, but holds "
                 f"{path.relative_to(directory)}"
             )
@@ -252,7 +253,7 @@ def _is_complete(directory: Path, simulation: Simulation, wanted: Sequence[Shard
             for name, value in simulation.identity.items():
                 if row.get(name) != value:
                     held = row.get(name) or "nothing"
-                    raise ValueError(
+                    raise InputError(
                         f"{directory}: holds another simulation: {name} must be {value}, got {held}"
                     )
             found.append((row["path"], row.get("frame", "")))

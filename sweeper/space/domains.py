@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from sweeper.errors import InputError
+
 
 @dataclass(frozen=True)
 class Options:
@@ -84,7 +86,7 @@ class Between:
     def grid(self) -> Iterator[Any]:
         if self.integer:
             return iter(range(int(self.low), int(self.high) + 1))
-        raise ValueError("a grid needs lists of values; this space has a parameter with low and high")
+        raise InputError("a grid needs lists of values; this space has a parameter with low and high")
 
 
 Domain = Options | Subsets | Between

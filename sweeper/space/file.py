@@ -9,6 +9,7 @@ from typing import Any
 from sweeper import plugins
 from sweeper.api import PRETRAINED, Axis, Either, Interval, Legal, Network, WeightPerClass
 from sweeper.data.intensity import AXES as INTENSITY_AXES
+from sweeper.errors import InputError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.space.domains import Between, Domain, Options, Subsets
 from sweeper.space.space import Part, Space
@@ -30,7 +31,7 @@ def load_space(name_or_path: str) -> Space:
     try:
         return parse_space(data, default_name=path.stem)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}") from None
 
 
 _KEYS = (
@@ -42,18 +43,18 @@ _KEYS = (
 def parse_space(data: Any, *, default_name: str) -> Space:
     """Check a search space given as the mapping that its YAML holds; see :func:`load_space`."""
     if not isinstance(data, dict):
-        raise ValueError(f"space {default_name}: must be a mapping with {', '.join(_KEYS)}")
+        raise InputError(f"space {default_name}: must be a mapping with {', '.join(_KEYS)}")
     for key in data:
         if key not in _KEYS:
-            raise ValueError(f"space {default_name}: unknown key {key!r}; {plugins.nearest(str(key), _KEYS)}")
+            raise InputError(f"space {default_name}: unknown key {key!r}; {plugins.nearest(str(key), _KEYS)}")
     for key in ("featurizers", "classifiers"):
         if not data.get(key):
-            raise ValueError(f"space {default_name}: {key} must name at least one")
+            raise InputError(f"space {default_name}: {key} must name at least one")
     order = data.get("class_order") or ()
     if not isinstance(order, list | tuple) or any(not isinstance(c, str) for c in order):
-        raise ValueError(f"space {default_name}: class_order must be a list of names, got {order!r}")
+        raise InputError(f"space {default_name}: class_order must be a list of names, got {order!r}")
     if len(set(order)) != len(order):
-        raise ValueError(f"space {default_name}: class_order must name each class once, got {order!r}")
+        raise InputError(f"space {default_name}: class_order must name each class once, got {order!r}")
     space = Space(
         name=str(data.get("name", default_name)),
         source=str(data.get("source", "")),
@@ -75,13 +76,13 @@ def _check_combinations(space: Space) -> None:
     used = [part for parts in space.combinations() for part in parts]
     for part in space.parts["classifier"]:
         if part not in used:
-            raise ValueError(
+            raise InputError(
                 f"classifier {part.name} is that of a network: it needs a network that is trained "
                 "(training_set other than pretrained) among the featurizers, and none among the reducers"
             )
     for part in (*space.parts["featurizer"], *space.parts["reducer"]):
         if part not in used:
-            raise ValueError(f"{part.label} goes with no classifier of this space")
+            raise InputError(f"{part.label} goes with no classifier of this space")
 
 
 def _featurizer_parts(name: str, params: Any) -> tuple[Part, ...]:
@@ -94,7 +95,7 @@ def _featurizer_parts(name: str, params: Any) -> tuple[Part, ...]:
     trained = tuple(c for c in choices if c != PRETRAINED)
     recipe = [axis.name for axis in plugin.recipe if axis.name in (params or {})]
     if recipe and not trained:
-        raise ValueError(f"{name}: {', '.join(recipe)} must be left out with training_set {PRETRAINED} alone")
+        raise InputError(f"{name}: {', '.join(recipe)} must be left out with training_set {PRETRAINED} alone")
     parts = []
     if trained:
         parts.append(Part(name, {**part.domains, "training_set": Options(trained)}, name, head=True))
@@ -107,7 +108,7 @@ def _featurizer_parts(name: str, params: Any) -> tuple[Part, ...]:
 
 def _reducer_parts(name: str, params: Any) -> tuple[Part, ...]:
     if name not in REDUCERS:
-        raise ValueError(f"unknown reducer {name!r}; {plugins.nearest(name, REDUCERS)}")
+        raise InputError(f"unknown reducer {name!r}; {plugins.nearest(name, REDUCERS)}")
     return (_part(name, REDUCERS[name].axes, params),)
 
 
@@ -122,9 +123,9 @@ def _alternatives(
     written = data[slot]
     names = list(written) if isinstance(written, list | dict) else []
     if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{slot} must be names, or a mapping of names to parameters, got {written!r}")
+        raise InputError(f"{slot} must be names, or a mapping of names to parameters, got {written!r}")
     if len(set(names)) != len(names):
-        raise ValueError(f"{slot} must name each plugin once, got {written!r}")
+        raise InputError(f"{slot} must name each plugin once, got {written!r}")
     params = written if isinstance(written, dict) else dict.fromkeys(names)
     return tuple(part for name in names for part in parts_of(name, params[name]))
 
@@ -132,12 +133,12 @@ def _alternatives(
 def _part(name: str, axes: tuple[Axis, ...], params: Any) -> Part:
     params = {} if params is None else params
     if not isinstance(params, dict):
-        raise ValueError(f"{name}: parameters are written as a mapping, got {params!r}")
+        raise InputError(f"{name}: parameters are written as a mapping, got {params!r}")
     known = [axis.name for axis in axes]
     for key in params:
         if key not in known:
             hint = plugins.nearest(str(key), known) if known else "it has none"
-            raise ValueError(f"{name}: unknown parameter {key!r}; {hint}")
+            raise InputError(f"{name}: unknown parameter {key!r}; {hint}")
     return Part(
         name,
         {
@@ -156,7 +157,7 @@ def _domain(owner: str, axis: Axis, written: Any) -> Domain:
         return _mapping_domain(owner, axis, written)
     values = written if isinstance(written, list) else [written]
     if not values:
-        raise ValueError(f"{owner}: {axis.name} must list at least one value")
+        raise InputError(f"{owner}: {axis.name} must list at least one value")
     if isinstance(axis.legal, WeightPerClass) or axis.name == "class_weight":
         values = _weight_options(written)
     options = []
@@ -166,7 +167,7 @@ def _domain(owner: str, axis: Axis, written: Any) -> Domain:
             axis.check(owner, single)
         options.append(value if not axis.many or isinstance(value, tuple) else (value,))
     if len(set(map(repr, options))) != len(options):
-        raise ValueError(f"{owner}: {axis.name} lists a value twice: {written!r}")
+        raise InputError(f"{owner}: {axis.name} lists a value twice: {written!r}")
     return Options(tuple(options))
 
 
@@ -185,30 +186,30 @@ def _weight_options(written: Any) -> list[Any]:
 def _mapping_domain(owner: str, axis: Axis, written: dict[str, Any]) -> Domain:
     if set(written) == {"subsets"}:
         if not axis.many:
-            raise ValueError(f"{owner}: {axis.name} takes one value, not subsets")
+            raise InputError(f"{owner}: {axis.name} takes one value, not subsets")
         values = written["subsets"]
         if not isinstance(values, list) or not values:
-            raise ValueError(f"{owner}: {axis.name}: subsets must be a list of values, got {values!r}")
+            raise InputError(f"{owner}: {axis.name}: subsets must be a list of values, got {values!r}")
         for value in values:
             axis.check(owner, value)
         if len(set(values)) != len(values):
-            raise ValueError(f"{owner}: {axis.name} lists a value twice: {values!r}")
+            raise InputError(f"{owner}: {axis.name} lists a value twice: {values!r}")
         return Subsets(tuple(values))
     if not {"low", "high"} <= set(written) <= {"low", "high", "log"} or axis.many:
-        raise ValueError(
+        raise InputError(
             f"{owner}: {axis.name} must be a value, a list, {{subsets: [...]}} or "
             f"{{low: ..., high: ..., log: true}}, got {written!r}"
         )
     low, high, log = written["low"], written["high"], written.get("log", False)
     if not isinstance(log, bool):
-        raise ValueError(f"{owner}: {axis.name}: log must be true or false, got {log!r}")
+        raise InputError(f"{owner}: {axis.name}: log must be true or false, got {log!r}")
     for end in (low, high):
         axis.check(owner, end)
     interval = _interval(axis.legal, low, high)
     if interval is None:
-        raise ValueError(f"{owner}: {axis.name} must be {axis.legal}, which has no range, got {written!r}")
+        raise InputError(f"{owner}: {axis.name} must be {axis.legal}, which has no range, got {written!r}")
     if not low < high or (log and low <= 0):
-        raise ValueError(
+        raise InputError(
             f"{owner}: {axis.name} must have low < high{' and low > 0' if log else ''}, got {written!r}"
         )
     return Between(low, high, log=log, integer=interval.integer)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
 from sweeper.space.domains import Domain, Options
 
@@ -130,14 +131,14 @@ class Space:
             return part
         domain = part.domains["class_weight"]
         if not isinstance(domain, Options):
-            raise ValueError(f"{part.name}: class_weight is a list of choices")
+            raise InputError(f"{part.name}: class_weight is a list of choices")
         kept = tuple(
             self._reorder(value, classes) if isinstance(value, tuple) else value
             for value in domain.values
             if not isinstance(value, tuple) or len(value) == len(classes)
         )
         if not kept:
-            raise ValueError(
+            raise InputError(
                 f"{part.name}: no class_weight is left: each list needs {len(classes)} weights, one a class"
             )
         return replace(part, domains={**part.domains, "class_weight": Options(kept)})

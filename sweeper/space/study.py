@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweeper import plugins
+from sweeper.errors import InputError
 from sweeper.yamlfile import parse_yaml, read_yaml
 
 SWEEP, SCALES, SCALE = "sweep", "scales", "scale"
@@ -50,7 +51,7 @@ def as_study(
     data = copy.deepcopy(data)
     sweep, scales = data.pop(SWEEP, None) or {}, data.pop(SCALES, None) or {}
     if not isinstance(sweep, dict) or not isinstance(scales, dict):
-        raise ValueError(f"space {data.get('name')}: {SWEEP} and {SCALES} must be mappings")
+        raise InputError(f"space {data.get('name')}: {SWEEP} and {SCALES} must be mappings")
     if scale:
         _cut(data, scales, scale)
     for setting in settings:
@@ -79,10 +80,10 @@ def _cut(data: dict[str, Any], scales: dict[str, Any], scale: str) -> None:
     """Change a space to one of its cuts, and have it say so."""
     if scale not in scales:
         hint = plugins.nearest(scale, scales) if scales else "the space has none"
-        raise ValueError(f"unknown --scale {scale!r}; {hint}")
+        raise InputError(f"unknown --scale {scale!r}; {hint}")
     cut = scales[scale]
     if not isinstance(cut, dict) or set(cut) != {"cuts", "set"} or not isinstance(cut["set"], dict):
-        raise ValueError(f"space {data.get('name')}: scale {scale} must have cuts (text) and set (a mapping)")
+        raise InputError(f"space {data.get('name')}: scale {scale} must have cuts (text) and set (a mapping)")
     for target, value in cut["set"].items():
         plugin, _, axis = str(target).rpartition(".")
         _params_of(data, plugin, f"scale {scale}: {target}")[axis] = value
@@ -93,11 +94,11 @@ def _read_setting(setting: str) -> tuple[str, str, Any]:
     target, equals, written = setting.partition("=")
     plugin, dot, axis = target.strip().rpartition(".")
     if not (equals and dot and plugin and axis):
-        raise ValueError(f"--set {setting}: must look like plugin.axis=value, such as deepfreak.size=96")
+        raise InputError(f"--set {setting}: must look like plugin.axis=value, such as deepfreak.size=96")
     try:
         return plugin, axis, parse_yaml(written)
     except Exception as error:
-        raise ValueError(f"--set {setting}: {' '.join(str(error).split())}") from None
+        raise InputError(f"--set {setting}: {' '.join(str(error).split())}") from None
 
 
 def _params_of(data: dict[str, Any], plugin: str, asked: str) -> dict[str, Any]:
@@ -117,4 +118,4 @@ def _params_of(data: dict[str, Any], plugin: str, asked: str) -> dict[str, Any]:
             data[slot][plugin] = data[slot][plugin] or {}
             return data[slot][plugin]  # type: ignore[no-any-return]
         known += data[slot]
-    raise ValueError(f"{asked}: the space has no {plugin!r}; {plugins.nearest(plugin, known)}")
+    raise InputError(f"{asked}: the space has no {plugin!r}; {plugins.nearest(plugin, known)}")

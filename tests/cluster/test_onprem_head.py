@@ -70,7 +70,7 @@ def test_a_full_disk_under_the_run_folder(cluster: Cluster, undisturbed: Board) 
     said = [line for line in seen.splitlines() if "No space left on device" in line]
     assert len(said) == 1, seen
     assert said[0].startswith(f"sweeper: {disk}/run/")
-    assert said[0].endswith("; mend that and run the same command again")
+    assert said[0].endswith("; fix that and run the same command again")
     assert "Traceback" not in seen
 
 

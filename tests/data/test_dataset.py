@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper.data.dataset import BadFrames, load_dataset
+from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import inspect_frames
+from sweeper.errors import BadFramesError
 
 
 def frame(path, frames=1, value=0):
@@ -320,7 +321,7 @@ def test_all_bad_files_are_listed_and_can_be_left_out(two):
     (two / "empty.tif").touch()
     text = "path,label,frame\na.npy,x,\ns.npy,y,1\ns.npy,y,7\ntorn.npy,x,\nempty.tif,x,0\ngone.npy,y,\n"
     path = table(two, text)
-    with pytest.raises(BadFrames) as caught:
+    with pytest.raises(BadFramesError) as caught:
         load_dataset(path)
     assert [name for name, _ in caught.value.problems] == ["empty.tif", "gone.npy", "torn.npy", "s.npy#7"]
     reasons = dict(caught.value.problems)
@@ -455,7 +456,7 @@ def test_a_file_name_that_is_not_text_is_a_bad_file(tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path / "a") + b"/odd\xff.npy"
     with open(odd, "wb") as file:  # noqa: PTH123  a name in bytes
         np.save(file, np.ones((4, 4)))
-    with pytest.raises(BadFrames) as raised:
+    with pytest.raises(BadFramesError) as raised:
         load_dataset(tmp_path)
     assert raised.value.problems == [("a/odd\\udcff.npy", "the file name must be printable UTF-8")]
     assert len(load_dataset(tmp_path, skip_bad=True)) == 2

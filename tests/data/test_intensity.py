@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sweeper.data.frames import FrameError
 from sweeper.data.intensity import AXES, load_mask, prepare, resolve
 from sweeper.data.validity import valid_pixels
+from sweeper.errors import FrameError
 
 PLAIN = {"hot_pixels": "keep", "scale": "linear", "clip_low": 0, "clip_high": 100}
 

@@ -14,7 +14,8 @@ from tests.conftest import REPOSITORY
 SETUP = """
 import faulthandler, resource, signal, time
 from sweeper.engine import limits as module
-from sweeper.engine.limits import TimeLimitError, limits
+from sweeper.engine.limits import limits
+from sweeper.errors import TimeLimitError
 MB = 2**20
 def state():
     timer = signal.getitimer(signal.ITIMER_REAL)

@@ -18,7 +18,8 @@ import psutil
 import pytest
 import torch
 
-from sweeper.data.formats import FrameError, open_file
+from sweeper.data.formats import open_file
+from sweeper.errors import FrameError
 from sweeper.networks import model
 from sweeper.networks._checkpoint import load as load_checkpoint
 from sweeper.runs.journal import read_journal

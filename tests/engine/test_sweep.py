@@ -228,7 +228,7 @@ def test_interrupting_ends_at_once_and_says_how_to_go_on(
     driver.send_signal(signal.SIGINT)
     _, stderr = driver.communicate(timeout=30)
     assert driver.returncode == 130
-    assert stderr.decode().strip().splitlines()[-1] == "sweeper: interrupted; the same command goes on"
+    assert stderr.decode().strip().splitlines()[-1] == "sweeper: interrupted; run the same command again to resume"
 
 
 def permuted(data: Path, path: Path) -> Path:
@@ -330,7 +330,7 @@ def test_a_full_disk_is_said_in_one_line_and_the_sweep_goes_on(
         assert done.returncode == 1
         last = done.stderr.strip().splitlines()[-1]
         assert "No space left on device" in last
-        assert "mend that and run the same command again" in last
+        assert "fix that and run the same command again" in last
         assert "Traceback" not in done.stderr
         subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
         sweep(run_cli, textures, tiny_space, small / "run")

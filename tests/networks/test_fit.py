@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 
 from sweeper import plugins
 from sweeper.api import Network, NetworkBuild, NetworkModule, PreparedFrame, recipe, size, training_set
+from sweeper.errors import DivergedError, OutOfMemoryError
 from sweeper.networks import _checkpoint
 from sweeper.networks.devices import memory_advice
 from sweeper.networks.extract import default_batch_size, extract
-from sweeper.networks.fit import Device, DivergedError, Fit, OutOfMemoryError, model_path, train, trained_s
+from sweeper.networks.fit import Device, Fit, model_path, train, trained_s
 from sweeper.networks.inputs import Inputs, write_inputs
 from sweeper.networks.model import ModelInfo, load_model, read_info, save_model
 from sweeper.networks.schedule import learning_rate

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper.runs.journal import Journal, JournalError, read_journal
+from sweeper.errors import JournalError
+from sweeper.runs.journal import Journal, read_journal
 
 
 def evaluation(key: str, **more: object) -> dict[str, object]:
@@ -65,7 +66,8 @@ def test_a_full_disk_takes_nothing_away(tmp_path: Path) -> None:
     program = f"""
 import resource, signal
 from pathlib import Path
-from sweeper.runs.journal import Journal, JournalError
+from sweeper.runs.journal import Journal
+from sweeper.errors import JournalError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(Path({str(path)!r}))
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))

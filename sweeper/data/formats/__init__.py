@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.errors import FrameError
+
 TIFF = frozenset({".tif", ".tiff"})
 PICTURE = frozenset({".png", ".jpg", ".jpeg"})
 NUMPY = frozenset({".npy"})
@@ -40,18 +42,6 @@ _PHOTOMETRIC_PALETTE = 3
 
 Source = Path | io.BytesIO
 """A file, or the bytes of a compressed one."""
-
-
-class FrameError(ValueError):
-    """A file or frame that cannot be used; `problem` says why in one line, without the path."""
-
-    def __init__(self, path: str | Path, problem: str) -> None:
-        super().__init__(str(path), problem)  # both, so that it pickles
-        self.path = str(path)
-        self.problem = problem
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.problem}"
 
 
 @dataclass(frozen=True)

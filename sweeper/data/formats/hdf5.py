@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data.formats import FrameError, OpenFile, Source
+from sweeper.data.formats import OpenFile, Source
+from sweeper.errors import FrameError
 
 KNOWN_PATHS = (
     "/entry/data/data",

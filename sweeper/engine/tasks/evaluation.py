@@ -19,8 +19,9 @@ from sweeper import plugins
 from sweeper.api import Build, Network
 from sweeper.data.splits import Fold
 from sweeper.engine import nodes
-from sweeper.engine.limits import Limits, TimeLimitError, limits
+from sweeper.engine.limits import Limits, limits
 from sweeper.engine.tasks.frames import ONE_CORE, Bytes, by_shard
+from sweeper.errors import TimeLimitError
 from sweeper.features import blocks as block_files
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.predictions import to_parquet

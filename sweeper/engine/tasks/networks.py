@@ -23,12 +23,11 @@ from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
 from sweeper.atomic import write_text
 from sweeper.engine import nodes
 from sweeper.engine.tasks.frames import FrameRef, Reader, prepared_frames
+from sweeper.errors import DivergedError, FitError, JournalError
 from sweeper.features import blocks as block_files
 from sweeper.features.names import block_name
-from sweeper.networks.errors import DivergedError, FitError
 from sweeper.networks.inputs import Inputs, write_inputs
 from sweeper.networks.model import model_path
-from sweeper.runs.journal import JournalError
 
 
 @dataclass(frozen=True)

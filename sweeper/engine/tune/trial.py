@@ -9,10 +9,10 @@ from typing import Any
 
 from ray import tune
 
-from sweeper.engine.evaluator import DeadlineError, Evaluator, cause_of
-from sweeper.engine.nodes import UnequalNodeError
+from sweeper.engine.evaluator import Evaluator, cause_of
+from sweeper.errors import DeadlineError, JournalError, UnequalNodeError
 from sweeper.pipeline import Pipeline
-from sweeper.runs.journal import JournalError, Record
+from sweeper.runs.journal import Record
 
 FAILED_SCORE = -2.0
 """Finite and below every metric, so that schedulers drop a failed trial and never see NaN."""

@@ -6,8 +6,9 @@ changes while the sweep runs; :func:`pulled` gives those who only read a tempora
 
 from __future__ import annotations
 
+from sweeper.errors import MirrorError
 from sweeper.runs.mirror.lease import holder
-from sweeper.runs.mirror.mirror import Mirror, MirrorError, mirrored
+from sweeper.runs.mirror.mirror import Mirror, mirrored
 from sweeper.runs.mirror.reading import pulled
 from sweeper.runs.mirror.urls import is_url, local_folder, shown
 

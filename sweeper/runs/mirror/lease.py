@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sweeper.errors import InputError
 from sweeper.runs.mirror.remote import Remote, patiently
 
 NAME = "lease.json"
@@ -66,7 +67,7 @@ class Lease:
             if other is not None and _lives(other):
                 age = self._age_s()
                 if age < EXPIRES_S:
-                    raise ValueError(
+                    raise InputError(
                         f"{self._remote.shown}: another sweep is running there ({_named(other)}, last heard "
                         f"of {age:.0f} s ago)"
                     )

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sweeper.errors import InputError, MirrorError
 from sweeper.runs.mirror.lease import Lease
 from sweeper.runs.mirror.local import ALONE, CHANGING, FEATURES, run_files
 from sweeper.runs.mirror.parts import WHOLE, JournalParts, is_prefix
@@ -24,10 +25,6 @@ _GRACE_S = 10.0
 _FIRST_PAUSE_S = 0.5
 
 Note = Callable[[str], None]
-
-
-class MirrorError(RuntimeError):
-    """Something of a sweep is not at its URL; the local folder holds everything."""
 
 
 class _OutOfTimeError(Exception):
@@ -87,7 +84,7 @@ class Mirror:
         """
         top = self._remote.top()
         if top and not {"sweep.yaml", "lease.json", WHOLE, *ALONE} & set(top):
-            raise ValueError(f"{self._remote.shown}: is not empty and holds no sweep; choose another folder")
+            raise InputError(f"{self._remote.shown}: is not empty and holds no sweep; choose another folder")
         try:
             patiently(self._lease.take, ANSWER_S)
             said = self._pull()

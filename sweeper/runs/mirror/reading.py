@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from sweeper.errors import InputError
 from sweeper.runs.mirror.parts import WHOLE, JournalParts
 from sweeper.runs.mirror.remote import Entry, Remote, patiently
 
@@ -33,7 +34,7 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
     remote = Remote(url)
     top = remote.top()
     if "sweep.yaml" not in top:
-        raise ValueError(f"{remote.shown}: no sweep here (sweep.yaml is missing)")
+        raise InputError(f"{remote.shown}: no sweep here (sweep.yaml is missing)")
     with tempfile.TemporaryDirectory(prefix="sweeper-run-") as temporary:
         folder = Path(temporary)
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+from sweeper.errors import InputError
 from sweeper.runs.mirror.urls import endpoint, hidden, open_url, shown
 
 PIECE = 4 * 2**20
@@ -123,7 +124,7 @@ class Remote:
         except OSError:
             return  # may be listed and not asked about; writing will tell
         if not there:
-            raise ValueError(f"{self.shown}: no such bucket ({bucket})")
+            raise InputError(f"{self.shown}: no such bucket ({bucket})")
 
     def list(self, folder: str, *, recursive: bool = False) -> dict[str, Entry]:
         """Files in a folder by name below the URL; none where there is none. Hidden ones are left out."""

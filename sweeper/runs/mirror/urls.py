@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from sweeper.errors import InputError
+
 _SCHEMES = ("file", "s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 _OPTIONS = ("region", "scheme", "endpoint_override")
 """What may follow the ``?`` of an S3 URL; none of it is secret."""
@@ -84,19 +86,19 @@ def open_url(url: str) -> tuple[Any, str]:
 
     scheme, parts = url.partition("://")[0].lower(), urlsplit(url)
     if scheme not in _SCHEMES:
-        raise ValueError(
+        raise InputError(
             f"{shown(url)}: must be a folder or a URL that pyarrow opens ({', '.join(_SCHEMES)}), got {scheme}://"
         )
     s3 = scheme == "s3"
     if _holds_password(scheme, url.partition("://")[2]) or parts.password or (s3 and "@" in parts.netloc):
-        raise ValueError(
+        raise InputError(
             f"{shown(url)}: must not hold credentials; they come from the environment "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, ...)"
         )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     allowed = _OPTIONS if s3 else _OPTIONS_ELSEWHERE
     if unknown := [name for name in options if name not in allowed]:
-        raise ValueError(
+        raise InputError(
             f"{shown(url)}: after the ? only {', '.join(allowed)} may follow, got {hidden(unknown[0])}"
         )
     try:
@@ -107,7 +109,7 @@ def open_url(url: str) -> tuple[Any, str]:
         system, path = fs.FileSystem.from_uri(url)
         return system, path.rstrip("/")
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{shown(url)}: cannot be opened ({hidden(' '.join(str(error).split()))})") from None
+        raise InputError(f"{shown(url)}: cannot be opened ({hidden(' '.join(str(error).split()))})") from None
 
 
 def _open_s3(url: str, options: dict[str, str]) -> tuple[Any, str]:
@@ -116,7 +118,7 @@ def _open_s3(url: str, options: dict[str, str]) -> tuple[Any, str]:
 
     parts = urlsplit(url)
     if not parts.netloc:
-        raise ValueError(f"{shown(url)}: must name a bucket, s3://bucket/folder")
+        raise InputError(f"{shown(url)}: must name a bucket, s3://bucket/folder")
     at = urlsplit(named) if (named := endpoint()) else None
     override = options.get("endpoint_override") or (at.netloc if at else None)
     region = options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.errors import InputError
 from sweeper.simulate.scattering import BLANK, LABELS, SIMULATOR, at_grazing, in_transmission
 from sweeper.simulate.scattering.detectors import GAP
 from sweeper.simulate.scattering.instruments import Instrument, Rng, draw_instrument, log_uniform
@@ -39,19 +40,19 @@ _OF_SCENES = (
 
 def _check(label: str, index: int, seed: int, size: int) -> None:
     if label not in _SCENES:
-        raise ValueError(f"simulate: label must be one of {', '.join(_SCENES)}, got {label!r}")
+        raise InputError(f"simulate: label must be one of {', '.join(_SCENES)}, got {label!r}")
     if index < 0:
-        raise ValueError(f"simulate: index must be a whole number of at least 0, got {index}")
+        raise InputError(f"simulate: index must be a whole number of at least 0, got {index}")
     if seed < 0:
-        raise ValueError(f"simulate: seed must be a whole number of at least 0, got {seed}")
+        raise InputError(f"simulate: seed must be a whole number of at least 0, got {seed}")
     if not 64 <= size <= 4096:
-        raise ValueError(f"simulate: size must be 64 to 4096 pixels, got {size}")
+        raise InputError(f"simulate: size must be 64 to 4096 pixels, got {size}")
 
 
 def prepare(shape: str = SHAPES[0]) -> tuple[dict[str, Any], dict[str, str]]:
     """From the command line's options to those of :func:`simulate_frame`, and to columns of the manifest."""
     if shape not in SHAPES:
-        raise ValueError(f"simulate: shape must be one of {', '.join(SHAPES)}, got {shape!r}")
+        raise InputError(f"simulate: shape must be one of {', '.join(SHAPES)}, got {shape!r}")
     return {"shape": shape}, {"shape": shape}
 
 
