@@ -23,6 +23,11 @@ def _plain(params: dict[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in sorted(params.items())}
 
 
+def representation_text(featurizer: str, params: dict[str, Any], intensity: dict[str, Any]) -> str:
+    """Return text that tells one representation from another."""
+    return canonical_json([featurizer, _plain(params), _plain(intensity)])
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """One point of a search space.
@@ -73,6 +78,11 @@ class Pipeline:
             classifier=data["classifier"],
             classifier_params=tupled(data["classifier_params"]),
         )
+
+    @property
+    def representation(self) -> str:
+        """Text that equal representations share, whatever classifies them: featurizer and intensities."""
+        return representation_text(self.featurizer, self.featurizer_params, self.intensity)
 
     @property
     def id(self) -> str:

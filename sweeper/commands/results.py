@@ -118,13 +118,12 @@ def _add_curves(commands: Any) -> None:
 def _curves(args: argparse.Namespace) -> int:
     from sweeper.runs.curves import curves_table, draw_curves, learning_curves
     from sweeper.runs.folder import RunFolder
-    from sweeper.runs.journal import read_journal
     from sweeper.runs.place import reading, shown
 
     with reading(args.run_folder) as local:
         folder = RunFolder(local)
         folder.load_spec()
-        curves = learning_curves(read_journal(folder.journal), args.trial)
+        curves = learning_curves(folder.results(), args.trial)
     if curves.empty:
         raise InputError(
             f"{shown(args.run_folder)}: no network here: none was trained for an epoch in this sweep"

@@ -6,16 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from sweeper.errors import InputError
+from sweeper.runs.data import run_data
 from sweeper.runs.folder import RunFolder
-from sweeper.runs.journal import read_journal
-
-if TYPE_CHECKING:
-    from sweeper.data.dataset import Dataset
 
 FrameKey = tuple[str, int]
 """Absolute path of a file, and position of a frame in it."""
@@ -101,48 +96,18 @@ def _held_out(folder: RunFolder, files: tuple[Path, ...]) -> dict[FrameKey, Path
     Empty where that cannot be told: the data set is gone or changed, or the journal does not say on
     which fold a model was fitted.
     """
-    spec = folder.load_spec()
-    if spec.representation_share is not None:  # one model for all folds, and other folds than below
+    if folder.load_spec().representation_share is not None:  # one model for all folds
         return {}
-    folds = {r["key"]: r["fold"] for r in read_journal(folder.journal) if r["kind"] == "fit"}
+    folds = {key: fit.fold for key, fit in folder.results().fits.items()}
     of_fold = {folds.get(file.parent.name): file for file in files}
     try:
-        data = _dataset(folder)
-    except (OSError, ValueError):
+        data = run_data(folder)
+    except InputError:
         return {}
-    from sweeper.data.splits import make_splits
-
-    splits = make_splits(
-        data.labels,
-        data.classes,
-        groups=data.groups,
-        split=data.split,
-        folds=spec.folds,
-        repeats=spec.repeats,
-        seed=spec.seed,
-    )
+    frames = data.dataset
     return {
-        (data.paths[row], int(data.index[row])): of_fold[fold]
-        for fold, split in enumerate(splits)
+        (frames.paths[row], int(frames.index[row])): of_fold[fold]
+        for fold, split in enumerate(data.splits)
         if fold in of_fold
         for row in split.validation
     }
-
-
-def _dataset(folder: RunFolder) -> Dataset:
-    """The data set of a sweep as it was; ValueError or OSError where it is another by now."""
-    import pyarrow.parquet as pq
-
-    from sweeper.data.dataset import load_dataset
-
-    spec = folder.load_spec()
-    data = load_dataset(spec.data, mask=spec.mask, allow_outside=spec.allow_outside, skip_bad=True)
-    columns = pq.read_table(folder.frames, columns=["path", "index", "digest"]).to_pydict()
-    frames = zip(columns["path"], columns["index"], strict=True)
-    digests = dict(zip(frames, columns["digest"], strict=True))  # an empty digest: a frame left out
-    found = [digests.get((path, int(i)), "") for path, i in zip(data.paths, data.index, strict=True)]
-    keep = np.array([digest != "" for digest in found])
-    if not keep.all():
-        data = data.subset(keep)
-    folder.check_dataset(data.digest([digest for digest in found if digest]))
-    return data

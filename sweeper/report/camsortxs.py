@@ -107,7 +107,8 @@ def training_counts(run: Run, scored: list[int], name: str) -> list[int] | None:
     if share is not None:
         if not known:
             return None
-        tested = next((e.confusion.sum(axis=1) for e in run.tests.values()), [0] * len(scored))
+        test = run.test_confusion(run.tested[0]) if run.tested else None
+        tested = [0] * len(scored) if test is None else test.sum(axis=1).tolist()
         unbalanced = [
             int(known[name]) - n - int(t) for name, n, t in zip(run.classes, scored, tested, strict=True)
         ]

@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 
 from sweeper.report.content import Block, Chart, Row, Section, Text
 from sweeper.report.drawings import Panel, Series, legend_height, lines
-from sweeper.report.run import HEAD, Run
+from sweeper.report.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,5 +104,5 @@ def mean_half_width(std: Any, n: Any, confidence: float) -> Any:
 
 def heads(run: Run) -> pd.DataFrame:
     """Rows of networks that classify by their own head, best first."""
-    board = run.board
-    return board[(board["classifier"] == HEAD) & (board["status"] != "failed")]
+    board: pd.DataFrame = run.board
+    return board[board["trial"].isin(run.heads) & (board["status"] != "failed")]

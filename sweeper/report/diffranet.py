@@ -12,9 +12,11 @@ from sweeper.report import diffranet_networks, matrices, order
 from sweeper.report.content import Block, Cell, Column, Row, Section, Table, Text
 from sweeper.report.labels import Labels, flat_params
 from sweeper.report.published import published, study_section
-from sweeper.report.run import HEAD, Run
+from sweeper.report.run import Run
 
 _TEXTURE = ("glcm", "lbp", "sift")
+HEAD = "head"
+"""The classifier that is a network's own last layer: DeepFreak in the paper's tables."""
 _NAMES = {"glcm": "GLCM", "lbp": "LBP", "sift": "SIFT", "rf": "RF", "svm": "SVM", HEAD: "DeepFreak"}
 _TABLES = {HEAD: 6, "svm": 11, "rf": 12}
 
@@ -155,7 +157,7 @@ def _table5(run: Run, paper: dict[str, Any]) -> list[Block]:
                 _percent(paper["table5"][name]),
             ]
         )
-    if not rows or not run.tests:
+    if not rows or not run.tested:
         return []
     columns = (
         Column("extractor", numeric=False),
@@ -197,7 +199,7 @@ def _confusions(run: Run, paper: dict[str, Any]) -> list[Block]:
         ours = matrices.crystal_accuracy(counts, classes, paper["without_crystal"])
         if ours is not None:
             what = f"{_NAMES[name]}, {frames}"
-            n = int(counts.sum()) // (1 if row.trial in run.tests else run.spec.repeats)
+            n = int(counts.sum()) // (1 if row.trial in run.tested else run.spec.repeats)
             said = matrices.crystal_text(ours, n, what, paper["crystal_accuracy"])
             verdict.append((float(row.accuracy), said))
     if verdict:

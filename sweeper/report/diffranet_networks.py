@@ -27,7 +27,7 @@ def _finished(run: Run) -> list[Any]:
     rows: list[Any] = list(heads[heads["status"] == "done"].itertuples())
     found = []
     for row in rows:
-        params = canonical_json(run.pipelines[int(row.trial)]["featurizer_params"])
+        params = canonical_json(run.results.pipeline(int(row.trial)).to_dict()["featurizer_params"])
         same = (run.curves["featurizer"] == row.featurizer) & (run.curves["featurizer_params"] == params)
         if same.any():
             found.append(curves.folds_of(run.curves[same]))
@@ -72,7 +72,7 @@ def rungs(run: Run, labels: Labels) -> list[Series]:
     """Accuracy of the best heads at their budgets, in epochs: mean over the folds."""
     heads = curves.heads(run)
     rows: list[Any] = list(heads[heads["status"] == "done"].itertuples())[:_SHOWN]
-    return [_at_budgets(labels, row, run.rungs.get(int(row.trial), {}), i) for i, row in enumerate(rows)]
+    return [_at_budgets(labels, row, run.rungs(int(row.trial)), i) for i, row in enumerate(rows)]
 
 
 def rungs_again(run: Run, labels: Labels) -> list[Series]:

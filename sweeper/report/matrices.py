@@ -32,10 +32,10 @@ def confusion(run: Run, labels: Labels) -> Section:
         frames = f"{int(counts.sum()):,} classifications of frames held out, all folds together"
         caption = f"{labels.long(row)}: {frames}. Colour is the share of the true class."
         charts.append(_chart(f"confusion-{row.featurizer}", counts, run, caption))
-        test = run.tests.get(int(row.trial))
+        test = run.test_confusion(int(row.trial))
         if test is not None and row.rank == 1:
-            caption = f"The same pipeline on the {int(test.confusion.sum()):,} frames of the test split."
-            charts.append(_chart("confusion-test", test.confusion, run, caption))
+            caption = f"The same pipeline on the {int(test.sum()):,} frames of the test split."
+            charts.append(_chart("confusion-test", test, run, caption))
     if not charts:
         return Section("confusion", "Confusion")
     return Section("confusion", "What is taken for what", [Row(charts)], "Confusion")
@@ -110,8 +110,7 @@ def crystal_text(ours: float, n: int, frames: str, published: float) -> Text:
 
 def pooled(run: Run, trial: int) -> tuple[Counts, str] | None:
     """Confusion on the test split, else over the folds, and what the frames are; None where not known."""
-    if trial in run.tests:
-        counts = run.tests[trial].confusion
+    if (counts := run.test_confusion(trial)) is not None:
         return counts, f"{int(counts.sum()):,} frames of the test split"
     found = run.confusion(trial)
     if found is None:

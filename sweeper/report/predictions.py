@@ -65,7 +65,7 @@ def read_scores(run: Run, trial: int) -> FrameScores | None:
     import pyarrow as pa
 
     parts = []
-    for fold in run.folds.get(trial, ()):
+    for fold in run.evaluations(trial):
         path = run.folder.predictions / f"{fold.key}.parquet"
         if not path.is_file():
             return None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper import plugins
+from sweeper.errors import InputError
 from sweeper.report.published import STUDIES, published
 from sweeper.runs.folder import RunFolder
+from sweeper.runs.records import Evaluation, Scored
+from sweeper.runs.results import VALUES, Results
 from sweeper.runs.spec import SweepSpec
 
 if TYPE_CHECKING:
@@ -20,62 +23,30 @@ if TYPE_CHECKING:
 
     from sweeper.features.blocks import BlockInfo
 
-HEAD = "head"
-"""The classifier that is a network's own last layer."""
 KIND = ["featurizer", "training_set", "classifier"]
 """Columns of the leaderboard that say of what kind a pipeline is."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """A pipeline at full budget on one fold.
-
-    Attributes
-    ----------
-    key : str
-        In the journal.
-    metrics : mapping
-        Of :data:`sweeper.evaluate.metrics.METRICS`; None where one is not defined.
-    confusion : int64, (n_classes, n_classes)
-        Frames of each true class (rows) predicted as each class (columns).
-    n_train, n_validation : int
-    """
-
-    key: str
-    metrics: Mapping[str, float | None]
-    confusion: NDArray[np.int64]
-    n_train: int
-    n_validation: int
-
-
-@dataclass
 class Totals:
     """Sums over a journal.
 
     Attributes
     ----------
     evaluations, failed : int
-        All folds and budgets, the test split included.
+        All folds and budgets, the test split and reruns included.
     fit_s : float
         Core time of fits of reducers and classifiers; those of networks and their heads are in the curves.
     predict_s : float
-    at_budget : Counter
+    at_budget : mapping
         Evaluations by budget.
     """
 
-    evaluations: int = 0
-    failed: int = 0
-    fit_s: float = 0.0
-    predict_s: float = 0.0
-    at_budget: Counter[float] = field(default_factory=Counter)
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Take in a record of kind ``evaluation``."""
-        self.evaluations += 1
-        self.failed += record["status"] != "done"
-        self.fit_s += 0.0 if record["pipeline"]["classifier"] == HEAD else record["fit_s"]
-        self.predict_s += record["predict_ms_per_frame"] * record["n_validation"] / 1e3
-        self.at_budget[record["budget"]] += 1
+    evaluations: int
+    failed: int
+    fit_s: float
+    predict_s: float
+    at_budget: Mapping[float, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,21 +63,12 @@ class Run:
         Empty before the frames were checked.
     board : pandas.DataFrame
         The leaderboard; may be empty.
-    pipelines : mapping
-        Trial to pipeline, as the journal has it.
-    folds : mapping
-        Trial to its folds at full budget, in order; of the best, and of the best of each kind.
-    tests : mapping
-        Trial to its evaluation on the test split.
+    results : Results
+        What the journal says, with the ensemble.
     curves : pandas.DataFrame
         Of :func:`sweeper.runs.curves.learning_curves`; may be empty.
-    totals : Totals
-    rungs : mapping
-        Trial of a network's head to its budgets to the accuracies of the folds.
     sessions : list of dict
         What was computed and what was there before, each time that the sweep was run.
-    reruns : mapping
-        Trial to its budgets to the other seeds that it was run with to the metrics of the folds.
     """
 
     name: str
@@ -115,14 +77,9 @@ class Run:
     spec: SweepSpec
     environment: Mapping[str, Any]
     board: pd.DataFrame
-    pipelines: Mapping[int, Mapping[str, Any]]
-    folds: Mapping[int, tuple[Evaluation, ...]]
-    tests: Mapping[int, Evaluation]
+    results: Results
     curves: pd.DataFrame
-    totals: Totals
-    rungs: Mapping[int, Mapping[float, list[float]]]
     sessions: list[dict[str, Any]]
-    reruns: Mapping[int, Mapping[float, Mapping[int, list[Mapping[str, float | None]]]]]
 
     @property
     def space(self) -> Mapping[str, Any]:
@@ -159,7 +116,7 @@ class Run:
         known = self.environment.get("classes")
         if known:
             return tuple(map(str, known))
-        some = next((e.confusion for folds in self.folds.values() for e in folds), np.zeros((0, 0)))
+        some = next((c for t in self.done["trial"] if (c := self.confusion(t)) is not None), np.zeros((0, 0)))
         return tuple(f"class {i}" for i in range(len(some)))
 
     @cached_property
@@ -187,30 +144,109 @@ class Run:
         """The best finished row of each featurizer, training set and classifier, best first."""
         return self.done.drop_duplicates(KIND)
 
+    # ------------------------------------------------------------------ evaluations
+
+    @cached_property
+    def _folds(self) -> dict[int, tuple[Scored, ...]]:
+        return {}
+
+    def evaluations(self, trial: int) -> tuple[Evaluation, ...]:
+        """Evaluations of a trial's folds at full budget, in order; none where it was not finished."""
+        return tuple(self.results.evaluations(trial))
+
+    def folds(self, trial: int) -> tuple[Scored, ...]:
+        """What came of them; read once."""
+        if trial not in self._folds:
+            outcomes = [e.outcome for e in self.evaluations(trial)]
+            self._folds[trial] = tuple(o for o in outcomes if isinstance(o, Scored))
+        return self._folds[trial]
+
+    def test(self, trial: int) -> Scored | None:
+        """What came of a trial on the test split; None where it was not scored there."""
+        record = self.results.test(trial)
+        return record.outcome if record is not None and isinstance(record.outcome, Scored) else None
+
+    @cached_property
+    def tested(self) -> list[int]:
+        """Trials that were scored on the test split; an ensemble has no confusion there."""
+        return [t for t in self.results.trials if (s := self.test(t)) is not None and s.confusion is not None]
+
     def scores(self, trial: int, metric: str | None = None) -> NDArray[np.float64]:
         """Score of each fold, (folds,), NaN where it is not defined; empty where the folds are not known."""
-        folds = self.folds.get(trial, ())
-        values = [fold.metrics.get(metric or self.metric) for fold in folds]
+        values = [fold.metrics.get(metric or self.metric) for fold in self.folds(trial)]
         return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+    def sizes(self, trial: int) -> tuple[float, float]:
+        """Mean rows that a fold was fitted and scored on."""
+        folds = self.folds(trial)
+        return float(np.mean([f.n_train for f in folds])), float(np.mean([f.n_validation for f in folds]))
+
+    def confusion(self, trial: int) -> NDArray[np.int64] | None:
+        """Confusion over all folds, (n_classes, n_classes); repeats count each; None where not known."""
+        folds = [np.array(f.confusion, dtype=np.int64) for f in self.folds(trial)]
+        return np.sum(folds, axis=0) if folds else None
+
+    def test_confusion(self, trial: int) -> NDArray[np.int64] | None:
+        """Confusion on the test split, (n_classes, n_classes); None where it is not known."""
+        scored = self.test(trial)
+        known = scored is not None and scored.confusion is not None
+        return np.array(scored.confusion, dtype=np.int64) if scored is not None and known else None
+
+    def rungs(self, trial: int) -> dict[float, list[float]]:
+        """Budgets of a trial to the accuracies of its folds."""
+        found: dict[float, list[float]] = {}
+        for record in self.results.evaluations(trial, None):
+            if isinstance(record.outcome, Scored):
+                found.setdefault(record.budget, []).append(record.outcome.metrics["accuracy"] or 0.0)
+        return found
+
+    @cached_property
+    def reruns(self) -> dict[int, dict[float, dict[int, list[Scored]]]]:
+        """Reruns by trial, budget and seed: what came of each fold."""
+        found: dict[int, dict[float, dict[int, list[Scored]]]] = {}
+        for record in self.results.reruns:
+            trial = self.results.trial_of(record.pipeline)
+            if trial is not None and isinstance(record.outcome, Scored):
+                seeds = found.setdefault(trial, {}).setdefault(record.budget, {})
+                seeds.setdefault(record.seed, []).append(record.outcome)
+        return found
 
     def rerun_scores(self, trial: int, metric: str, budget: float = 1.0) -> NDArray[np.float64]:
         """Mean over the folds with each other seed that all folds were run with, (seeds,)."""
         seeds = self.reruns.get(trial, {}).get(budget, {})
         folds = max((len(found) for found in seeds.values()), default=0)
-        values = [[m.get(metric) for m in found] for found in seeds.values() if len(found) == folds]
+        values = [[o.metrics.get(metric) for o in found] for found in seeds.values() if len(found) == folds]
         if not values:
             return np.zeros(0)
         return np.asarray(np.array(values, dtype=np.float64).mean(axis=1))
 
-    def sizes(self, trial: int) -> tuple[float, float]:
-        """Mean rows that a fold was fitted and scored on."""
-        folds = self.folds[trial]
-        return float(np.mean([f.n_train for f in folds])), float(np.mean([f.n_validation for f in folds]))
+    @cached_property
+    def totals(self) -> Totals:
+        """Sums over the journal."""
+        results = self.results
+        owner, _, _, values = results.columns()
+        trial_of, heads = results.owners, set(self.heads)
+        of_head = {o for o, trial in trial_of.items() if trial in heads}
+        ensembles = {o for o, trial in trial_of.items() if trial < 0}
+        ours = ~np.isin(owner, list(ensembles))
+        fitted = ours & ~np.isin(owner, list(of_head))
+        per_frame, n = (values[:, VALUES.index(c)] for c in ("predict_ms_per_frame", "n_validation"))
+        fit_s = float(values[fitted, VALUES.index("fit_s")].sum())
+        predict_s = float((per_frame[ours] * n[ours]).sum()) / 1e3
+        apart = [r for o, r in results.tests.items() if o not in ensembles] + results.reruns
+        for record in apart:
+            if isinstance(outcome := record.outcome, Scored):
+                fit_s += 0.0 if results.trial_of(record.pipeline) in heads else outcome.fit_s
+                predict_s += outcome.predict_ms_per_frame * outcome.n_validation / 1e3
+        counted = results.outcomes
+        return Totals(counted.total(), counted["failed"], fit_s, predict_s, results.at_budget)
 
-    def confusion(self, trial: int) -> NDArray[np.int64] | None:
-        """Confusion over all folds, (n_classes, n_classes); repeats count each; None where not known."""
-        folds = self.folds.get(trial)
-        return np.sum([f.confusion for f in folds], axis=0) if folds else None
+    @cached_property
+    def heads(self) -> list[int]:
+        """Trials whose classifier is a network's own."""
+        board = self.tried
+        trials: list[int] = board.loc[board["classifier"].map(_is_head), "trial"].tolist()
+        return trials
 
     @cached_property
     def blocks(self) -> list[BlockInfo]:
@@ -220,3 +256,10 @@ class Run:
         folder = self.folder.features
         files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
         return [info for info in map(read_info, files) if info is not None]
+
+
+def _is_head(classifier: str) -> bool:
+    try:
+        return plugins.classifier(classifier).is_head
+    except InputError:  # an ensemble, or a plugin of the run that is not here
+        return False

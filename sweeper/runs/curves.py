@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import InputError
 from sweeper.pipeline import canonical_json
 from sweeper.runs._curves_drawing import draw_curves
+from sweeper.runs.records import NetworkFit
+from sweeper.runs.results import VALUES, Results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,17 +36,16 @@ COLUMNS = (
 )
 """Columns of :func:`learning_curves`, in order."""
 
-_Record = Mapping[str, Any]
+_EPOCH = ("epoch", *COLUMNS[COLUMNS.index("loss") : COLUMNS.index("score")])
 
 
-def learning_curves(records: Iterable[_Record], trial: int | None = None) -> pd.DataFrame:
+def learning_curves(results: Results, trial: int | None = None) -> pd.DataFrame:
     """Epochs of the networks that a sweep trained.
 
     Parameters
     ----------
-    records : iterable of dict
-        Of a journal: kinds ``fit`` and ``epoch``, and ``trial`` and ``evaluation`` for the scores;
-        others are passed over. The first of equal keys counts.
+    results : Results
+        What the journal says.
     trial : int, optional
         Only the network of this trial.
 
@@ -54,32 +54,40 @@ def learning_curves(records: Iterable[_Record], trial: int | None = None) -> pd.
     pandas.DataFrame
         :data:`COLUMNS`, a row an epoch, by representation, fold and epoch, the representation with the
         best score first. ``representation`` names the featurizer and those of its parameters that
-        differ between the networks of the sweep. ``fold`` is text: a number, ``test`` or ``half``.
+        differ between the networks of the sweep. ``fold`` is text: a number or ``test``.
         ``held_out_`` columns are NaN where nothing was held out of the training. ``score`` is the best
         mean accuracy over the folds, at its largest budget, of a pipeline that uses the
         representation; NaN without one.
 
     Raises
     ------
-    ValueError
+    InputError
         No such trial, or one without a network that was trained.
     """
     import pandas as pd
 
-    kept = list(records)
-    fits = {r["key"]: r for r in reversed(kept) if r["kind"] == "fit"}
-    chosen = set(fits) if trial is None else _fits_of_trial(kept, fits, trial)
-    identify = _Identity(fits.values())
-    names, scores = _names(identify, list(fits.values())), _scores(identify, kept)
-    epochs = {(r["fit"], r["epoch"]): r for r in reversed(kept) if r["kind"] == "epoch"}
+    fits = results.fits
+    chosen = set(fits) if trial is None else _fits_of_trial(results, trial)
+    names, scores = _names(list(fits.values())), _scores(results) if chosen else {}
     rows = []
-    for (key, epoch), record in epochs.items():
+    for (key, _), epoch in results.epochs.items():
         if key not in chosen:
             continue
-        fit, identity = fits[key], identify(fits[key])
-        row = {**fit, **record, "fit": key, "epoch": epoch, "fold": str(fit["fold"])}
-        row |= {"representation": names[identity], "score": scores.get(identity)}
-        rows.append(row | {"featurizer_params": canonical_json(fit["featurizer_params"])})
+        fit = fits[key]
+        rows.append(
+            {
+                "representation": names[fit.representation],
+                "featurizer": fit.featurizer,
+                "featurizer_params": canonical_json(fit.featurizer_params),
+                "fit": key,
+                "fold": str(fit.fold),
+                "n_train": fit.n_train,
+                "workers": fit.workers,
+                "device": fit.device,
+                **{name: getattr(epoch, name) for name in _EPOCH},
+                "score": scores.get(fit.representation),
+            }
+        )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     numbers = list(COLUMNS[COLUMNS.index("loss") :])
     frame[numbers] = frame[numbers].astype(float)
@@ -95,71 +103,49 @@ def _numerically(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.map(lambda fold: f"{int(fold):06}" if fold.isdigit() else fold)
 
 
-class _Identity:
-    """A representation as text, of a fit or of the pipeline of an evaluation.
-
-    Intensity settings are part of it where the fits say which they were fitted with.
-    """
-
-    def __init__(self, fits: Iterable[_Record]) -> None:
-        self._with_intensity = any("intensity" in fit for fit in fits)
-
-    def __call__(self, record: _Record) -> str:
-        intensity = record.get("intensity", {}) if self._with_intensity else {}
-        return canonical_json([record["featurizer"], record["featurizer_params"], intensity])
-
-
-def _fits_of_trial(records: list[_Record], fits: Mapping[str, _Record], trial: int) -> set[str]:
+def _fits_of_trial(results: Results, trial: int) -> set[str]:
     """Keys of the fits that a trial's pipeline used."""
-    pipelines = {r["trial"]: r["pipeline"] for r in reversed(records) if r["kind"] == "trial"}
-    if trial not in pipelines:
-        raise InputError(f"--trial must be a trial of this sweep, got {trial}")
-    identify = _Identity(fits.values())
-    wanted = identify(pipelines[trial])
-    found = {key for key, fit in fits.items() if identify(fit) == wanted}
+    pipeline = results.pipeline(trial)
+    found = {fit.key for fit in results.fits_of(pipeline)}
     if not found:
-        featurizer = pipelines[trial]["featurizer"]
-        raise InputError(f"--trial {trial}: no network was trained for it, its featurizer is {featurizer}")
+        raise InputError(
+            f"--trial {trial}: no network was trained for it, its featurizer is {pipeline.featurizer}"
+        )
     return found
 
 
-def _names(identify: _Identity, fits: list[_Record]) -> dict[str, str]:
+def _names(fits: list[NetworkFit]) -> dict[str, str]:
     """Names of representations: the featurizer, and what differs between those of the same one."""
     values: dict[tuple[str, str], set[str]] = {}
     for fit in fits:
         for name, value in _settings(fit).items():
-            values.setdefault((fit["featurizer"], name), set()).add(value)
+            values.setdefault((fit.featurizer, name), set()).add(value)
     names = {}
     for fit in fits:
         differing = [
             f"{name}={value}"
             for name, value in _settings(fit).items()
-            if len(values[fit["featurizer"], name]) > 1
+            if len(values[fit.featurizer, name]) > 1
         ]
-        names[identify(fit)] = " ".join([fit["featurizer"], *differing])
+        names[fit.representation] = " ".join([fit.featurizer, *differing])
     return names
 
 
-def _settings(fit: _Record) -> dict[str, str]:
-    """Parameters, and intensity settings where they are there, as short text."""
-    both = {**fit["featurizer_params"], **fit.get("intensity", {})}
+def _settings(fit: NetworkFit) -> dict[str, str]:
+    """Parameters and intensity settings as short text."""
+    both = {**fit.featurizer_params, **fit.intensity}
     return {
         k: f"{v:.3g}" if isinstance(v, float) else "none" if v is None else str(v) for k, v in both.items()
     }
 
 
-def _scores(identify: _Identity, records: list[_Record]) -> dict[str, float]:
+def _scores(results: Results) -> dict[str, float]:
     """Best mean accuracy, at the largest budget, of the pipelines that use each representation."""
-    folds: dict[tuple[str, str, float], dict[int, float]] = {}
-    for r in records:
-        if r["kind"] == "evaluation" and r["status"] == "done" and r["fold"] != "test":
-            key = (identify(r["pipeline"]), canonical_json(r["pipeline"]), r["budget"])
-            folds.setdefault(key, {}).setdefault(r["fold"], r["metrics"]["accuracy"])
-    at_largest: dict[tuple[str, str], float] = {}
-    for (identity, pipeline, _), accuracy in sorted(folds.items()):  # the last budget is the largest
-        at_largest[identity, pipeline] = sum(accuracy.values()) / len(accuracy)
+    rows, trial_of = results.complete_rows(None), results.owners
+    accuracy = rows.values[:, :, VALUES.index("accuracy")].mean(axis=1)
     best: dict[str, float] = {}
-    for (identity, _), score in at_largest.items():
+    for owner, score in zip(rows.owner.tolist(), accuracy.tolist(), strict=True):
+        identity = results.pipeline(trial_of[owner]).representation
         best[identity] = max(score, best.get(identity, score))
     return best
 

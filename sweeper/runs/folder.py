@@ -15,6 +15,7 @@ from typing import Any
 from sweeper.atomic import write_text
 from sweeper.errors import InputError
 from sweeper.runs.journal import is_open
+from sweeper.runs.results import Results
 from sweeper.runs.spec import SweepSpec, load_spec
 from sweeper.yamlfile import to_yaml
 
@@ -135,6 +136,10 @@ class RunFolder:
         if not self.journal.exists():
             self.environment.unlink(missing_ok=True)
         write_text(self.spec, to_yaml(spec.resolved()))
+
+    def results(self) -> Results:
+        """Read the journal; InputError when it is of a version that cannot be read."""
+        return Results.read(self.journal)
 
     def load_spec(self) -> SweepSpec:
         """The spec of the sweep in this folder; ValueError when there is none."""

@@ -1,27 +1,23 @@
 """The journal: one line an evaluation, appended the moment it exists.
 
-The journal is the truth of a run folder: the leaderboard is a function of it, and resuming is asking
-it before computing. A line is one JSON object; a torn last line (the process was killed while it
-wrote) is cut off when the journal is opened, and a line that cannot be written is taken back, so
-that the file always ends with a whole line.
+The journal is the truth of a run folder: the leaderboard is a function of it, and resuming is asking it
+before computing. A line is one JSON object. A torn last line (the process was killed while it wrote) is
+cut off when the journal is opened, and a line that cannot be written is taken back, so that the file
+always ends with a whole line.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import json
+import importlib.metadata
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from sweeper.errors import InputError, JournalError
-
-Record = dict[str, Any]
+from sweeper.runs.records import FORMAT, Epoch, Evaluation, Header, NetworkFit, Record, Trial, decode, encode
 
 _SYNC_INTERVAL_S = 1.0
 """A machine that loses power loses at most this much; a killed process loses nothing."""
@@ -30,30 +26,51 @@ _READ_BYTES = 4096
 """Most lines are shorter."""
 
 
-def _parse(line: bytes) -> Record | None:
-    try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        try:
-            record = json.loads(line)  # half a surrogate pair, from the name of a file, is refused above
-        except ValueError:
-            return None
-    return record if isinstance(record, dict) and "kind" in record else None
+def read_journal(path: Path) -> Iterator[tuple[int, Record]]:
+    """Yield the records of a journal, oldest first, each with the place where its line begins.
 
+    Unreadable lines are left out. For readers beside the writer.
 
-def read_journal(path: Path) -> Iterator[Record]:
-    """Records of a journal, oldest first; unreadable lines are left out. For readers beside the writer."""
+    Raises
+    ------
+    InputError
+        The journal is of a version that cannot be read.
+    """
     if not path.exists():
         return
+    start = 0
     with path.open("rb") as file:
         for line in file:
-            record = _parse(line) if line.endswith(b"\n") else None
-            if record is not None:
-                yield record
+            record = decode(line) if line.endswith(b"\n") else None
+            if start == 0:
+                _check_header(path, line, record)
+            if record is not None and start:
+                yield start, record
+            start += len(line)
+
+
+def read_record(path: Path, start: int) -> Record | None:
+    """Return the record whose line begins at a place in a journal; None when it cannot be read."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return decode(file.readline())
+
+
+def _check_header(path: Path, line: bytes, record: Record | None) -> None:
+    """Refuse a journal of another version; one whose first line was never finished is empty."""
+    if isinstance(record, Header) and record.format == FORMAT:
+        return
+    if not line.endswith(b"\n"):
+        return
+    version = f"Sweeper {record.sweeper}" if isinstance(record, Header) else "Sweeper 0.1.0 or is damaged"
+    raise InputError(
+        f"{path}: a journal must begin with the line of this version ({FORMAT}), this one was written by "
+        f"{version}; choose another run folder, or pass --features to share its blocks"
+    )
 
 
 def is_open(path: Path) -> bool:
-    """Whether a process has the journal open for writing."""
+    """Return whether a process has the journal open for writing."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -76,8 +93,8 @@ class Journal:
 
     Raises
     ------
-    ValueError
-        When another process keeps the journal open.
+    InputError
+        Another process keeps the journal open, or it is of another version.
     """
 
     def __init__(self, path: Path, lock_timeout_s: float = 20.0) -> None:
@@ -88,12 +105,15 @@ class Journal:
             self.unreadable_lines = 0
             self._evaluations: dict[str, int] = {}  # where the line begins
             self._trials: dict[int, int] = {}
-            self._training: set[str] = set()
+            self._fits: set[str] = set()
+            self._epochs: set[tuple[str, int]] = set()
             self._end = self._load()
+            self._synced = time.monotonic()
+            if self._end == 0:
+                self.append(Header(FORMAT, importlib.metadata.version("sweeper")))
         except BaseException:
             os.close(self._fd)
             raise
-        self._synced = time.monotonic()
 
     def _lock(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -110,14 +130,16 @@ class Journal:
                 time.sleep(0.1)
 
     def _load(self) -> int:
-        """Index what is there; returns where the last whole line ends, and cuts what follows."""
+        """Index what is there and cut off a torn last line; returns where the next line begins."""
         end = 0
         with os.fdopen(os.dup(self._fd), "rb") as file:
             file.seek(0)
             for line in file:
+                record = decode(line)
+                if end == 0:
+                    _check_header(self._path, line, record)
                 if not line.endswith(b"\n"):
                     break
-                record = _parse(line)
                 if record is None:
                     self.unreadable_lines += 1
                 else:
@@ -127,24 +149,25 @@ class Journal:
         return end
 
     def _index(self, record: Record, start: int) -> None:
-        if record["kind"] in ("evaluation", "rerun"):
-            self._evaluations.setdefault(record["key"], start)
-        elif record["kind"] == "trial":
-            self._trials.setdefault(record["trial"], start)
-        elif record["kind"] in ("fit", "epoch"):
-            self._training.add(record["key"])
+        match record:
+            case Evaluation():
+                self._evaluations.setdefault(record.key, start)
+            case Trial():
+                self._trials.setdefault(record.trial, start)
+            case NetworkFit():
+                self._fits.add(record.key)
+            case Epoch():
+                self._epochs.add((record.fit, record.epoch))
 
-    def _read(self, start: int | None) -> Record | None:
-        """The record whose line begins at `start`."""
-        if start is None:
-            return None
+    def _read(self, start: int) -> Record:
+        """Return the record whose line begins at `start`."""
         line = b""
         while not line.endswith(b"\n"):
             more = os.pread(self._fd, _READ_BYTES, start + len(line))
             if not more:
                 raise JournalError(f"{self._path}: was cut while it was open")
             line += more[: more.find(b"\n") + 1 or None]
-        record = _parse(line)
+        record = decode(line)
         if record is None:
             raise JournalError(f"{self._path}: was changed while it was open")
         return record
@@ -153,23 +176,31 @@ class Journal:
         """Whether the evaluation under `key` is there."""
         return key in self._evaluations
 
-    def get(self, key: str) -> Record | None:
-        """The evaluation under `key`, if it is there.
+    def get(self, key: str) -> Evaluation | None:
+        """Return the evaluation under `key`, if it is there.
 
         Raises
         ------
         JournalError
             The file was changed by something else.
         """
-        return self._read(self._evaluations.get(key))
+        start = self._evaluations.get(key)
+        record = None if start is None else self._read(start)
+        assert record is None or isinstance(record, Evaluation)
+        return record
 
-    def trial(self, number: int) -> Record | None:
-        """The line that says what a trial is, if it is there; raises as :meth:`get`."""
-        return self._read(self._trials.get(number))
+    def trial(self, number: int) -> Trial | None:
+        """Return the record of a trial, if it is there; raises as :meth:`get`."""
+        start = self._trials.get(number)
+        record = None if start is None else self._read(start)
+        assert record is None or isinstance(record, Trial)
+        return record
 
-    def has_training(self, key: str) -> bool:
-        """Whether a fit of a network, or an epoch of it, is there."""
-        return key in self._training
+    def has_training(self, record: NetworkFit | Epoch) -> bool:
+        """Return whether this fit of a network, or this epoch of it, is there."""
+        if isinstance(record, NetworkFit):
+            return record.key in self._fits
+        return (record.fit, record.epoch) in self._epochs
 
     def __len__(self) -> int:
         """Number of evaluations."""
@@ -183,7 +214,7 @@ class Journal:
         JournalError
             Names the file and the reason (disk full).
         """
-        line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        line = encode(record)
         try:
             written = 0
             while written < len(line):

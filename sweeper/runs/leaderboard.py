@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
+from sweeper.atomic import atomically
 from sweeper.errors import InputError
 from sweeper.evaluate.metrics import METRICS
 from sweeper.evaluate.statistics import accuracy_intervals, p_values
 from sweeper.pipeline import canonical_json
-from sweeper.runs.columns import TIMES, Records, Rows, complete_rows, read_records
+from sweeper.runs.records import Scored
+from sweeper.runs.results import TIMES, CompleteRows, Results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,7 @@ def _std(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(defined.sum(axis=1) > 1, std, np.nan)
 
 
-def _scores(rows: Rows) -> dict[str, NDArray[np.float64]]:
+def _scores(rows: CompleteRows) -> dict[str, NDArray[np.float64]]:
     """Columns of the scores and times, each (rows,)."""
     mean, std = _mean(rows.values), _std(rows.values[:, :, :_N_METRICS])
     columns = {name: mean[:, i] for i, name in enumerate((*METRICS, *TIMES))}
@@ -105,7 +105,7 @@ def _scores(rows: Rows) -> dict[str, NDArray[np.float64]]:
     return columns
 
 
-def _p_vs_best(rows: Rows, order: NDArray[np.int64], done: int, metric: str) -> NDArray[np.float64]:
+def _p_vs_best(rows: CompleteRows, order: NDArray[np.int64], done: int, metric: str) -> NDArray[np.float64]:
     """p of each row against the first of `order`, (rows,); NaN for itself and for rows not done."""
     p = np.full(len(rows.owner), np.nan)
     if done > 1:
@@ -117,15 +117,14 @@ def _p_vs_best(rows: Rows, order: NDArray[np.int64], done: int, metric: str) -> 
 
 
 def build_leaderboard(
-    records: Iterable[Mapping[str, Any]], *, metric: str = "accuracy", folds: int | None = None
+    results: Results, *, metric: str = "accuracy", folds: int | None = None
 ) -> pd.DataFrame:
     """Rank the pipelines of a sweep.
 
     Parameters
     ----------
-    records : iterable of dict
-        Records of kind ``evaluation`` (one fold at one budget) and ``trial`` (the number of a
-        pipeline; the first one counts); others are passed over.
+    results : Results
+        What the journal says.
     metric : str
         One of :data:`~sweeper.evaluate.metrics.METRICS`: decides the rank and what ``p_vs_best`` compares.
     folds : int, optional
@@ -145,17 +144,17 @@ def build_leaderboard(
 
     Raises
     ------
-    ValueError
+    InputError
         Unknown metric.
     """
     import pandas as pd
 
     if metric not in METRICS:
         raise InputError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
-    found = read_records(records)
-    rows = complete_rows(found, folds)
+    rows = results.complete_rows(folds)
+    trial_of = results.owners
     columns: dict[str, Any] = dict(_scores(rows))
-    trial = np.array([found.trial[o] for o in rows.owner.tolist()], dtype=np.int64)
+    trial = np.array([trial_of[o] for o in rows.owner.tolist()], dtype=np.int64)
     status = np.where(rows.budget >= 1.0, _DONE, _STOPPED)
     # Equal up to the order in which folds were added is equal.
     value = np.nan_to_num(columns[metric].round(12), nan=-np.inf)
@@ -165,72 +164,83 @@ def build_leaderboard(
     ranked = pd.DataFrame({"owner": rows.owner, "budget": rows.budget, "status": status, **columns})
     ranked = ranked.iloc[order]
     ranked["folds"] = rows.values.shape[1]
-    failed = sorted(found.failed, key=found.trial.__getitem__)
+    failed = sorted(results.failed.keys() & trial_of.keys(), key=trial_of.__getitem__)
     lost = pd.DataFrame(
         {
             "owner": np.array(failed, dtype=np.int64),
-            "budget": np.array([found.failed[o][0] for o in failed], dtype=np.float64),
+            "budget": np.array([results.failed[o].budget for o in failed], dtype=np.float64),
             "status": _FAILED,
             "folds": 0,
         }
     )
     board = pd.concat([ranked, lost], ignore_index=True) if len(ranked) else lost
-    return _described(board, found)
+    return _described(board, results)
 
 
-def _described(board: pd.DataFrame, found: Records) -> pd.DataFrame:
+def _described(board: pd.DataFrame, results: Results) -> pd.DataFrame:
     """Add what pipelines are, test scores and errors to ranked rows; columns in order."""
-    owners = board["owner"].tolist()
-    described = _descriptions(found)
+    owners, trial_of = board["owner"].tolist(), results.owners
+    described = _descriptions(results)
     columns = [list(column) for column in zip(*(described[o] for o in owners), strict=True)]
-    tests = [found.test.get(o, (None, None)) for o in owners]
-    errors = [found.failed[o][2] if o in found.failed else t[1] for o, t in zip(owners, tests, strict=True)]
+    tests = [_tested(results, o) for o in owners]
+    errors = [
+        results.failed[o].error if o in results.failed else error
+        for o, (_, error) in zip(owners, tests, strict=True)
+    ]
     board = board.assign(
         rank=np.arange(1, len(board) + 1),
-        trial=np.array([found.trial[o] for o in owners], dtype=np.int64),
+        trial=np.array([trial_of[o] for o in owners], dtype=np.int64),
         **dict(zip(_DESCRIPTION, columns or [[] for _ in _DESCRIPTION], strict=True)),
-        test_accuracy=np.array([t[0] for t in tests], dtype=np.float64),
+        test_accuracy=np.array([accuracy for accuracy, _ in tests], dtype=np.float64),
         status=_STATUS[board["status"].to_numpy(dtype=np.int64)],
-        error=["" if e is None else e for e in errors],
+        error=errors,
     )
     return board.reindex(columns=list(COLUMNS))
 
 
-def _descriptions(found: Records) -> list[tuple[str, ...]]:
-    """The columns of :data:`_DESCRIPTION` for each pipeline."""
-    varying = _varying(found.pipelines)
+def _tested(results: Results, owner: int) -> tuple[float | None, str]:
+    """Accuracy of a pipeline on the test split, and why there is none."""
+    test = results.tests.get(owner)
+    if test is None:
+        return None, ""
+    if isinstance(test.outcome, Scored):
+        return test.outcome.metrics["accuracy"], ""
+    return None, f"test split: {test.outcome.error}"
+
+
+def _descriptions(results: Results) -> dict[int, tuple[str, ...]]:
+    """The columns of :data:`_DESCRIPTION` for the number of each pipeline."""
+    pipelines = {owner: msgspec.json.decode(results.text(owner)) for owner in results.owners}
+    varying = _varying(pipelines.values())
     known: dict[bytes, str] = {}  # the same few parameters come again and again
-    described: list[tuple[str, ...]] = []
-    for text in found.pipelines:
-        pipeline = orjson.loads(text)
+    described: dict[int, tuple[str, ...]] = {}
+    for owner, pipeline in pipelines.items():
         params = pipeline["featurizer_params"]
         training_set = params.pop("training_set", "")
         if varying and pipeline["featurizer"] != ENSEMBLE:
             params["intensity"] = {k: pipeline["intensity"].get(k) for k in varying}
-        described.append(
-            (
-                pipeline["featurizer"],
-                _text(params, known),
-                training_set,
-                _reducer(pipeline),
-                pipeline["classifier"],
-                _text(pipeline["classifier_params"], known),
-            )
+        described[owner] = (
+            pipeline["featurizer"],
+            _text(params, known),
+            training_set,
+            _reducer(pipeline),
+            pipeline["classifier"],
+            _text(pipeline["classifier_params"], known),
         )
     return described
 
 
-def _varying(pipelines: Iterable[bytes]) -> tuple[str, ...]:
+def _varying(pipelines: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Names of the settings of intensities that are not the same in all."""
-    texts = {orjson.dumps(orjson.loads(text)["intensity"]) for text in pipelines}
-    intensities = [orjson.loads(text) for text in texts]
+    texts = {msgspec.json.encode(pipeline["intensity"]) for pipeline in pipelines}
+    intensities = [msgspec.json.decode(text) for text in texts]
     names = {name for intensity in intensities for name in intensity}
     return tuple(sorted(n for n in names if any(i.get(n) != intensities[0].get(n) for i in intensities)))
 
 
 def _text(params: dict[str, Any], known: dict[bytes, str]) -> str:
     """Canonical JSON, looked up by JSON that is made many times faster."""
-    key = orjson.dumps(params)
+    key = msgspec.json.encode(params)
     if key not in known:
         known[key] = canonical_json(params)
     return known[key]
@@ -310,16 +320,7 @@ def write_csv(board: pd.DataFrame, path: Path) -> None:
     Raises
     ------
     OSError
-        The file cannot be written; nothing is left behind.
+        The file cannot be written; the message names it, and nothing is left behind.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", newline="", encoding="utf-8") as file:
-            board.to_csv(file, index=False)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with atomically(path) as partial:
+        board.to_csv(partial, index=False)

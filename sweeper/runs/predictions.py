@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.atomic import atomically
-from sweeper.pipeline import digest
+from sweeper.runs.records import Evaluation, Failed, Scored
 
 KEPT = 50
 """Pipelines whose predictions stay: those ranked best at the full budget, with any one fold left out too.
@@ -138,7 +137,7 @@ class PredictionFiles:
         """Keys of the files that are there."""
         return sorted(path.stem for path in self._folder.glob("[!.]*.parquet"))
 
-    def resume(self, records: Mapping[str, Mapping[str, Any] | None]) -> None:
+    def resume(self, records: Mapping[str, Evaluation | None]) -> None:
         """Take over what is there: the record of each file's evaluation; files without one are removed."""
         for key, record in records.items():
             if record is None:
@@ -147,7 +146,7 @@ class PredictionFiles:
                 self._hold(record)
         self._prune()
 
-    def add(self, record: Mapping[str, Any], data: bytes | None) -> None:
+    def add(self, record: Evaluation, data: bytes | None) -> None:
         """Keep the predictions of an evaluation, unless better pipelines are enough.
 
         Raises
@@ -156,18 +155,18 @@ class PredictionFiles:
             It cannot be written; the message names the file.
         """
         if data is not None:
-            with atomically(self.path(record["key"]), sync=False) as partial:
+            with atomically(self.path(record.key), sync=False) as partial:
                 partial.write_bytes(data)
             self._hold(record)
             self._prune()
-        elif record["status"] == "failed":
-            self._drop(digest(record["pipeline"]))
+        elif isinstance(record.outcome, Failed):
+            self._drop(record.pipeline)
 
-    def _hold(self, record: Mapping[str, Any]) -> None:
-        if record["fold"] != "test":  # of the very best alone
-            held = self._held.setdefault(digest(record["pipeline"]), _Held())
-            held.keys[record["fold"]] = record["key"]
-            held.values[record["fold"]] = record["metrics"][self._metric]
+    def _hold(self, record: Evaluation) -> None:
+        if isinstance(record.fold, int) and isinstance(record.outcome, Scored):  # the test split's stay
+            held = self._held.setdefault(record.pipeline, _Held())
+            held.keys[record.fold] = record.key
+            held.values[record.fold] = record.outcome.metrics[self._metric]
 
     def _prune(self) -> None:
         complete = [name for name, held in self._held.items() if len(held.keys) == self._folds]

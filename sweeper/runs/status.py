@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 from sweeper.runs.folder import RunFolder
-from sweeper.runs.journal import is_open, read_journal
+from sweeper.runs.journal import is_open
 from sweeper.runs.leaderboard import build_leaderboard
 
 
@@ -35,22 +34,19 @@ def status(path: Path, name: str, holder: str | None) -> str:
     """
     folder = RunFolder(path)
     spec = folder.load_spec()
-    records = list(read_journal(folder.journal))
-    evaluations = [r for r in records if r["kind"] == "evaluation"]
-    outcomes = Counter(r["status"] for r in evaluations)
+    results = folder.results()
     space = spec.space["name"] if isinstance(spec.space, dict) else spec.space
     lines = [
         f"{name}: {_running(folder, holder)}",
         f"data: {spec.data}",
         f"search: {spec.search} over {space}, seed {spec.seed}, {spec.folds} folds"
         + (f", {spec.repeats} repeats" if spec.repeats > 1 else ""),
-        f"trials: {sum(r['kind'] == 'trial' for r in records)}"
-        + (f" of {spec.trials}" if spec.trials else ""),
-        f"evaluations: {outcomes['done']} done, {outcomes['failed']} failed",
+        f"trials: {len(results.trials)}" + (f" of {spec.trials}" if spec.trials else ""),
+        f"evaluations: {results.outcomes['done']} done, {results.outcomes['failed']} failed",
     ]
     if holder is None:
         lines.append(_features(Path(spec.features) if spec.features else folder.features))
-    board = build_leaderboard(records, metric=spec.metric, folds=folder.folds())
+    board = build_leaderboard(results, metric=spec.metric, folds=folder.folds())
     if len(board) and board.status.iloc[0] == "done":
         best = board.iloc[0]
         lines.append(

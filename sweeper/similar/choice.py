@@ -9,9 +9,9 @@ from typing import Any
 from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import nearest
-from sweeper.runs.ensemble import run_leaderboard
+from sweeper.runs.ensemble import results_with_ensemble
 from sweeper.runs.folder import RunFolder
-from sweeper.runs.journal import read_journal
+from sweeper.runs.leaderboard import build_leaderboard
 from sweeper.runs.tables import representation_name
 
 
@@ -51,10 +51,9 @@ def choose(folder: RunFolder, rank: int | None = None, representation: str | Non
     if rank is not None and representation is not None:
         raise InputError("--rank and --representation are two ways to choose one row, give one of them")
     spec = folder.load_spec()
-    records = [r for r in read_journal(folder.journal) if r["kind"] == "trial"]
-    board = run_leaderboard(folder, metric=spec.metric, folds=folder.folds())
-    pipelines = {r["trial"]: r["pipeline"] for r in reversed(records)}
-    rows: list[Any] = [row for row in board.itertuples() if row.trial in pipelines]
+    results = results_with_ensemble(folder, spec.metric, folder.folds())
+    board = build_leaderboard(results, metric=spec.metric, folds=folder.folds())
+    rows: list[Any] = list(board[board["trial"] >= 0].itertuples())
     usable = [row for row in rows if row.status != "failed"]
     if not usable:
         raise InputError(f"{folder.path}: no pipeline was evaluated yet")
@@ -68,7 +67,7 @@ def choose(folder: RunFolder, rank: int | None = None, representation: str | Non
             raise InputError(f"--rank {rank}: this pipeline failed and may have no features: {row.error}")
     else:
         row = usable[0] if representation is None else _written(usable, representation)
-    return Choice(int(row.rank), representation_name(row), Pipeline.from_dict(pipelines[row.trial]))
+    return Choice(int(row.rank), representation_name(row), results.pipeline(row.trial))
 
 
 def _written(rows: list[Any], text: str) -> Any:

@@ -24,7 +24,6 @@ from sweeper.features.names import block_name
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.data import RunData
 from sweeper.runs.folder import RunFolder
-from sweeper.runs.journal import read_journal
 from sweeper.similar.index import Chunks
 
 
@@ -81,8 +80,8 @@ def needed_files(folder: RunFolder, pipeline: Pipeline) -> list[str]:
     return ["frames.parquet", f"features/{stem}-*.parquet", *(f"networks/{fit}/*" for fit in fits)]
 
 
-def _missing(place: Path, pipeline: Pipeline) -> ValueError:
-    return ValueError(
+def _missing(place: Path, pipeline: Pipeline) -> InputError:
+    return InputError(
         f"{place}: the blocks of {pipeline.featurizer} must be here, some are missing or damaged"
     )
 
@@ -185,13 +184,8 @@ def columns_axis(featurizer: Featurizer) -> str:
 
 def _fits(folder: RunFolder, pipeline: Pipeline) -> dict[int, str]:
     """Key of the fit of each fold that the journal has of a network."""
-    described = pipeline.to_dict()
-    same = {k: described[k] for k in ("featurizer", "featurizer_params", "intensity")}
-    return {
-        r["fold"]: r["key"]
-        for r in read_journal(folder.journal)
-        if r["kind"] == "fit" and isinstance(r["fold"], int) and all(r[k] == v for k, v in same.items())
-    }
+    fits = folder.results().fits_of(pipeline)
+    return {fit.fold: fit.key for fit in fits if isinstance(fit.fold, int)}
 
 
 def _network(folder: RunFolder, place: Path, data: RunData, pipeline: Pipeline) -> Features:

@@ -97,7 +97,7 @@ class Remote:
 
     def error(self, error: BaseException) -> ValueError:
         """An error of the store as one of the user's input."""
-        return ValueError(f"{self.shown}: {reason(error)}")
+        return InputError(f"{self.shown}: {reason(error)}")
 
     def top(self) -> dict[str, Entry]:
         """Files right below the URL; the first thing to ask.
