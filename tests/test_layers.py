@@ -122,7 +122,9 @@ def test_nothing_below_imports_the_engine_or_the_command_line(name: str) -> None
 
 
 def test_api_stands_on_nothing() -> None:
-    assert not {m for m in imports(MODULES["sweeper.api"], lazy=True) if within(m, *PROJECT)} - {"sweeper.errors"}
+    assert not {m for m in imports(MODULES["sweeper.api"], lazy=True) if within(m, *PROJECT)} - {
+        "sweeper.errors"
+    }
     assert {m for m in imports(MODULES["sweeper.plugins"], lazy=True) if within(m, *PROJECT)} == {
         "sweeper.api"
     }

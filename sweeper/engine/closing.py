@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import ray
 from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
 
 from sweeper import plugins
 from sweeper.data.splits import Fold
+from sweeper.engine.causes import cause_of
 from sweeper.engine.cluster import TRIAL_SLOT, trial_resources
-from sweeper.engine.evaluator import Evaluator, cause_of
-from sweeper.engine.sweep import Inputs
+from sweeper.engine.evaluator import Evaluator
 from sweeper.engine.tune.callback import Watch
-from sweeper.errors import DeadlineError, JournalError, UnequalNodeError
+from sweeper.errors import DeadlineError, StoppedError
 from sweeper.pipeline import Pipeline
-from sweeper.runs.journal import read_journal
 from sweeper.runs.leaderboard import build_leaderboard
 from sweeper.runs.spec import RERUN_TOP, SweepSpec
 
 _TEST_SHARE, _RERUN_SHARE = 0.1, 0.2
 
 
-def closing_share(spec: SweepSpec, inputs: Inputs) -> float:
-    """Part of the time budget that is kept for what follows the search."""
-    test = _TEST_SHARE if inputs.test is not None and spec.test_top else 0.0
+def closing_share(spec: SweepSpec, *, has_test: bool) -> float:
+    """Return the part of the time budget that is kept for what follows the search."""
+    test = _TEST_SHARE if has_test and spec.test_top else 0.0
     return test + (_RERUN_SHARE if spec.reruns else 0.0)
 
 
@@ -66,7 +64,7 @@ def _climb(
         task = climb_task.options(name=label, memory=resources.get("memory"), resources=slot)
         running[task.remote(watch.actors.ledger_name, pipeline, budgets, folds, label)] = label
     in_time = True
-    while running and not watch.fatal:
+    while running and watch.fatal is None:
         ready, _ = ray.wait(list(running), timeout=1.0)
         watch.poll()
         for ref in ready:
@@ -77,8 +75,8 @@ def _climb(
                 cause = cause_of(error)
                 if isinstance(cause, DeadlineError):
                     in_time = False
-                elif isinstance(cause, JournalError | UnequalNodeError):
-                    watch.fatal = str(cause)
+                elif isinstance(cause, StoppedError):
+                    watch.fatal = cause
                 else:
                     watch.progress.note(f"note: {label}: {' '.join(str(cause).split())[:500]}")
     return in_time
@@ -101,11 +99,12 @@ def keep_models(watch: Watch) -> None:
 
     A trial that was stopped counts, but for a network's own head: that was not trained to its end.
     """
-    board, pipelines = _ranked(watch)
+    results = watch.folder.results()
+    board = build_leaderboard(results, metric=watch.spec.metric, folds=watch.folds)
     heads = board.classifier.map(lambda name: plugins.classifier(name).is_head)
     whole = (board.status == "done") | ((board.status == "stopped") & ~heads)
     best = [
-        {**row, "pipeline": pipelines[row["trial"]]}
+        {**row, "pipeline": results.pipeline(row["trial"]).to_dict()}
         for row in board[whole & (board.training_set != "")]
         .drop_duplicates("featurizer")
         .rename(columns={watch.spec.metric: "score"})[["trial", "featurizer", "score"]]
@@ -116,17 +115,7 @@ def keep_models(watch: Watch) -> None:
 
 def _best(watch: Watch, n: int) -> list[tuple[int, Pipeline]]:
     """Trial numbers and pipelines of the leaderboard's best, best first."""
-    board, pipelines = _ranked(watch)
+    results = watch.folder.results()
+    board = build_leaderboard(results, metric=watch.spec.metric, folds=watch.folds)
     trials = board[board.status == "done"].head(n).trial.tolist()
-    return [(trial, Pipeline.from_dict(pipelines[trial])) for trial in trials]
-
-
-def _ranked(watch: Watch) -> tuple[Any, dict[int, dict[str, Any]]]:
-    """The leaderboard, and the pipeline of each trial; the first record of a trial counts."""
-    journal = watch.folder.journal
-    board = build_leaderboard(read_journal(journal), metric=watch.spec.metric, folds=watch.folds)
-    pipelines: dict[int, dict[str, Any]] = {}
-    for record in read_journal(journal):  # read again, not kept: it may have hundreds of thousands of lines
-        if record["kind"] == "trial":
-            pipelines.setdefault(record["trial"], record["pipeline"])
-    return board, pipelines
+    return [(trial, results.pipeline(trial)) for trial in trials]

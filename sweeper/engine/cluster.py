@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from sweeper.engine import nodes
+from sweeper.engine.private import on_loopback
 from sweeper.errors import InputError
+from sweeper.runs.checks import local_cpus
 
 TRIAL_SLOT = "trial_slot"
 """Custom resource that a trial holds: it waits for tasks, and takes no core itself."""
@@ -46,11 +48,6 @@ _ENVIRONMENT = {
 }
 
 
-def local_cpus(cpus: int | None) -> int:
-    """Cores to use here: what was asked for, or those this process may run on."""
-    return cpus if cpus is not None else len(os.sched_getaffinity(0))
-
-
 @contextmanager
 def connected(
     address: str | None,
@@ -77,7 +74,7 @@ def connected(
     if address is None:
         n = local_cpus(cpus)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
-        with _on_loopback():
+        with on_loopback():
             ray.init(
                 address="local",
                 num_cpus=n,
@@ -99,23 +96,6 @@ def connected(
             yield n
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Ray that is started here listens on this machine's loopback alone, and not on all its addresses.
-
-    What switches that is meant for systems with firewalls that ask (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER), and
-    read when Ray is imported.
-    """
-    from ray._private import ray_constants
-
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _for_workers() -> dict[str, str]:

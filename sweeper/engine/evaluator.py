@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from msgspec import structs
 from ray.exceptions import (
     ActorUnavailableError,
     LocalRayletDiedError,
@@ -22,18 +23,18 @@ from ray.exceptions import (
 from sweeper import plugins
 from sweeper.api import Network
 from sweeper.data.intensity import INTENSITY_VERSION
+from sweeper.engine.causes import cause_of
 from sweeper.engine.limits import GRACE_S
 from sweeper.engine.nodes import check
 from sweeper.engine.store import Representation
-from sweeper.engine.tasks.evaluation import FoldJob, SweepData, died, evaluate_task, failure, overran
-from sweeper.engine.tasks.frames import NO_ROOM, NO_ROOM_SAID
-from sweeper.errors import DeadlineError, FitError, JournalError, UnequalNodeError
+from sweeper.engine.tasks.evaluation import FoldJob, FoldOutcome, SweepData, evaluate_task
+from sweeper.errors import DeadlineError, FitError, JournalError, StoppedError, described
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.features.codebook import CODEBOOK_VERSION
 from sweeper.networks.fit import FIT_VERSION
 from sweeper.networks.inputs import INPUT_VERSION
 from sweeper.pipeline import Pipeline, digest
-from sweeper.runs.journal import Record
+from sweeper.runs.records import Cause, Evaluation, Failed, Scored, failed
 
 _ATTEMPTS = 2
 """A process that dies is tried once more: its machine may have failed, and not the fit."""
@@ -43,7 +44,7 @@ _LOST = (ObjectLostError, RayActorError, ActorUnavailableError, RaySystemError)
 _DIED = (WorkerCrashedError, NodeDiedError, LocalRayletDiedError, OutOfMemoryError)
 
 
-class _NoFeatures(Exception):  # noqa: N818
+class _NoFeaturesError(Exception):
     """The blocks of a pipeline cannot be computed from these frames."""
 
 
@@ -116,7 +117,9 @@ class Evaluator:
         rows, seed = self._context.fold_digests[fold], self._data.folds[fold].seed
         return digest([pipeline.to_dict(), budget, rows, seed, self._context.dataset, versions, weights])
 
-    def evaluate(self, pipeline: Pipeline, budget: float, folds: list[int | str], label: str) -> list[Record]:
+    def evaluate(
+        self, pipeline: Pipeline, budget: float, folds: list[int | str], label: str
+    ) -> list[Evaluation]:
         """Records of the folds asked for, computed where the journal has none.
 
         Once one of them reached a limit the others are not tried.
@@ -138,7 +141,7 @@ class Evaluator:
         records = {fold: record for fold, record in zip(folds, known, strict=True) if record is not None}
         for attempt in range(_LOST_ATTEMPTS):
             missing = [fold for fold in folds if fold not in records]
-            if not missing or any(record.get("limit") for record in records.values()):
+            if not missing or any(_is_limit(record.outcome) for record in records.values()):
                 break
             try:
                 self._compute(rung, missing, records)
@@ -149,13 +152,13 @@ class Evaluator:
                 ray.get(self._context.store.forget.remote())
         return [records[fold] for fold in folds if fold in records]
 
-    def _compute(self, rung: _Rung, folds: list[int | str], records: dict[int | str, Record]) -> None:
+    def _compute(self, rung: _Rung, folds: list[int | str], records: dict[int | str, Evaluation]) -> None:
         """Submit one task a fold, record each as it ends; a limit that is reached ends the rest."""
         try:
             features = self._features(rung, folds)
-        except _NoFeatures as error:
+        except _NoFeaturesError as error:
             for fold in folds:
-                records[fold] = self._record(rung, fold, failure(str(error)), 0.0)
+                records[fold] = self._record(rung, fold, FoldOutcome(failed(Cause.FEATURES, str(error))), 0.0)
             return
         running = {self._submit(rung, fold, features[fold]): (fold, 1) for fold in folds}
         try:
@@ -165,9 +168,9 @@ class Evaluator:
                 if outcome is None:
                     running[self._submit(rung, fold, features[fold])] = (fold, attempt + 1)
                     continue
-                outcome["fit_s"] = round(outcome["fit_s"] + self._head_fit_s(rung, features[fold]), 6)
+                outcome = self._with_head(rung, features[fold], outcome)
                 records[fold] = self._record(rung, fold, outcome, features[fold].featurize_ms_per_frame)
-                if outcome.get("limit"):
+                if _is_limit(outcome.outcome):
                     return
         finally:
             for ref in running:
@@ -183,24 +186,27 @@ class Evaluator:
             if ready:
                 return ready[0]
 
-    def _head_fit_s(self, rung: _Rung, features: Representation) -> float:
-        """What fitting a network's own head took: training the network."""
-        head = plugins.classifier(rung.pipeline.classifier).is_head
-        return features.fit_s if head else 0.0
+    def _with_head(self, rung: _Rung, features: Representation, outcome: FoldOutcome) -> FoldOutcome:
+        """Fitting a network's own head takes what training the network took."""
+        found = outcome.outcome
+        if not isinstance(found, Scored) or not plugins.classifier(rung.pipeline.classifier).is_head:
+            return outcome
+        fit_s = round(found.fit_s + features.fit_s, 6)
+        return FoldOutcome(structs.replace(found, fit_s=fit_s), outcome.predictions)
 
     def _features(self, rung: _Rung, folds: list[int | str]) -> dict[int | str, Representation]:
         """Ask the store for each fold's features, all at once; the sweep's deadline holds here too."""
         ask = self._context.store.representation.remote
         refs = {ask(rung.pipeline, fold, rung.budget): fold for fold in folds}
         features: dict[int | str, Representation] = {}
-        failures: dict[int | str, _NoFeatures] = {}
+        failures: dict[int | str, _NoFeaturesError] = {}
         while refs:
             fold = refs.pop(ref := self._next(list(refs)))
             try:
                 features[fold] = ray.get(ref)
             except RayTaskError as error:
                 why = _why_no_features(cause_of(error))
-                if not isinstance(why, _NoFeatures):
+                if not isinstance(why, _NoFeaturesError):
                     raise why from error
                 failures[fold] = why
         if failures:  # that of the first fold, whichever came first
@@ -213,59 +219,57 @@ class Evaluator:
         task = evaluate_task.options(name=f"{rung.label} fold {fold}")
         return task.remote(job, self._context.data[0], features.layout, *features.files)
 
-    def _outcome(self, ref: Any, key: str, *, final: bool) -> dict[str, Any] | None:
+    def _outcome(self, ref: Any, key: str, *, final: bool) -> FoldOutcome | None:
         """What a finished task gave; None when its process died and it deserves another attempt."""
         try:
-            outcome: dict[str, Any] = ray.get(ref)
+            outcome: FoldOutcome = ray.get(ref)
             return outcome
         except _DIED as error:
             limit_s = self._data.limits.time_s
             if ray.get(self._context.ledger.ran_s.remote(key)) > limit_s + GRACE_S:
-                return overran(limit_s)
+                return FoldOutcome(
+                    failed(Cause.TIME_LIMIT, f"time limit of {limit_s:g} s reached; its process was ended")
+                )
             if not final:
                 return None
             if isinstance(error, OutOfMemoryError):
-                return failure("memory limit of the machine reached; the process was ended", limit=True)
-            return died()
+                why = "memory limit of the machine reached; the process was ended"
+                return FoldOutcome(failed(Cause.MEMORY_LIMIT, why))
+            why = "the process that ran it died (a crash in native code, or out of memory)"
+            return FoldOutcome(failed(Cause.DIED, why))
         except RayTaskError as error:
-            if isinstance(cause_of(error), (*_LOST, UnequalNodeError)):
-                raise cause_of(error) from error
-            if isinstance(cause_of(error), NO_ROOM):
-                raise JournalError(NO_ROOM_SAID) from error
+            cause = cause_of(error)
+            if isinstance(cause, (*_LOST, StoppedError)):
+                raise cause from error
             raise
 
-    def _record(self, rung: _Rung, fold: int | str, outcome: dict[str, Any], featurize_ms: float) -> Record:
+    def _record(self, rung: _Rung, fold: int | str, outcome: FoldOutcome, featurize_ms: float) -> Evaluation:
         """Put an outcome into the journal."""
-        predictions = outcome.pop("predictions", None)
         asked = self._data.folds[fold]
-        record = {
-            "kind": "rerun" if asked.rerun else "evaluation",
-            "key": rung.keys[fold],
-            "pipeline": rung.pipeline.to_dict(),
-            "budget": rung.budget,
-            "fold": asked.number,
-            **({"seed": asked.seed} if asked.rerun else {}),
-            **outcome,
-            "featurize_ms_per_frame": round(featurize_ms, 4),
-        }
-        ray.get(self._context.ledger.append.remote(record, predictions))
+        record = Evaluation(
+            key=rung.keys[fold],
+            pipeline=rung.pipeline.id,
+            budget=rung.budget,
+            fold=asked.number,
+            seed=asked.seed,
+            outcome=outcome.outcome,
+            featurize_ms_per_frame=round(featurize_ms, 4),
+            rerun=asked.rerun,
+        )
+        ray.get(self._context.ledger.append.remote(record, outcome.predictions))
         return record
 
 
-def cause_of(error: Exception) -> Exception:
-    """What went wrong in a task or actor, without Ray's traceback around it."""
-    cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, Exception) else error
+def _is_limit(outcome: Scored | Failed) -> bool:
+    return isinstance(outcome, Failed) and outcome.cause.is_limit
 
 
 def _why_no_features(cause: Exception) -> Exception:
     """What to raise when the store gave no features: lost and full disks are no fault of the pipeline."""
-    if isinstance(cause, (*_LOST, UnequalNodeError)):
+    if isinstance(cause, (*_LOST, StoppedError)):
         return cause
-    if isinstance(cause, NO_ROOM):
-        return JournalError(NO_ROOM_SAID)
     if isinstance(cause, OSError):
         return JournalError(f"{cause.strerror or cause}; nothing recorded is lost")
     if isinstance(cause, FitError):
-        return _NoFeatures(str(cause))
-    return _NoFeatures(f"no features: {type(cause).__name__}: {' '.join(str(cause).split())}"[:500])
+        return _NoFeaturesError(str(cause))
+    return _NoFeaturesError(f"no features: {described(cause)}")

@@ -11,7 +11,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper.data.frames import FrameReport
-from sweeper.engine.tasks.frames import Bytes, FrameRef, Raw, Reader, inspect, raw_frames
+from sweeper.engine.tasks.blocks import Bytes
+from sweeper.engine.tasks.frames import FrameRef, Raw, Reader, inspect, raw_frames
 from sweeper.features import blocks as block_files
 
 _MOST_ACTORS = 8

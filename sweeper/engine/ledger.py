@@ -10,8 +10,9 @@ import ray
 
 from sweeper.atomic import remove_partial
 from sweeper.errors import JournalError
-from sweeper.runs.journal import Journal, Record
+from sweeper.runs.journal import Journal
 from sweeper.runs.predictions import PredictionFiles
+from sweeper.runs.records import Epoch, Evaluation, NetworkFit, Trial
 
 
 class Ledger:
@@ -30,7 +31,7 @@ class Ledger:
         self._store_settings: Any = None
         self._started: dict[str, float] = {}
         self._epochs = 0
-        self._failures: dict[str, str] = {}
+        self._failures: dict[str, Exception | None] = {}
         self._deadline = float("inf")
 
     def ready(self) -> int:
@@ -61,8 +62,8 @@ class Ledger:
         """Seconds until the sweep ends: clocks of machines may differ, and jump; this one does neither."""
         return self._deadline - time.monotonic()
 
-    def lookup(self, keys: list[str]) -> list[Record | None]:
-        """Evaluations under some keys, None where there is none."""
+    def lookup(self, keys: list[str]) -> list[Evaluation | None]:
+        """Return the evaluations under some keys, None where there is none."""
         return [self._journal.get(key) for key in keys]
 
     def start(self, key: str) -> None:
@@ -74,7 +75,7 @@ class Ledger:
         started = self._started.get(key)
         return 0.0 if started is None else time.monotonic() - started
 
-    def append(self, record: Record, predictions: bytes | None) -> None:
+    def append(self, record: Evaluation, predictions: bytes | None) -> None:
         """Record an evaluation, its predictions first: they are there when the journal has it.
 
         Raises
@@ -82,36 +83,36 @@ class Ledger:
         JournalError
             One of them cannot be written.
         """
-        self._started.pop(record["key"], None)
-        if record["key"] in self._journal:
+        self._started.pop(record.key, None)
+        if record.key in self._journal:
             return
-        if record["kind"] == "evaluation":
+        if not record.rerun:
             try:
                 self._predictions.add(record, predictions)
             except OSError as error:
                 raise JournalError(f"{error.strerror}; nothing recorded is lost") from error
         self._journal.append(record)
 
-    def append_training(self, record: Record) -> None:
+    def append_training(self, record: NetworkFit | Epoch) -> None:
         """Record a fit of a network, or one epoch of it, once: epochs may be trained again after a loss."""
-        if not self._journal.has_training(record["key"]):
-            self._epochs += record["kind"] == "epoch"
+        if not self._journal.has_training(record):
+            self._epochs += isinstance(record, Epoch)
             self._journal.append(record)
 
-    def fail(self, key: str, why: str) -> None:
-        """Keep why a fit of a network failed: its workers have no other way to say it. Empty: it did not."""
-        self._failures[key] = why
+    def fail(self, key: str, error: Exception | None) -> None:
+        """Keep why a fit of a network failed: its workers have no other way to say it. None: it did not."""
+        self._failures[key] = error
 
-    def failure(self, key: str) -> str:
-        """Why a fit failed; empty when it did not."""
-        return self._failures.get(key, "")
+    def failure(self, key: str) -> Exception | None:
+        """Return why a fit failed; None when it did not."""
+        return self._failures.get(key)
 
-    def append_trial(self, record: Record) -> bool:
+    def append_trial(self, record: Trial) -> bool:
         """Record what a trial is, once; False when the journal says that it is another pipeline."""
-        known = self._journal.trial(record["trial"])
+        known = self._journal.trial(record.trial)
         if known is None:
             self._journal.append(record)
-        return known is None or known["pipeline"] == record["pipeline"]
+        return known is None or known.id == record.id
 
     def counts(self) -> tuple[int, int, int]:
         """Evaluations computed since the start, and known before; epochs of networks since the start."""

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray.util import metrics as ray_metrics
 
+from sweeper.engine.private import dashboard_url
 from sweeper.engine.tune.trial import FAILED_SCORE
 from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
@@ -133,7 +133,7 @@ class SweepMetrics:
 
 def dashboard_line() -> str:
     """Where Ray's dashboard is, and how to get in; empty when it does not run."""
-    address = ray._private.worker.get_dashboard_url()
+    address = dashboard_url()
     if not address:
         return ""
     url = address if "://" in address else f"http://{address}"
@@ -218,7 +218,7 @@ def _plain_value(value: Any) -> str | int | float | bool:
 def _rung(result: dict[str, Any]) -> dict[str, float]:
     """What is logged of a rung; a failed one has no score."""
     logged = {"training_iteration": result["training_iteration"], "budget": result["budget"]}
-    if result["ended"] or result["score"] == FAILED_SCORE:
+    if result["ended"] is not None or result["score"] == FAILED_SCORE:
         return logged
     return {**logged, "score": result["score"]}
 

@@ -24,10 +24,10 @@ from sweeper.api import PRETRAINED, scaled_count
 from sweeper.atomic import write_text
 from sweeper.data.intensity import INTENSITY_VERSION
 from sweeper.engine.files import FileActors
+from sweeper.engine.resources import Resources
 from sweeper.engine.tasks.frames import FrameRef
 from sweeper.engine.tasks.networks import (
     NetworkJob,
-    Resources,
     TrainingRows,
     announce,
     extract_task,
@@ -38,6 +38,7 @@ from sweeper.engine.tasks.networks import (
 from sweeper.errors import FitError
 from sweeper.features import keys
 from sweeper.features.blocks import BlockInfo
+from sweeper.features.keys import FoldRows
 from sweeper.networks.inputs import INPUT_VERSION, Inputs
 from sweeper.networks.model import model_path
 from sweeper.pipeline import Pipeline, digest
@@ -47,38 +48,6 @@ _PART = 4096
 _ATTEMPTS = 3
 """A process that dies is tried again, from the checkpoint: its machine may have failed."""
 _DIED = (WorkerCrashedError, NodeDiedError, LocalRayletDiedError)
-
-
-@dataclass(frozen=True)
-class FoldRows:
-    """Rows of a fold, and digests of what stands in them.
-
-    Attributes
-    ----------
-    fit : int64, (n,)
-        What representations are fitted on.
-    fit_key : str
-        Digest of those frames, their labels and groups, and the seed.
-    read : int64, (n,)
-        What a classifier is fitted and scored on.
-    read_key : str
-    scored : int64, (n,)
-        What a network's own head is scored on.
-    scored_key : str
-    seed : int
-        Of what is fitted.
-    rerun : bool
-        See :class:`~sweeper.data.splits.Fold`.
-    """
-
-    fit: NDArray[np.int64]
-    fit_key: str
-    read: NDArray[np.int64]
-    read_key: str
-    scored: NDArray[np.int64]
-    scored_key: str
-    seed: int
-    rerun: bool = False
 
 
 @dataclass(frozen=True)

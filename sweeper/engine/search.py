@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 import time
 import uuid
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,78 +17,117 @@ from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper.data.splits import Fold
+from sweeper.engine.causes import cause_of
 from sweeper.engine.closing import closing_share, keep_models, run_again, score_test
 from sweeper.engine.cluster import trial_resources
-from sweeper.engine.evaluator import Context, cause_of
+from sweeper.engine.evaluator import Context
+from sweeper.engine.files import FileActors
+from sweeper.engine.inputs import SweepInputs
 from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.limits import Limits
 from sweeper.engine.metrics import log_callbacks
 from sweeper.engine.network_blocks import NetworkSettings
+from sweeper.engine.resources import Resources
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
-from sweeper.engine.sweep import Cluster, Inputs, wanted_blocks
 from sweeper.engine.tasks.evaluation import SweepData
-from sweeper.engine.tasks.frames import NO_ROOM, NO_ROOM_SAID
 from sweeper.engine.tune.callback import Actors, StopAll, Watch
 from sweeper.engine.tune.schedulers import make_scheduler
 from sweeper.engine.tune.searcher import SweepSearcher
-from sweeper.engine.tune.trial import FAULT, SweepTrial
-from sweeper.errors import StoppedError, UnequalNodeError
+from sweeper.engine.tune.trial import SweepTrial
+from sweeper.errors import FaultError, JournalError, StoppedError
 from sweeper.features.keys import shard_digests, shards_of
+from sweeper.features.wanted import wanted_blocks
 from sweeper.pipeline import Pipeline
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.progress import Progress
+from sweeper.runs.records import Trial
 from sweeper.runs.spec import SweepSpec
 from sweeper.search import make_proposer
 from sweeper.space.space import Space
 
 _SEARCH_ATTEMPTS = 10
-_OF_SCHEDULER = "ray/tune/schedulers/"
 _LEDGER_LOST = "the process that writes the journal died; nothing recorded is lost"
 
 
-def run_search(
-    spec: SweepSpec,
-    space: Space,
-    inputs: Inputs,
-    dataset_digest: str,
-    weights: dict[str, tuple[str, str]],
-    cluster: Cluster,
-    folder: RunFolder,
-    progress: Progress,
-    deadline: float,
-) -> None:
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A sweep whose input is checked, and what it runs on.
+
+    Attributes
+    ----------
+    spec : SweepSpec
+    space : Space
+    inputs : SweepInputs
+    dataset_digest : str
+    weights : dict
+        File of pretrained weights and its digest for each network that needs one.
+    resources : Resources
+        What training one network takes.
+    files : FileActors
+        On the driver's machine.
+    folder : RunFolder
+    progress : Progress
+    deadline : float
+        By :func:`time.monotonic`; infinity without a time budget.
+    """
+
+    spec: SweepSpec
+    space: Space
+    inputs: SweepInputs
+    dataset_digest: str
+    weights: dict[str, tuple[str, str]]
+    resources: Resources
+    files: FileActors
+    folder: RunFolder
+    progress: Progress
+    deadline: float
+
+    @cached_property
+    def folds(self) -> dict[int | str, Fold]:
+        """Folds by name, the test split's and those of the reruns among them."""
+        return self.inputs.folds(self.spec.seed, self.spec.reruns)
+
+
+def run_search(sweep: Sweep) -> None:
     """Search until the trials, the space or the time run out; everything found is in the journal.
 
-    `weights` has the file of pretrained weights and its digest for each network that needs one.
+    Raises
+    ------
+    StoppedError
+        The sweep cannot go on, for a reason outside it.
+    FaultError
+        A mistake of ours in a trial.
     """
-    folds = inputs.folds(spec.seed, spec.reruns)
-    actors = _start_actors(spec, space, inputs, folds, weights, cluster, folder)
+    spec = sweep.spec
+    actors = _start_actors(sweep)
     unreadable = ray.get(actors.ledger.ready.remote())
     if unreadable:
-        progress.note(f"{folder.journal}: {unreadable} unreadable lines left out; computed again")
-    data = ray.put(SweepData(inputs.dataset.labels, inputs.dataset.classes, folds, _limits(spec)))
+        sweep.progress.note(f"{sweep.folder.journal}: {unreadable} unreadable lines left out; computed again")
+    dataset, bounds = sweep.inputs.dataset, _limits(spec)
+    data = ray.put(SweepData(dataset.labels, dataset.classes, sweep.folds, bounds))
     context = Context(
         actors.store,
         actors.ledger,
         [data],
-        dataset_digest,
-        inputs.fold_digests(folds),
-        {name: file_digest for name, (_, file_digest) in weights.items()},
-        cluster.resources.numerics,
+        sweep.dataset_digest,
+        sweep.inputs.fold_digests(sweep.folds),
+        {name: file_digest for name, (_, file_digest) in sweep.weights.items()},
+        sweep.resources.numerics,
     )
     ray.get(actors.ledger.set_context.remote(context))
-    search_deadline = deadline
+    search_deadline = sweep.deadline
     if spec.time_budget_s is not None:
-        search_deadline -= closing_share(spec, inputs) * spec.time_budget_s
+        has_test = sweep.inputs.test is not None
+        search_deadline -= closing_share(spec, has_test=has_test) * spec.time_budget_s
     ray.get(actors.ledger.end_in.remote(search_deadline - time.monotonic()))
-    watch = Watch(spec, folder, progress, actors, search_deadline, len(inputs.splits))
+    watch = Watch(spec, sweep.folder, sweep.progress, actors, search_deadline, len(sweep.inputs.splits))
     try:
-        if _prefetch(space, watch):
-            _tune(spec, space, len(inputs.splits), actors, watch)
-            ray.get(actors.ledger.end_in.remote(deadline - time.monotonic()))
-            if not watch.fatal:
-                _close(spec, folds, folder, watch)
+        if _prefetch(sweep.space, watch):
+            _tune(sweep, actors, watch)
+            ray.get(actors.ledger.end_in.remote(sweep.deadline - time.monotonic()))
+            if watch.fatal is None:
+                _close(sweep, watch)
     except RayActorError:
         if _closed(actors.ledger):
             raise
@@ -96,10 +137,8 @@ def run_search(
         raise
     if not _closed(actors.ledger):
         raise StoppedError(_LEDGER_LOST)
-    if watch.fatal.startswith(FAULT):
-        raise RuntimeError(watch.fatal)
-    if watch.fatal:
-        raise StoppedError(watch.fatal)
+    if watch.fatal is not None:
+        raise watch.fatal
 
 
 def _closed(ledger: Any) -> bool:
@@ -111,26 +150,19 @@ def _closed(ledger: Any) -> bool:
     return True
 
 
-def _close(spec: SweepSpec, folds: dict[int | str, Fold], folder: RunFolder, watch: Watch) -> None:
-    """What follows the search."""
-    if "test" in folds and spec.test_top:
-        score_test(spec, watch)
-    if spec.reruns and not watch.fatal:
-        run_again(spec, folds, watch)
-    if folder.networks.exists():
+def _close(sweep: Sweep, watch: Watch) -> None:
+    """Do what follows the search."""
+    if "test" in sweep.folds and sweep.spec.test_top:
+        score_test(sweep.spec, watch)
+    if sweep.spec.reruns and watch.fatal is None:
+        run_again(sweep.spec, sweep.folds, watch)
+    if sweep.folder.networks.exists():
         keep_models(watch)
     watch.refresh()
 
 
-def _start_actors(
-    spec: SweepSpec,
-    space: Space,
-    inputs: Inputs,
-    folds: dict[int | str, Fold],
-    weights: dict[str, tuple[str, str]],
-    cluster: Cluster,
-    folder: RunFolder,
-) -> Actors:
+def _start_actors(sweep: Sweep) -> Actors:
+    spec, folder, inputs = sweep.spec, sweep.folder, sweep.inputs
     name = f"ledger-{uuid.uuid4().hex[:8]}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     ledger = LedgerActor.options(name=name, scheduling_strategy=here).remote(
@@ -139,7 +171,7 @@ def _start_actors(
     frames = frame_refs(inputs.dataset)
     shards = shards_of(len(frames))
     features = Path(spec.features).resolve() if spec.features else folder.features.resolve()
-    heads = [part.head for part in space.parts["classifier"]]
+    heads = [part.head for part in sweep.space.parts["classifier"]]
     networks = NetworkSettings(
         features,
         folder.networks.resolve(),
@@ -147,8 +179,8 @@ def _start_actors(
         inputs.dataset.groups,
         inputs.dataset.classes,
         spec.seed,
-        weights,
-        cluster.resources,
+        sweep.weights,
+        sweep.resources,
         # Heads may ask for a rung of a fit that another classifier had trained to its end.
         spec.ladder.fractions if any(heads) and not all(heads) else (),
         ledger,
@@ -157,11 +189,11 @@ def _start_actors(
         features,
         tuple(tuple(frames[i] for i in rows) for rows in shards),
         shard_digests(inputs.frame_digests),
-        wanted_blocks(space),
-        inputs.fold_rows(folds),
+        wanted_blocks(sweep.space),
+        inputs.fold_rows(sweep.folds),
         _limits(spec),
         networks,
-        cluster.files,
+        sweep.files,
     )
     ray.get(ledger.set_store_settings.remote(settings))
     store = FeatureStoreActor.options(scheduling_strategy=here).remote(name)
@@ -195,18 +227,17 @@ def _prefetch(space: Space, watch: Watch) -> bool:
     try:
         ray.get(ref)
     except RayTaskError as error:
-        if isinstance(cause_of(error), OSError | UnequalNodeError):
-            raise StoppedError(f"{cause_of(error)}; nothing recorded is lost") from None
-        if isinstance(cause_of(error), NO_ROOM):
-            raise StoppedError(NO_ROOM_SAID) from None
-        watch.progress.note(
-            f"note: {' '.join(str(cause_of(error)).split())}; pipelines that need it will fail"
-        )
+        cause = cause_of(error)
+        if isinstance(cause, StoppedError):
+            raise cause from None
+        if isinstance(cause, OSError):
+            raise StoppedError(f"{cause}; nothing recorded is lost") from None
+        watch.progress.note(f"note: {' '.join(str(cause).split())}; pipelines that need it will fail")
     watch.refresh()
     return True
 
 
-def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watch) -> None:
+def _tune(sweep: Sweep, actors: Actors, watch: Watch) -> None:
     """Run the search on Ray Tune; again from the journal when a trial's process died beyond repair.
 
     Tune's scheduler can lose count of trials when machines come and go: its assertions end the attempt.
@@ -214,28 +245,25 @@ def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watc
     for _ in range(_SEARCH_ATTEMPTS):
         watch.start_over()
         why = "the process of a trial died"
-        try:
-            _tune_once(spec, space, folds, actors, watch)
-        except TuneError as error:
-            if _OF_SCHEDULER not in str(error):
-                raise
+        if lost_count := _tune_once(sweep, actors, watch):
             watch.crashed = True
-            why = f"Ray Tune lost count of trials ({str(error).strip().splitlines()[-1]})"
+            why = f"Ray Tune lost count of trials ({lost_count})"
         watch.refresh()
         if not watch.crashed:
             return
         watch.progress.note(f"{why}; the search goes on from the journal")
-    raise RuntimeError(f"{why} in the last of {_SEARCH_ATTEMPTS} attempts at the search")
+    raise FaultError(f"{why} in the last of {_SEARCH_ATTEMPTS} attempts at the search")
 
 
-def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watch) -> None:
-    ladder = spec.ladder
+def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
+    """Run Ray Tune to its end; returns what its scheduler stumbled over, empty when all went well."""
+    spec, space, ladder = sweep.spec, sweep.space, sweep.spec.ladder
     limit = spec.trial_limit(space)
     watch.progress.state.trials_total = limit
-    sweep = {
+    shared = {
         "ledger": actors.ledger_name,
         "max_steps": ladder.max_steps,
-        "folds": folds,
+        "folds": len(sweep.inputs.splits),
         "metric": spec.metric,
     }
     searcher = SweepSearcher(
@@ -243,17 +271,18 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
         ladder,
         limit,
         learns=spec.search == "bohb",
-        sweep=sweep,
+        sweep=shared,
         on_trial=lambda number, pipeline: _record_trial(actors, watch, number, pipeline),
     )
     watch.progress.stage(f"search {spec.search} over {space.name}")
     resources, slots = trial_resources()
+    scheduler = make_scheduler(spec.search, ladder, searcher, slots)
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(SweepTrial, tune.PlacementGroupFactory([resources])),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=make_scheduler(spec.search, ladder, searcher, slots),
+                scheduler=scheduler,
                 num_samples=-1 if limit is None else limit,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
@@ -269,17 +298,20 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=None),
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except TuneError:
+            if lost_count := getattr(scheduler, "lost_count", ""):
+                return str(lost_count)
+            raise
+    return ""
 
 
 def _record_trial(actors: Actors, watch: Watch, number: int, pipeline: Pipeline) -> None:
-    from sweeper.errors import JournalError
-
-    record = {"kind": "trial", "trial": number, "pipeline": pipeline.to_dict()}
     try:
-        same = ray.get(actors.ledger.append_trial.remote(record))
+        same = ray.get(actors.ledger.append_trial.remote(Trial.of(number, pipeline)))
     except JournalError as error:
-        watch.fatal = str(cause_of(error))
+        watch.fatal = JournalError(str(cause_of(error)))
         return
     if not same and not watch.warned:
         watch.warned = True

@@ -15,16 +15,20 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayTaskError, WorkerCrashedError
-from ray.experimental.locations import get_local_object_locations
 
 from sweeper import plugins
 from sweeper.api import Featurizer, Network, Params
+from sweeper.engine.causes import cause_of
 from sweeper.engine.files import FileActors
 from sweeper.engine.limits import Limits
-from sweeper.engine.network_blocks import FoldRows, NetworkBlocks, NetworkSettings
-from sweeper.engine.tasks.frames import NO_ROOM, FrameRef, codebook_task, featurize_task
+from sweeper.engine.network_blocks import NetworkBlocks, NetworkSettings
+from sweeper.engine.private import bytes_held
+from sweeper.engine.tasks.blocks import codebook_task, featurize_task
+from sweeper.engine.tasks.frames import FrameRef
+from sweeper.errors import StoppedError
 from sweeper.features import keys
 from sweeper.features.blocks import BlockInfo, read_info, representation_blocks
+from sweeper.features.keys import FoldRows
 from sweeper.features.names import block_name
 from sweeper.pipeline import Pipeline, digest
 
@@ -148,8 +152,7 @@ class FeatureStore:
         """Size of all block files in the object store; asks no other process."""
         files = [f for family in self._families.values() for shard in family.shards for f in shard]
         refs = [f.data for f in [*files, *self._codebooks.values()]] + self._networks.references()
-        known = get_local_object_locations(refs).values() if refs else ()
-        return sum(location["object_size"] or 0 for location in known)
+        return bytes_held(refs)
 
     async def forget(self) -> None:
         """Drop all references: what they pointed to was lost with its node; disk has it."""
@@ -216,9 +219,8 @@ class FeatureStore:
                     *(self._featurize(intensity, families, shard, jobs) for shard, jobs in missing.items())
                 )
             except (RayTaskError, WorkerCrashedError) as error:
-                if len(families) == 1 and not isinstance(
-                    error, (OSError, *NO_ROOM)
-                ):  # there may be room again
+                passing = isinstance(cause_of(error), OSError | StoppedError)  # there may be room again
+                if len(families) == 1 and not passing:
                     next(iter(families.values())).failure = error
                 raise
         return families

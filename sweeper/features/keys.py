@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from sweeper import plugins
 from sweeper.api import Params
 from sweeper.data.intensity import INTENSITY_VERSION
-from sweeper.data.splits import Rows, fold_digest
+from sweeper.data.splits import Fold, Rows, fold_digest
 from sweeper.features.blocks import shard_size
 from sweeper.features.codebook import CODEBOOK_VERSION
 from sweeper.networks.fit import FIT_VERSION
@@ -52,6 +53,70 @@ def fit_key(
 def read_key(frame_digests: Sequence[str], rows: Rows) -> str:
     """Digest of the rows that a network is read on."""
     return digest([fold_digest(frame_digests, rows), rows.tolist()])
+
+
+@dataclass(frozen=True)
+class FoldRows:
+    """Rows of a fold, and digests of what stands in them.
+
+    Attributes
+    ----------
+    fit : int64, (n,)
+        What representations are fitted on.
+    fit_key : str
+        Digest of those frames, their labels and groups, and the seed.
+    read : int64, (n,)
+        What a classifier is fitted and scored on.
+    read_key : str
+    scored : int64, (n,)
+        What a network's own head is scored on.
+    scored_key : str
+    seed : int
+        Of what is fitted.
+    rerun : bool
+        See :class:`~sweeper.data.splits.Fold`.
+    """
+
+    fit: NDArray[np.int64]
+    fit_key: str
+    read: NDArray[np.int64]
+    read_key: str
+    scored: NDArray[np.int64]
+    scored_key: str
+    seed: int
+    rerun: bool = False
+
+
+def fold_rows(
+    folds: Mapping[int | str, Fold],
+    frame_digests: Sequence[str],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    apart: Rows | None,
+) -> dict[int | str, FoldRows]:
+    """Return the rows of each fold with digests of what stands in them.
+
+    Parameters
+    ----------
+    folds : mapping
+        By name; a fold comes before its reruns.
+    frame_digests : sequence of str, (n_frames,)
+    labels, groups : int64, (n_frames,)
+    apart : int64, (n,), or None
+        Rows that representations are fitted on in every fold; None: each fold's training rows.
+    """
+    rows: dict[int | str, FoldRows] = {}
+    for name, fold in folds.items():
+        train, validation = fold.split.train, fold.split.validation
+        fit = train if apart is None else apart
+        fitted_on = fit_key(frame_digests, labels, groups, fit, fold.seed)
+        if fold.rerun:  # the rows of a fold that is there already
+            rows[name] = replace(rows[fold.number], fit_key=fitted_on, seed=fold.seed, rerun=True)
+            continue
+        read = np.sort(np.concatenate([train, validation]))
+        read_keys = [read_key(frame_digests, r) for r in (read, validation)]
+        rows[name] = FoldRows(fit, fitted_on, read, read_keys[0], validation, read_keys[1], fold.seed)
+    return rows
 
 
 # --------------------------------------------------------------------------- blocks

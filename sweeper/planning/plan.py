@@ -14,8 +14,11 @@ from sweeper.api import Featurizer
 from sweeper.data.splits import test_rows
 from sweeper.errors import InputError
 from sweeper.features.blocks import representation_columns
+from sweeper.features.wanted import wanted_blocks
 from sweeper.pipeline import Pipeline
 from sweeper.planning.networks import NetworkCost, network_costs
+from sweeper.runs.checks import check_sweep, local_cpus
+from sweeper.runs.data import sweep_splits
 from sweeper.runs.spec import DEFAULT_TRIALS, RERUN_TOP, SweepSpec
 from sweeper.search.brackets import Ladder
 from sweeper.space.space import SLOTS, Part, Space
@@ -35,11 +38,7 @@ def plan(spec: SweepSpec) -> str:
     ValueError
         As the sweep itself would, for whatever can be checked without reading all frames.
     """
-    from sweeper.engine.cluster import local_cpus
-    from sweeper.engine.sweep import check, wanted_blocks
-    from sweeper.runs.data import sweep_splits
-
-    space, dataset = check(spec)
+    space, dataset = check_sweep(spec)
     cpus = local_cpus(spec.cpus)
     n = len(dataset)
     folds, apart = sweep_splits(spec, dataset)

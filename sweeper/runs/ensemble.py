@@ -19,7 +19,7 @@ from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import ENSEMBLE, build_leaderboard
 from sweeper.runs.predictions import Predictions, read_predictions
-from sweeper.runs.records import TEST, Evaluation, Fold, Scored, Trial
+from sweeper.runs.records import TEST, Evaluation, FoldName, Scored, Trial
 from sweeper.runs.results import Results
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _LEAST_WEIGHT_DIGITS = 4
 
-_Folds = dict[Fold, Evaluation]
+_Folds = dict[FoldName, Evaluation]
 """Evaluations of one pipeline at the full budget, by fold."""
 
 
@@ -111,7 +111,7 @@ def _computed(
     return [] if ensemble is None else list(_records(folder, results, pipelines, ensemble))
 
 
-def _library(folder: RunFolder, pipelines: Sequence[_Folds], folds: Sequence[Fold]) -> Library | None:
+def _library(folder: RunFolder, pipelines: Sequence[_Folds], folds: Sequence[FoldName]) -> Library | None:
     """Predictions of all folds as arrays; None where pipelines were not asked for the same frames."""
     parts = [[_read(folder, pipeline[fold]) for fold in folds] for pipeline in pipelines]
     first = parts[0]
@@ -178,7 +178,7 @@ def _pipeline(first: Pipeline, trials: Sequence[int], weights: Sequence[float]) 
 
 def _evaluation(
     trial: Trial,
-    fold: Fold,
+    fold: FoldName,
     values: Mapping[str, float | None],
     confusion: list[list[int]] | None,
     members: Sequence[Evaluation],

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.atomic import atomically
-from sweeper.errors import InputError
+from sweeper.errors import InputError, StoppedError
 from sweeper.evaluate.metrics import METRICS
 from sweeper.evaluate.statistics import accuracy_intervals, p_values
 from sweeper.pipeline import canonical_json
@@ -324,3 +324,19 @@ def write_csv(board: pd.DataFrame, path: Path) -> None:
     """
     with atomically(path) as partial:
         board.to_csv(partial, index=False)
+
+
+def write_leaderboard(results: Results, path: Path, *, metric: str, folds: int | None) -> pd.DataFrame:
+    """Rank the pipelines of a sweep and write them as CSV; returns the leaderboard.
+
+    Raises
+    ------
+    StoppedError
+        The file cannot be written.
+    """
+    board = build_leaderboard(results, metric=metric, folds=folds)
+    try:
+        write_csv(board, path)
+    except OSError as error:
+        raise StoppedError(f"{error.strerror or error}; nothing recorded is lost") from None
+    return board

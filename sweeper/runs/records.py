@@ -17,9 +17,9 @@ FORMAT = 2
 """Raise it when journals of an earlier version cannot be read any more."""
 
 TEST = "test"
-"""Fold of the test split: all other rows against the test rows."""
+"""FoldName of the test split: all other rows against the test rows."""
 
-Fold = int | str
+FoldName = int | str
 """Number of a fold of the cross-validation, or :data:`TEST`."""
 
 
@@ -134,7 +134,7 @@ class Evaluation(msgspec.Struct, tag_field="kind", tag="evaluation", frozen=True
     key: str
     pipeline: str
     budget: float
-    fold: Fold
+    fold: FoldName
     seed: int
     outcome: Scored | Failed
     featurize_ms_per_frame: float
@@ -164,7 +164,7 @@ class NetworkFit(msgspec.Struct, tag_field="kind", tag="fit", frozen=True):
     featurizer: str
     featurizer_params: dict[str, Any]
     intensity: dict[str, Any]
-    fold: Fold
+    fold: FoldName
     n_train: int
     workers: int
     device: str

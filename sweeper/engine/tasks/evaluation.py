@@ -20,11 +20,13 @@ from sweeper.api import Build, Network
 from sweeper.data.splits import Fold
 from sweeper.engine import nodes
 from sweeper.engine.limits import Limits, limits
-from sweeper.engine.tasks.frames import ONE_CORE, Bytes, by_shard
-from sweeper.errors import TimeLimitError
+from sweeper.engine.tasks.blocks import Bytes, by_shard
+from sweeper.engine.tasks.frames import ONE_CORE
+from sweeper.errors import TimeLimitError, described
 from sweeper.features import blocks as block_files
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.predictions import to_parquet
+from sweeper.runs.records import Cause, Failed, Scored, failed
 
 if TYPE_CHECKING:
     from sweeper.evaluate.folds import FoldResult
@@ -63,6 +65,14 @@ class FoldJob:
     """Actor that is told when the evaluation starts: a task may wait long for a core."""
 
 
+@dataclass(frozen=True)
+class FoldOutcome:
+    """What came of an evaluation, and its predictions as a file where they are to be kept."""
+
+    outcome: Scored | Failed
+    predictions: bytes | None = None
+
+
 _CACHE_BYTES = 256 * 2**20
 _matrices: OrderedDict[str, NDArray[np.float64]] = OrderedDict()
 
@@ -88,31 +98,30 @@ def _matrix(
     return _matrices[key]
 
 
-def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes) -> dict[str, Any]:
+def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes) -> FoldOutcome:
     """Fit and score one fold within its limits; a failure is an outcome, not an exception."""
     from sweeper.evaluate.folds import fit_and_score
 
-    pipeline = job.pipeline
+    pipeline, bounds = job.pipeline, data.limits
     job.ledger.start.remote(job.key)
     try:
         _load_libraries(pipeline.classifier)
     except ImportError as error:
-        return failure(f"{type(error).__name__}: {error}"[:500])
+        return FoldOutcome(failed(Cause.ERROR, described(error)))
+    fold = data.folds[job.fold]
     try:
-        with limits(data.limits.time_s, data.limits.memory_bytes):
+        with limits(bounds.time_s, bounds.memory_bytes):
             x = _matrix(job, data, layout, files)
     except (TimeLimitError, MemoryError) as error:
-        return failure(data.limits.reached(error), limit=True)
-    fold = data.folds[job.fold]
-    split = fold.split
+        return FoldOutcome(_limit_reached(bounds, error))
     try:
-        with limits(data.limits.time_s, data.limits.memory_bytes):
+        with limits(bounds.time_s, bounds.memory_bytes):
             result = fit_and_score(
                 pipeline,
                 x,
                 data.labels,
-                split.train,
-                split.validation,
+                fold.split.train,
+                fold.split.validation,
                 n_classes=len(data.classes),
                 budget=job.budget,
                 seed=fold.seed,
@@ -120,10 +129,15 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
                 classifier=plugins.classifier(pipeline.classifier),
             )
     except (TimeLimitError, MemoryError) as error:
-        return failure(data.limits.reached(error), limit=True)
+        return FoldOutcome(_limit_reached(bounds, error))
     except Exception as error:
-        return failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
-    return {**scored(result), "predictions": _predictions(job, data, fold, result.scores)}
+        return FoldOutcome(failed(Cause.ERROR, described(error)))
+    return FoldOutcome(scored(result), _predictions(job, data, fold, result.scores))
+
+
+def _limit_reached(bounds: Limits, error: TimeLimitError | MemoryError) -> Failed:
+    cause = Cause.TIME_LIMIT if isinstance(error, TimeLimitError) else Cause.MEMORY_LIMIT
+    return failed(cause, bounds.reached(error))
 
 
 def _predictions(job: FoldJob, data: SweepData, fold: Fold, scores: NDArray[np.float64]) -> bytes | None:
@@ -147,45 +161,17 @@ def _load_libraries(classifier: str) -> None:
     plugin.build(Build({axis.name: axis.default for axis in plugin.axes}, 1.0, 2, 0, 1))
 
 
-def scored(result: FoldResult) -> dict[str, Any]:
-    """Outcome of an evaluation that gave a score."""
-    return {
-        "status": "done",
-        "error": None,
-        "metrics": result.metrics,
-        "confusion": result.confusion,
-        "n_train": result.n_train,
-        "n_validation": result.n_validation,
-        "fit_s": round(result.fit_s, 6),
-        "predict_ms_per_frame": round(result.predict_ms_per_frame, 6),
-        "warnings": list(result.warnings),
-    }
-
-
-def failure(error: str, *, limit: bool = False) -> dict[str, Any]:
-    """Outcome of an evaluation that gave no score; `limit` when its other folds need not be tried."""
-    return {
-        "status": "failed",
-        "error": error,
-        "limit": limit,
-        "metrics": None,
-        "confusion": None,
-        "n_train": 0,
-        "n_validation": 0,
-        "fit_s": 0.0,
-        "predict_ms_per_frame": 0.0,
-        "warnings": [],
-    }
-
-
-def overran(time_limit_s: float) -> dict[str, Any]:
-    """Outcome of an evaluation whose native code ignored the time limit, so that its process was ended."""
-    return failure(f"time limit of {time_limit_s:g} s reached; its process was ended", limit=True)
-
-
-def died() -> dict[str, Any]:
-    """Outcome of an evaluation whose process ended otherwise."""
-    return failure("the process that ran it died (a crash in native code, or out of memory)")
+def scored(result: FoldResult) -> Scored:
+    """Return the outcome of an evaluation that gave a score."""
+    return Scored(
+        metrics=result.metrics,
+        confusion=result.confusion,
+        n_train=result.n_train,
+        n_validation=result.n_validation,
+        fit_s=round(result.fit_s, 6),
+        predict_ms_per_frame=round(result.predict_ms_per_frame, 6),
+        warnings=result.warnings,
+    )
 
 
 evaluate_task = ray.remote(max_retries=0, **ONE_CORE)(nodes.checked(evaluate))

@@ -1,15 +1,9 @@
-"""The work on frames that Ray spreads over the cluster: scanning, featurizing, fitting codebooks.
-
-Each function is plain and pure; ``engine.scan`` and ``engine.store`` submit them as Ray tasks of one core.
-What they make goes to disk by ``engine.files``, on the driver's machine.
-"""
+"""Frames as Ray tasks read them: every frame checked once, and frames fetched from the driver's machine."""
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -18,24 +12,13 @@ from typing import Any
 import numpy as np
 import ray
 from numpy.typing import NDArray
-from ray.exceptions import ObjectStoreFullError, OutOfDiskError
 
-from sweeper import plugins
 from sweeper.api import Params, PreparedFrame
 from sweeper.data.frames import FrameReport
 from sweeper.engine import nodes
-from sweeper.engine.limits import Limits
-from sweeper.features import blocks as block_files
-from sweeper.features.names import block_name
 
-Bytes = NDArray[np.uint8]
-
-NO_ROOM = (OutOfDiskError, ObjectStoreFullError)
-"""A machine's object store is full, and so is the disk that it spills to: no fault of a pipeline's."""
-NO_ROOM_SAID = "a machine's object store and the disk that it spills to are full; nothing recorded is lost"
-
-
-# --------------------------------------------------------------------------- frames
+# DEFAULT: outside the placement group of the trial that submits, which holds a slot and no core.
+ONE_CORE: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
 
 
 @dataclass(frozen=True)
@@ -151,111 +134,4 @@ def _fetched_frames(frames: Sequence[FrameRef], actor: Any) -> Iterator[Raw]:
         yield from fetched
 
 
-# --------------------------------------------------------------------------- blocks
-
-
-def featurize(
-    frames: Sequence[FrameRef],
-    intensity: Params,
-    jobs: Mapping[str, list[dict[str, Any]]],
-    limit: Limits,
-    reader: Reader | None = None,
-) -> list[Any]:
-    """Compute blocks of one shard in one pass over its frames.
-
-    Parameters
-    ----------
-    frames : sequence of FrameRef
-    intensity : mapping
-    jobs : mapping
-        Featurizer name to the parameters of its blocks.
-    limit : Limits
-        Of one featurizer on one frame.
-    reader : Reader, optional
-        See :func:`prepared_frames`.
-
-    Returns
-    -------
-    list
-        First a list of :class:`~sweeper.features.blocks.BlockInfo`, then the bytes of each file, in the
-        order of `jobs`.
-    """
-    names = list(jobs)
-    featurizers = [plugins.texture(name) for name in names]
-    rows: list[list[list[NDArray[Any]]]] = [[] for _ in names]
-    prepare_s: list[float] = []
-    compute_s: list[list[float]] = [[] for _ in names]
-    now = time.perf_counter()
-    for frame in prepared_frames(frames, intensity, reader):
-        before, now = now, time.perf_counter()
-        prepare_s.append(now - before)
-        for i, featurizer in enumerate(featurizers):
-            with limit.named(f"{names[i]} on one frame"):
-                rows[i].append(featurizer.compute(frame, jobs[names[i]]))
-            before, now = now, time.perf_counter()
-            compute_s[i].append(now - before)
-    infos, files = [], []
-    for i, featurizer in enumerate(featurizers):
-        wanted = jobs[names[i]]
-        info = block_files.BlockInfo(
-            tuple(block_name(featurizer.name, b) for b in wanted),
-            len(frames),
-            # Medians: a worker's first frame waits for libraries and kernels to load.
-            1e3 * statistics.median(prepare_s),
-            1e3 * statistics.median(compute_s[i]),
-        )
-        data = block_files.to_parquet(block_files.dense_table(featurizer, wanted, rows[i]), info)
-        infos.append(info)
-        files.append(data)
-    return [infos, *files]
-
-
-def fit_codebook(
-    featurizer_name: str,
-    params: Params,
-    train: NDArray[np.int64],
-    seed: int,
-    limit: Limits,
-    layout: Sequence[int],
-    *files: Bytes,
-) -> list[Any]:
-    """Fit a bag of visual words on training rows and encode every frame with it: a block's info and bytes."""
-    from sweeper.features import codebook
-
-    featurizer = plugins.texture(featurizer_name)
-    assert featurizer.codebook is not None
-    clusters = int(params[featurizer.codebook.name])
-    block = {axis.name: params[axis.name] for axis in featurizer.axes}
-    started = time.perf_counter()
-    descriptors = block_files.read_descriptors(
-        by_shard(layout, files),
-        block_name(featurizer_name, block),
-        featurizer.descriptor_width,
-    )
-    with limit.named(f"the codebook of {featurizer_name}"):
-        sample = codebook.sample_descriptors([descriptors[i] for i in train], clusters, seed)
-        words = codebook.encode(descriptors, codebook.fit_codebook(sample, clusters, seed), clusters)
-    columns = block_files.codebook_columns(featurizer, params)
-    info = block_files.BlockInfo(
-        (block_name(featurizer_name, params),),
-        len(descriptors),
-        0.0,
-        1e3 * (time.perf_counter() - started) / len(descriptors),
-    )
-    import pyarrow as pa
-
-    table = pa.table({c: np.ascontiguousarray(words[:, j]) for j, c in enumerate(columns)})
-    return [info, block_files.to_parquet(table, info)]
-
-
-def by_shard(layout: Sequence[int], files: Sequence[Bytes]) -> list[Sequence[Bytes]]:
-    """Group a flat list of files again: `layout` says how many each shard has."""
-    ends = np.cumsum(layout)
-    return [files[end - count : end] for end, count in zip(ends, layout, strict=True)]
-
-
-# DEFAULT: outside the placement group of the trial that submits, which holds a slot and no core.
-ONE_CORE: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
 inspect_task = ray.remote(max_retries=3, **ONE_CORE)(nodes.checked(inspect))
-featurize_task = ray.remote(max_retries=3, **ONE_CORE)(nodes.checked(featurize))
-codebook_task = ray.remote(max_retries=3, num_returns=2, **ONE_CORE)(nodes.checked(fit_codebook))

@@ -17,54 +17,21 @@ from typing import Any
 import numpy as np
 import ray
 from numpy.typing import NDArray
+from ray.exceptions import RayTaskError
 
 from sweeper import plugins
 from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
 from sweeper.atomic import write_text
 from sweeper.engine import nodes
+from sweeper.engine.causes import cause_of
+from sweeper.engine.resources import Resources
 from sweeper.engine.tasks.frames import FrameRef, Reader, prepared_frames
-from sweeper.errors import DivergedError, FitError, JournalError
+from sweeper.errors import DivergedError, FitError, JournalError, StoppedError
 from sweeper.features import blocks as block_files
 from sweeper.features.names import block_name
 from sweeper.networks.inputs import Inputs, write_inputs
 from sweeper.networks.model import model_path
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What training one network takes.
-
-    Attributes
-    ----------
-    workers : int
-        Processes that train it together, each with a device of its own.
-    cpus, gpus : float
-        Of one worker; a fraction of a GPU is shared with others.
-    compile : bool
-        Use ``torch.compile``.
-    slots : int
-        Networks that may be trained at once.
-    """
-
-    workers: int
-    cpus: float
-    gpus: float
-    compile: bool
-    slots: int
-
-    @property
-    def numerics(self) -> list[Any]:
-        """What of them the weights depend on."""
-        return [self.workers, self.compile]
-
-    def device(self, gpu: int = 0) -> Any:
-        """The device of one worker: its cores, or the GPU of that number among those that it sees."""
-        from sweeper.networks.fit import Device
-
-        cores = max(1, int(self.cpus))
-        if self.gpus > 0:
-            return Device("cuda", gpu, threads=cores, loaders=max(1, cores - 1), compile=self.compile)
-        return Device("cpu", 0, threads=cores, loaders=0, compile=self.compile)
+from sweeper.runs.records import Epoch, NetworkFit
 
 
 @dataclass(frozen=True)
@@ -165,11 +132,10 @@ def _fit(job: NetworkJob, inputs: Inputs, rows: TrainingRows) -> Any:
 
 
 def _to_journal(job: NetworkJob, ledger: Any) -> Callable[[dict[str, Any]], None]:
-    """What puts an epoch into the journal."""
+    """Return what puts an epoch into the journal."""
 
     def on_epoch(epoch: dict[str, Any]) -> None:
-        record = {"kind": "epoch", "key": f"{job.key}-{epoch['epoch']}", "fit": job.key, **epoch}
-        ray.get(ledger.append_training.remote(record))
+        ray.get(ledger.append_training.remote(Epoch(fit=job.key, **epoch)))
 
     return on_epoch
 
@@ -194,19 +160,18 @@ def _remove_damaged(model: Path) -> None:
         model.unlink(missing_ok=True)
 
 
-def announce(job: NetworkJob, rows: TrainingRows, resources: Resources) -> dict[str, Any]:
-    """The journal's record of a fit, which its epochs refer to."""
-    return {
-        "kind": "fit",
-        "key": job.key,
-        "featurizer": job.featurizer,
-        "featurizer_params": dict(job.params),
-        "intensity": dict(job.intensity),
-        "fold": job.fold,
-        "n_train": len(rows.train),
-        "workers": resources.workers,
-        "device": "cuda" if resources.gpus > 0 else "cpu",
-    }
+def announce(job: NetworkJob, rows: TrainingRows, resources: Resources) -> NetworkFit:
+    """Return the journal's record of a fit, which its epochs refer to."""
+    return NetworkFit(
+        key=job.key,
+        featurizer=job.featurizer,
+        featurizer_params=dict(job.params),
+        intensity=dict(job.intensity),
+        fold=job.fold,
+        n_train=len(rows.train),
+        workers=resources.workers,
+        device="cuda" if resources.gpus > 0 else "cpu",
+    )
 
 
 def train_here(
@@ -245,18 +210,14 @@ def train_with_ray(
             failure_config=FailureConfig(max_failures=_LOST_WORKERS),
         ),
     )
-    ray.get(ledger.fail.remote(job.key, ""))
+    ray.get(ledger.fail.remote(job.key, None))
     trainer.fit()
     shutil.rmtree(storage, ignore_errors=True)  # Ray Train's own records; checkpoints are the job's
-    failed: str = ray.get(ledger.failure.remote(job.key))
-    if failed.startswith(_DISK):
-        raise OSError(failed.removeprefix(_DISK))
-    if failed:
-        raise FitError(failed)
+    failed: Exception | None = ray.get(ledger.failure.remote(job.key))
+    if failed is not None:
+        raise failed
 
 
-_DISK = "disk: "
-"""Marks a reason to fail that is no fault of the fit: it ends the sweep."""
 _LOST_WORKERS = 5
 """Workers that may be lost while one network is trained; each time it goes on from its checkpoint."""
 
@@ -287,13 +248,22 @@ def _train_worker(config: dict[str, Any]) -> None:
         path = train(_fit(job, inputs, rows), epochs, device, on_epoch)
         if first:
             _complete_journal(path, to_journal)
-    except (FitError, ValueError, OSError, JournalError) as error:
+    except (FitError, ValueError, OSError, RayTaskError) as error:
         if isinstance(error, ConnectionError | TimeoutError):  # another worker was lost
             raise
-        disk = _DISK if isinstance(error, OSError | JournalError) else ""
-        ray.get(ledger.fail.remote(job.key, f"{disk}{getattr(error, 'strerror', None) or error}"))
+        ray.get(ledger.fail.remote(job.key, _told(error)))
         if resources.workers > 1:  # the others may wait for this one: Ray Train ends them all
             raise
+
+
+def _told(error: Exception) -> Exception:
+    """Return why a fit failed as one of our errors: a disk ends the sweep, all else the pipeline."""
+    cause = cause_of(error)
+    if isinstance(cause, StoppedError | FitError):
+        return cause
+    if isinstance(cause, OSError):
+        return JournalError(f"{cause.strerror or cause}; nothing recorded is lost")
+    return FitError(str(cause))
 
 
 # --------------------------------------------------------------------------- blocks

@@ -13,16 +13,17 @@ from ray.tune.stopper import Stopper
 
 from sweeper.engine.cluster import check_interrupted
 from sweeper.engine.metrics import SweepMetrics, announce_dashboard
-from sweeper.engine.sweep import write_leaderboard
+from sweeper.engine.private import forget
 from sweeper.engine.tune.trial import FAILED_SCORE
+from sweeper.errors import DeadlineError, SweeperError
 from sweeper.pipeline import Pipeline
 from sweeper.runs.folder import RunFolder
+from sweeper.runs.leaderboard import write_leaderboard
 from sweeper.runs.progress import Progress
 from sweeper.runs.spec import SweepSpec
 
 _POLL_S = 1.0
 _LEADERBOARD_S = 3.0
-_KEPT_RESULT = ("trial_id", "training_iteration", "done")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
         self.folds = folds
         self.spec, self.folder, self.progress, self.actors = spec, folder, progress, actors
         self.deadline = deadline
-        self.fatal = ""
+        self.fatal: SweeperError | None = None
         self.crashed = False
         self.warned = False
         self._failed: set[int] = set()
@@ -67,8 +68,9 @@ class Watch(tune.Callback):  # type: ignore[misc]
     ) -> None:
         """A rung ended."""
         state = self.progress.state
-        if result["ended"]:
-            self.fatal = self.fatal or ("" if result["ended"] == "deadline" else result["ended"])
+        if (ended := result["ended"]) is not None:
+            if self.fatal is None and not isinstance(ended, DeadlineError):
+                self.fatal = ended
             return
         self._dirty = True
         state.budget_spent += result["budget"]
@@ -87,7 +89,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
         """A trial ended, at the full budget or at a lower rung."""
         self.progress.state.trials_ended += 1
         self._ended.append(trial)
-        if not (trial.last_result or {}).get("ended"):  # ended with the sweep, it may go on another time
+        if (trial.last_result or {}).get("ended") is None:  # else it ended with the sweep, to go on later
             self.actors.store.release.remote(Pipeline.from_dict(json.loads(trial.config["pipeline"])))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -134,7 +136,8 @@ class Watch(tune.Callback):  # type: ignore[misc]
             state.evaluations, state.evaluations_known, state.epochs = counts
             self._metrics.update(state)
         if self._dirty and now > self._next_write:
-            write_leaderboard(self.spec, self.folder, self.folds)
+            results, metric = self.folder.results(), self.spec.metric
+            write_leaderboard(results, self.folder.leaderboard, metric=metric, folds=self.folds)
             self._dirty = False
             spent = time.monotonic() - now
             self._next_write = time.monotonic() + max(_LEADERBOARD_S, 20 * spent)
@@ -146,23 +149,6 @@ class Watch(tune.Callback):  # type: ignore[misc]
         self.poll()
         ray.wait(self._pending, num_returns=len(self._pending), timeout=10) if self._pending else None
         self.poll()
-
-
-def forget(trial: Any, resources: Any) -> None:
-    """Let go of most of what Tune keeps of a trial that has ended: 45 KB of 55.
-
-    Statistics of each number that was ever reported, the last result, checkpoints with theirs, and the
-    trial's state as JSON are for users of Tune's own results and snapshots; here the journal is the truth,
-    and nothing reads them. `resources` are equal to the trial's own and shared by all.
-    """
-    kept = trial.run_metadata
-    kept.last_result = {key: kept.last_result[key] for key in _KEPT_RESULT if key in kept.last_result}
-    kept.metric_analysis, kept.metric_n_steps = {}, {}
-    kept.checkpoint_manager = type(kept.checkpoint_manager)(kept.checkpoint_manager.checkpoint_config)
-    trial._default_result_or_future = None
-    trial.placement_group_factory = resources
-    # What Tune would write into a snapshot, had it not been made already.
-    kept._cached_json = trial._state_json = "{}"
 
 
 class StopAll(Stopper):  # type: ignore[misc]
@@ -178,4 +164,4 @@ class StopAll(Stopper):  # type: ignore[misc]
     def stop_all(self) -> bool:
         """True once the time is up or the journal cannot be written."""
         watch = self._watch
-        return bool(watch.fatal) or watch.crashed or time.monotonic() >= watch.deadline
+        return watch.fatal is not None or watch.crashed or time.monotonic() >= watch.deadline

@@ -98,7 +98,7 @@ class SweepSearcher(Searcher):  # type: ignore[misc]
         self._ended.add(self._numbers[trial_id])
 
     def _observe(self, trial_id: str, result: dict[str, Any] | None) -> None:
-        if result is not None and "steps" in result and not result["ended"]:
+        if result is not None and "steps" in result and result["ended"] is None:
             self._scores[self._numbers[trial_id], result["steps"]] = result["score"]
 
     def on_pause(self, trial_id: str) -> None:

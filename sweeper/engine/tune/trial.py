@@ -8,34 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayTaskError
 
-from sweeper.engine.evaluator import Evaluator, cause_of
-from sweeper.errors import DeadlineError, JournalError, UnequalNodeError
+from sweeper.engine.causes import cause_of
+from sweeper.engine.evaluator import Evaluator
+from sweeper.errors import DeadlineError, FaultError, StoppedError
 from sweeper.pipeline import Pipeline
-from sweeper.runs.journal import Record
+from sweeper.runs.records import Evaluation, Failed, Scored
 
 FAILED_SCORE = -2.0
 """Finite and below every metric, so that schedulers drop a failed trial and never see NaN."""
 
-FAULT = "fault: "
-"""Marks a reason to end that is a mistake of ours, with its traceback."""
 
-
-def mean_score(records: list[Record], metric: str) -> float:
+def mean_score(evaluations: list[Evaluation], metric: str) -> float:
     """Mean of a metric over folds; :data:`FAILED_SCORE` when a fold failed or left it undefined."""
-    values = [r["metrics"][metric] if r["status"] == "done" else None for r in records]
-    known = [v for v in values if v is not None]
-    if any(r["status"] == "failed" for r in records) or not known:
+    outcomes = [evaluation.outcome for evaluation in evaluations]
+    known = [o.metrics[metric] for o in outcomes if isinstance(o, Scored) and o.metrics[metric] is not None]
+    if any(isinstance(o, Failed) for o in outcomes) or not known:
         return FAILED_SCORE
-    return float(sum(known) / len(known))
+    return float(sum(v for v in known if v is not None) / len(known))
 
 
 class SweepTrial(tune.Trainable):  # type: ignore[misc]
     """Evaluates the next rung in each step.
 
     The configuration has ``trial`` (number), ``pipeline`` (JSON), ``steps`` (budget of each rung, in
-    steps) and ``sweep`` (JSON with ``max_steps``, ``folds``, ``metric`` and ``context``, an object
-    reference's actor: see ``engine.sweep``). Its state is the number of rungs done.
+    steps) and ``sweep`` (JSON with ``max_steps``, ``folds``, ``metric`` and ``ledger``, the name of the actor
+    that knows the sweep). A result has ``ended``: the error that ended the sweep before the rung was
+    evaluated, or None. The state is the number of rungs done.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -71,17 +71,20 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
             "name": self._pipeline.name,
             "steps": steps,
             "budget": budget,
-            "ended": "",
+            "ended": None,
         }
         try:
             folds: list[int | str] = list(range(self._sweep["folds"]))
             records = self._get_evaluator().evaluate(self._pipeline, budget, folds, label)
-        except DeadlineError:
-            return {**result, "score": FAILED_SCORE, "ended": "deadline"}
-        except (JournalError, UnequalNodeError) as error:
-            return {**result, "score": FAILED_SCORE, "ended": str(cause_of(error))}
+        except (DeadlineError, StoppedError) as error:
+            return {**result, "score": FAILED_SCORE, "ended": error}
+        except RayTaskError as error:  # the ledger's, when the disk is full
+            ended = cause_of(error)
+            if not isinstance(ended, StoppedError):
+                ended = FaultError(traceback.format_exc())
+            return {**result, "score": FAILED_SCORE, "ended": ended}
         except Exception:
-            return {**result, "score": FAILED_SCORE, "ended": FAULT + traceback.format_exc()}
+            return {**result, "score": FAILED_SCORE, "ended": FaultError(traceback.format_exc())}
         # With several rungs the scheduler says when a trial ends; a single one is all there is.
         return {
             **result,

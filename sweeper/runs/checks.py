@@ -1,0 +1,53 @@
+"""What can be checked of a sweep before any pixel is read."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sweeper.data.dataset import Dataset, load_dataset
+from sweeper.errors import BadFramesError, InputError
+from sweeper.networks.searched import check_sizes
+from sweeper.runs.data import sweep_splits
+from sweeper.runs.spec import SweepSpec
+from sweeper.space.space import Space
+
+_MISSING = "no such file"
+
+
+def check_sweep(spec: SweepSpec) -> tuple[Space, Dataset]:
+    """Return the space and the data set of a sweep, checked as far as that goes without reading pixels.
+
+    Files that cannot be opened are in the data set's `quarantined`: the sweep reports them together with
+    frames whose pixels are bad.
+
+    Raises
+    ------
+    InputError
+        Names file or parameter, rule and value.
+    """
+    space = spec.load_space()
+    if spec.search == "grid" and space.size == float("inf"):
+        raise InputError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
+    check_sizes(space)
+    dataset = _load(spec)
+    sweep_splits(spec, dataset)
+    return space.for_classes(dataset.classes), dataset
+
+
+def _load(spec: SweepSpec) -> Dataset:
+    options: dict[str, Any] = {"mask": spec.mask, "allow_outside": spec.allow_outside}
+    try:
+        return load_dataset(spec.data, **options)
+    except BadFramesError as bad:
+        if not spec.skip_bad and any(reason == _MISSING for _, reason in bad.problems):
+            raise  # a wrong manifest, not bad frames: no need to read what is there
+        try:
+            return load_dataset(spec.data, skip_bad=True, **options)
+        except ValueError:
+            raise bad from None
+
+
+def local_cpus(cpus: int | None) -> int:
+    """Return the cores to use here: what was asked for, or those this process may run on."""
+    return cpus if cpus is not None else len(os.sched_getaffinity(0))
