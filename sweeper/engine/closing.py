@@ -43,8 +43,8 @@ def run_again(spec: SweepSpec, folds: Mapping[int | str, Fold], watch: Watch) ->
     watch.progress.stage(f"running the best {RERUN_TOP} again with {spec.reruns} other seeds")
     best = []
     for trial, pipeline in _best(watch, RERUN_TOP):
-        by_epochs = plugins.classifier(pipeline.classifier).budget == "epochs"
-        best.append((trial, pipeline, spec.ladder.fractions if by_epochs else (1.0,)))
+        head = plugins.classifier(pipeline.classifier).is_head
+        best.append((trial, pipeline, spec.ladder.fractions if head else (1.0,)))
     if not _climb(watch, best, [name for name, fold in folds.items() if fold.rerun], "again"):
         watch.progress.note("the time budget ended before the best were run again with every seed")
 

@@ -21,18 +21,14 @@ from ray.exceptions import (
 )
 
 from sweeper import plugins
-from sweeper.api import Network
-from sweeper.data.intensity import INTENSITY_VERSION
 from sweeper.engine.causes import cause_of
 from sweeper.engine.limits import GRACE_S
 from sweeper.engine.nodes import check
-from sweeper.engine.store import Representation
+from sweeper.engine.store import StoredFeatures
 from sweeper.engine.tasks.evaluation import FoldJob, FoldOutcome, SweepData, evaluate_task
 from sweeper.errors import DeadlineError, FitError, JournalError, StoppedError, described
 from sweeper.evaluate.reducers import REDUCERS
-from sweeper.features.codebook import CODEBOOK_VERSION
-from sweeper.networks.fit import FIT_VERSION
-from sweeper.networks.inputs import INPUT_VERSION
+from sweeper.features.representation import NetworkFeatures, representation
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.records import Cause, Evaluation, Failed, Scored, failed
 
@@ -102,15 +98,11 @@ class Evaluator:
 
     def key(self, pipeline: Pipeline, budget: float, fold: int | str) -> str:
         """What an evaluation is a pure function of, digested."""
-        versions = [
-            plugins.featurizer(pipeline.featurizer).version,
-            REDUCERS[pipeline.reducer].version,
-            plugins.classifier(pipeline.classifier).version,
-            INTENSITY_VERSION,
-            CODEBOOK_VERSION,
-        ]
-        if isinstance(plugins.featurizer(pipeline.featurizer), Network):
-            versions += [FIT_VERSION, INPUT_VERSION, *self._context.numerics]
+        kind = representation(pipeline, len(self._data.classes))
+        reducer, classifier = REDUCERS[pipeline.reducer], plugins.classifier(pipeline.classifier)
+        versions = [*kind.versions, reducer.version, classifier.version]
+        if isinstance(kind, NetworkFeatures):
+            versions += self._context.numerics
         weights = None
         if pipeline.featurizer_params.get("weights") == "imagenet":
             weights = self._context.weights[pipeline.featurizer]
@@ -186,7 +178,7 @@ class Evaluator:
             if ready:
                 return ready[0]
 
-    def _with_head(self, rung: _Rung, features: Representation, outcome: FoldOutcome) -> FoldOutcome:
+    def _with_head(self, rung: _Rung, features: StoredFeatures, outcome: FoldOutcome) -> FoldOutcome:
         """Fitting a network's own head takes what training the network took."""
         found = outcome.outcome
         if not isinstance(found, Scored) or not plugins.classifier(rung.pipeline.classifier).is_head:
@@ -194,11 +186,11 @@ class Evaluator:
         fit_s = round(found.fit_s + features.fit_s, 6)
         return FoldOutcome(structs.replace(found, fit_s=fit_s), outcome.predictions)
 
-    def _features(self, rung: _Rung, folds: list[int | str]) -> dict[int | str, Representation]:
+    def _features(self, rung: _Rung, folds: list[int | str]) -> dict[int | str, StoredFeatures]:
         """Ask the store for each fold's features, all at once; the sweep's deadline holds here too."""
         ask = self._context.store.representation.remote
         refs = {ask(rung.pipeline, fold, rung.budget): fold for fold in folds}
-        features: dict[int | str, Representation] = {}
+        features: dict[int | str, StoredFeatures] = {}
         failures: dict[int | str, _NoFeaturesError] = {}
         while refs:
             fold = refs.pop(ref := self._next(list(refs)))
@@ -213,7 +205,7 @@ class Evaluator:
             raise next(failures[fold] for fold in folds if fold in failures)
         return features
 
-    def _submit(self, rung: _Rung, fold: int | str, features: Representation) -> Any:
+    def _submit(self, rung: _Rung, fold: int | str, features: StoredFeatures) -> Any:
         key, ledger = rung.keys[fold], self._context.ledger
         job = FoldJob(rung.pipeline, rung.budget, fold, features.key, key, ledger)
         task = evaluate_task.options(name=f"{rung.label} fold {fold}")

@@ -37,7 +37,7 @@ from sweeper.engine.tune.searcher import SweepSearcher
 from sweeper.engine.tune.trial import SweepTrial
 from sweeper.errors import FaultError, JournalError, StoppedError
 from sweeper.features.keys import shard_digests, shards_of
-from sweeper.features.wanted import wanted_blocks
+from sweeper.features.representation import wanted_blocks
 from sweeper.pipeline import Pipeline
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.progress import Progress

@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from sweeper import plugins
-from sweeper.api import Featurizer, Network, Params
+from sweeper.api import Params
 from sweeper.engine.causes import cause_of
 from sweeper.engine.files import FileActors
 from sweeper.engine.limits import Limits
@@ -27,14 +27,15 @@ from sweeper.engine.tasks.blocks import codebook_task, featurize_task
 from sweeper.engine.tasks.frames import FrameRef
 from sweeper.errors import StoppedError
 from sweeper.features import keys
-from sweeper.features.blocks import BlockInfo, read_info, representation_blocks
+from sweeper.features.blocks import BlockInfo, read_info
 from sweeper.features.keys import FoldRows
 from sweeper.features.names import block_name
+from sweeper.features.representation import NetworkFeatures, Words, representation
 from sweeper.pipeline import Pipeline, digest
 
 
 @dataclass(frozen=True)
-class Representation:
+class StoredFeatures:
     """Features of all frames, by reference.
 
     Attributes
@@ -160,42 +161,37 @@ class FeatureStore:
         self._codebooks.clear()
         self._networks.forget()
 
-    async def representation(self, pipeline: Pipeline, fold: int | str, budget: float) -> Representation:
+    async def representation(self, pipeline: Pipeline, fold: int | str, budget: float) -> StoredFeatures:
         """Features that a pipeline asks for on a fold; computed when they are not there yet.
 
         The budget matters to a network's own head alone: every other classifier gets features of a
         network that was trained fully.
         """
-        featurizer = plugins.featurizer(pipeline.featurizer)
-        if isinstance(featurizer, Network):
+        kind = representation(pipeline, len(self._settings.networks.classes))
+        if isinstance(kind, NetworkFeatures):
             block = await self._networks.block(pipeline, fold, budget)
             ms_per_frame = block.info.prepare_ms + block.info.compute_ms
-            return Representation((len(block.files),), block.files, block.key, ms_per_frame, block.info.fit_s)
+            return StoredFeatures((len(block.files),), block.files, block.key, ms_per_frame, block.info.fit_s)
         families = await self._ensure(pipeline.intensity, [pipeline.featurizer])
         family = families[pipeline.featurizer]
-        if featurizer.codebook is not None:
-            return await self._codebook(featurizer, family, pipeline, self._settings.folds[fold])
-        names = self._block_names(featurizer, pipeline)
-        shards = [[f for f in files if names & set(f.info.blocks)] for files in family.shards]
-        return Representation(
+        if isinstance(kind, Words):
+            return await self._codebook(kind, family, pipeline, self._settings.folds[fold])
+        shards = [[f for f in files if kind.block_names & set(f.info.blocks)] for files in family.shards]
+        return StoredFeatures(
             tuple(len(files) for files in shards),
             tuple(f.data for files in shards for f in files),
             keys.family_key(pipeline.featurizer, pipeline.intensity),
-            _ms_per_frame(shards, names),
+            _ms_per_frame(shards, kind.block_names),
         )
 
     async def release(self, pipeline: Pipeline) -> None:
         """A trial ended: what only its promotion would have needed is removed."""
-        if plugins.classifier(pipeline.classifier).budget == "epochs":
+        if plugins.classifier(pipeline.classifier).is_head:
             await self._networks.release(pipeline)
 
     async def keep(self, best: list[dict[str, Any]]) -> None:
         """The search ended: models of the best trial of each network stay, see :class:`NetworkBlocks`."""
         self._networks.keep(best)
-
-    def _block_names(self, featurizer: Featurizer, pipeline: Pipeline) -> set[str]:
-        blocks = representation_blocks(featurizer, pipeline.featurizer_params)
-        return {block_name(pipeline.featurizer, block) for block in blocks}
 
     # ----------------------------------------------------------------- blocks that need no fit
 
@@ -296,8 +292,8 @@ class FeatureStore:
     # ----------------------------------------------------------------- blocks fitted on a fold
 
     async def _codebook(
-        self, featurizer: Featurizer, family: _Family, pipeline: Pipeline, rows: FoldRows
-    ) -> Representation:
+        self, kind: Words, family: _Family, pipeline: Pipeline, rows: FoldRows
+    ) -> StoredFeatures:
         """A bag of visual words: one block fitted on the training rows of a fold."""
         name, params = pipeline.featurizer, pipeline.featurizer_params
         shards = self._settings.shard_digests
@@ -306,9 +302,8 @@ class FeatureStore:
             if key not in self._codebooks:
                 self._codebooks[key] = await self._fit_codebook(key, family, name, params, rows)
         file = self._codebooks[key]
-        names = self._block_names(featurizer, pipeline)
-        encode_ms = file.info.compute_ms + _ms_per_frame(family.shards, names)
-        return Representation((1,), (file.data,), key, encode_ms)
+        encode_ms = file.info.compute_ms + _ms_per_frame(family.shards, kind.block_names)
+        return StoredFeatures((1,), (file.data,), key, encode_ms)
 
     async def _fit_codebook(
         self, key: str, family: _Family, name: str, params: Params, rows: FoldRows

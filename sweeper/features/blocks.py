@@ -34,32 +34,21 @@ def block_grid(axes_values: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]
     ]
 
 
-def representation_blocks(featurizer: Featurizer, params: Params) -> list[dict[str, Any]]:
-    """Blocks that a representation is made of, in the order of its axes."""
-    return block_grid({a.name: params[a.name] if a.many else (params[a.name],) for a in featurizer.axes})
+def block_columns(featurizer: Featurizer, block: Params) -> list[str]:
+    """Names of the columns of one block of features."""
+    return [column_name(featurizer.name, column, block) for column in featurizer.columns(block)]
 
 
-def representation_columns(featurizer: Featurizer | Network, params: Params) -> list[str]:
-    """Names of the columns of a representation, in order."""
-    if isinstance(featurizer, Network):
-        return [column_name(featurizer.name, f"f{i}", params) for i in range(featurizer.width(params))]
-    if featurizer.codebook is not None:
-        return codebook_columns(featurizer, params)
-    return [
-        column_name(featurizer.name, column, block)
-        for block in representation_blocks(featurizer, params)
-        for column in featurizer.columns(block)
-    ]
-
-
-def codebook_columns(featurizer: Featurizer, params: Params) -> list[str]:
+def codebook_columns(featurizer: Featurizer, clusters: int) -> list[str]:
     """Names of the columns that a codebook gives: one a visual word."""
     axis = featurizer.codebook
     assert axis is not None
-    return [
-        column_name(featurizer.name, f"word{i}", {axis.name: params[axis.name]})
-        for i in range(params[axis.name])
-    ]
+    return [column_name(featurizer.name, f"word{i}", {axis.name: clusters}) for i in range(clusters)]
+
+
+def network_columns(network: Network, params: Params) -> list[str]:
+    """Names of the columns that hold a network's features."""
+    return [column_name(network.name, f"f{i}", params) for i in range(network.width(params))]
 
 
 def logit_columns(network: Network, params: Params, n_classes: int) -> list[str]:
@@ -133,7 +122,7 @@ def network_table(
     """
     import pyarrow as pa
 
-    names = [*representation_columns(network, params), *logit_columns(network, params, logits.shape[1])]
+    names = [*network_columns(network, params), *logit_columns(network, params, logits.shape[1])]
     values = np.concatenate([features, logits], axis=1).astype(np.float32)  # (n, width + n_classes)
     columns = {name: np.ascontiguousarray(values[:, j]) for j, name in enumerate(names)}
     return pa.table({_ROW: rows.astype(np.int64), **columns})
@@ -245,6 +234,12 @@ def load_verified(path: Path) -> NDArray[np.uint8] | None:
     except OSError:
         return None
     return data if _is_whole(data) else None
+
+
+def by_shard(layout: Sequence[int], files: Sequence[NDArray[np.uint8]]) -> list[Sequence[NDArray[np.uint8]]]:
+    """Group a flat list of files: `layout` says how many each shard has."""
+    ends = np.cumsum(layout)
+    return [files[end - count : end] for end, count in zip(ends, layout, strict=True)]
 
 
 def read_matrix(shards: Sequence[Sequence[NDArray[np.uint8]]], columns: Sequence[str]) -> NDArray[np.float64]:

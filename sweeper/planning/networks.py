@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sweeper import plugins
 from sweeper.api import PRETRAINED, Network, NetworkBuild
+from sweeper.networks.searched import searched_networks
 from sweeper.space.space import Part, Space
 
 _BATCH = 2
@@ -44,12 +44,7 @@ class NetworkCost:
 
 def network_costs(space: Space, n_classes: int) -> list[NetworkCost]:
     """Time each network of a space, at one choice of its parameters, on random frames."""
-    found = []
-    for part in space.parts["featurizer"]:
-        plugin = plugins.featurizer(part.name)
-        if isinstance(plugin, Network):
-            found.append(_cost(plugin, part, n_classes))
-    return found
+    return [_cost(network, part, n_classes) for network, part in searched_networks(space)]
 
 
 def _cost(network: Network, part: Part, n_classes: int) -> NetworkCost:

@@ -13,8 +13,7 @@ from sweeper import plugins
 from sweeper.api import Featurizer
 from sweeper.data.splits import test_rows
 from sweeper.errors import InputError
-from sweeper.features.blocks import representation_columns
-from sweeper.features.wanted import wanted_blocks
+from sweeper.features.representation import representation, wanted_blocks
 from sweeper.pipeline import Pipeline
 from sweeper.planning.networks import NetworkCost, network_costs
 from sweeper.runs.checks import check_sweep, local_cpus
@@ -232,8 +231,7 @@ def _search_lines(
 
 
 def _has_codebooks(space: Space) -> bool:
-    found = [plugins.featurizer(part.name) for part in space.parts["featurizer"]]
-    return any(isinstance(f, Featurizer) and f.codebook is not None for f in found)
+    return any(plugins.texture(name).codebook is not None for name in wanted_blocks(space))
 
 
 def _expected(ladder: Ladder, trial: int) -> tuple[float, float]:
@@ -290,5 +288,4 @@ def _draws(space: Space, part: Part, rng: np.random.Generator) -> Iterable[Pipel
 
 
 def _width(pipeline: Pipeline) -> int:
-    featurizer = plugins.featurizer(pipeline.featurizer)
-    return min(1000, len(representation_columns(featurizer, pipeline.featurizer_params)))
+    return min(1000, len(representation(pipeline, 2).columns))

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sweeper import plugins
-from sweeper.api import Network
 from sweeper.report import content as c
 from sweeper.report.content import Block, Cell, Column, Table, Text
 from sweeper.report.ranking import NAMES
@@ -65,7 +63,7 @@ def relations(run: Run) -> list[Relation]:
     rows: list[Any] = list(run.done.itertuples())
     best = {row.featurizer: row for row in reversed(rows)}
     wanted = [("glcm", "≥", "lbp"), ("lbp", "≫", "sift")]
-    network = next((row.featurizer for row in rows if _is_network(row.featurizer)), None)
+    network = next((row.featurizer for row in rows if row.training_set), None)
     if network:
         wanted.append((network, "≈", "glcm"))
     found = []
@@ -75,13 +73,6 @@ def relations(run: Run) -> list[Relation]:
             if d is not None:
                 found.append(Relation(first, sign, second, d))
     return found
-
-
-def _is_network(name: Any) -> bool:
-    try:
-        return isinstance(plugins.featurizer(str(name)), Network)
-    except ValueError:
-        return False
 
 
 def blocks(run: Run) -> list[Block]:

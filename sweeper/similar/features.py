@@ -7,7 +7,7 @@ spaces, between which distances mean nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper import plugins
-from sweeper.api import PRETRAINED, Featurizer, Network, NetworkBuild, PreparedFrame
+from sweeper.api import PRETRAINED, Network, NetworkBuild, PreparedFrame
 from sweeper.data.splits import Rows
 from sweeper.errors import InputError
 from sweeper.features import blocks as block_files
 from sweeper.features import keys
 from sweeper.features.names import block_name
+from sweeper.features.representation import Descriptors, NetworkFeatures, Words, representation
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.data import RunData
 from sweeper.runs.folder import RunFolder
@@ -57,20 +58,23 @@ class Features:
 
 
 def features_of(folder: RunFolder, data: RunData, pipeline: Pipeline) -> Features:
-    """Features of the representation of a pipeline, for all frames for which the run has them.
+    """Return the features of the representation of a pipeline, for all frames for which the run has them.
 
     Raises
     ------
-    ValueError
+    InputError
         Blocks that are not there, or damaged.
     """
     spec = folder.load_spec()
     place = Path(spec.features) if spec.features else folder.features
-    if isinstance(plugins.featurizer(pipeline.featurizer), Network):
-        return _network(folder, place, data, pipeline)
-    if plugins.texture(pipeline.featurizer).codebook is not None:
-        return _codebook(place, data, pipeline, spec.seed)
-    return _texture(place, data, pipeline)
+    kind = representation(pipeline, 0)
+    match kind:
+        case NetworkFeatures():
+            return _network(folder, place, data, pipeline, kind)
+        case Words():
+            return _words(place, data, pipeline, kind, spec.seed)
+        case Descriptors():
+            return _descriptors(place, data, pipeline, kind)
 
 
 def needed_files(folder: RunFolder, pipeline: Pipeline) -> list[str]:
@@ -93,7 +97,7 @@ def _loaded(place: Path, name: str, pipeline: Pipeline) -> NDArray[np.uint8]:
     return data
 
 
-# --------------------------------------------------------------------------- textures
+# --------------------------------------------------------------------------- descriptors
 
 
 def _shard_files(place: Path, data: RunData, pipeline: Pipeline, names: set[str]) -> list[list[Path]]:
@@ -113,70 +117,54 @@ def _shard_files(place: Path, data: RunData, pipeline: Pipeline, names: set[str]
     return shards
 
 
-def _texture(place: Path, data: RunData, pipeline: Pipeline) -> Features:
-    featurizer = plugins.texture(pipeline.featurizer)
-    wanted = block_files.representation_blocks(featurizer, pipeline.featurizer_params)
-    columns = block_files.representation_columns(featurizer, pipeline.featurizer_params)
-    shards = _shard_files(place, data, pipeline, {block_name(featurizer.name, b) for b in wanted})
+def _descriptors(place: Path, data: RunData, pipeline: Pipeline, kind: Descriptors) -> Features:
+    shards = _shard_files(place, data, pipeline, kind.block_names)
     rows = np.arange(len(data.dataset))
 
     def chunks() -> Iterator[tuple[Rows, NDArray[np.float64]]]:
         for files, shard in zip(shards, keys.shards_of(len(rows)), strict=True):
             found = [_loaded(place, path.name, pipeline) for path in files]
-            yield rows[shard.start : shard.stop], block_files.read_matrix([found], columns)
+            yield rows[shard.start : shard.stop], kind.read([len(found)], found, len(shard))
 
     def compute(frame: PreparedFrame) -> NDArray[np.float64]:
-        return np.concatenate(featurizer.compute(frame, wanted)).astype(np.float64)
+        return np.asarray(kind.compute([frame])[0])
 
-    family = keys.family_key(featurizer.name, pipeline.intensity)
-    key = digest([family, keys.shard_digests(data.digests), columns])
+    family = keys.family_key(pipeline.featurizer, pipeline.intensity)
+    key = digest([family, keys.shard_digests(data.digests), kind.columns])
     return Features(key, rows, rows, None, chunks, compute)
 
 
 # --------------------------------------------------------------------------- bags of visual words
 
 
-def _codebook(place: Path, data: RunData, pipeline: Pipeline, seed: int) -> Features:
+def _words(place: Path, data: RunData, pipeline: Pipeline, kind: Words, seed: int) -> Features:
     """Words of the first fold that has them: they saw its training frames, but no labels."""
-    featurizer, params = plugins.texture(pipeline.featurizer), pipeline.featurizer_params
+    name, params = pipeline.featurizer, pipeline.featurizer_params
     shards = keys.shard_digests(data.digests)
     labels, groups = data.dataset.labels, data.dataset.groups
     for fold in range(len(data.splits)):
         fitted_on = keys.fit_key(data.digests, labels, groups, data.fitted(fold), seed)
-        key = keys.codebook_key(featurizer.name, params, pipeline.intensity, shards, fitted_on)
-        if (place / keys.codebook_file(featurizer.name, key)).exists():
+        key = keys.codebook_key(name, params, pipeline.intensity, shards, fitted_on)
+        if (place / keys.codebook_file(name, key)).exists():
             break
     else:
         raise _missing(place, pipeline)
-    columns = block_files.codebook_columns(featurizer, params)
     rows = np.arange(len(data.dataset))
 
     def chunks() -> Iterator[tuple[Rows, NDArray[np.float64]]]:
-        file = _loaded(place, keys.codebook_file(featurizer.name, key), pipeline)
-        yield rows, block_files.read_matrix([[file]], columns)
+        file = _loaded(place, keys.codebook_file(name, key), pipeline)
+        yield rows, kind.read([1], [file], len(rows))
 
     def compute(frame: PreparedFrame) -> NDArray[np.float64]:
-        from sweeper.features import codebook
-
-        clusters = int(params[columns_axis(featurizer)])
-        block = {axis.name: params[axis.name] for axis in featurizer.axes}
-        files = _shard_files(place, data, pipeline, {block_name(featurizer.name, block)})
+        files = _shard_files(place, data, pipeline, kind.block_names)
         found = [[_loaded(place, path.name, pipeline) for path in paths] for paths in files]
-        name, width = block_name(featurizer.name, block), featurizer.descriptor_width
-        every = block_files.read_descriptors(found, name, width)
-        drawn = keys.codebook_seed(fitted_on)
-        sample = codebook.sample_descriptors([every[i] for i in data.fitted(fold)], clusters, drawn)
-        centres = codebook.fit_codebook(sample, clusters, drawn)  # the same again: it is not kept
-        words: NDArray[np.float64] = codebook.encode(featurizer.compute(frame, [block]), centres, clusters)
-        return np.asarray(words[0])
+        block = block_name(name, kind.blocks[0])
+        every = block_files.read_descriptors(found, block, kind.featurizer.descriptor_width)
+        # The same codebook again: it is not kept.
+        fitted = kind.fitted([every[i] for i in data.fitted(fold)], keys.codebook_seed(fitted_on))
+        return np.asarray(fitted.compute([frame])[0])
 
     return Features(key, rows, rows, fold, chunks, compute)
-
-
-def columns_axis(featurizer: Featurizer) -> str:
-    """Name of the axis that says how many words a codebook has."""
-    assert featurizer.codebook is not None
-    return featurizer.codebook.name
 
 
 # --------------------------------------------------------------------------- networks
@@ -188,13 +176,15 @@ def _fits(folder: RunFolder, pipeline: Pipeline) -> dict[int, str]:
     return {fit.fold: fit.key for fit in fits if isinstance(fit.fold, int)}
 
 
-def _network(folder: RunFolder, place: Path, data: RunData, pipeline: Pipeline) -> Features:
+def _network(
+    folder: RunFolder, place: Path, data: RunData, pipeline: Pipeline, kind: NetworkFeatures
+) -> Features:
     """A network as the first fold that has its features fitted it; a pretrained one is the same in all.
 
     The rows are those that the fold reads: all but the test split's; where a network was only asked with
     its own head, the validation frames.
     """
-    network, params = plugins.network(pipeline.featurizer), pipeline.featurizer_params
+    network, params = kind.network, pipeline.featurizer_params
     trained = params["training_set"] != PRETRAINED
     weights = None if trained else _weights(folder, network, pipeline)
     epochs = int(params["epochs"]) if trained else 0
@@ -210,16 +200,15 @@ def _network(folder: RunFolder, place: Path, data: RunData, pipeline: Pipeline) 
         break
     else:
         raise _missing(place, pipeline)
-    columns = block_files.representation_columns(network, params)
+    columns = kind.columns
 
     def chunks() -> Iterator[tuple[Rows, NDArray[np.float64]]]:
         for name in files:
             yield block_files.read_sparse(_loaded(place, name, pipeline), columns)
 
     def compute(frame: PreparedFrame) -> NDArray[np.float64]:
-        return _read_network(
-            _module(folder, pipeline, fit, weights, len(data.dataset.classes)), frame, params
-        )
+        module = _module(folder, pipeline, fit, weights, len(data.dataset.classes))
+        return np.asarray(replace(kind, module=module).compute([frame])[0])
 
     unseen = np.setdiff1d(rows, data.fitted(fold)) if trained else rows
     return Features(key, rows, unseen, fold if trained else None, chunks, compute)
@@ -281,16 +270,3 @@ def _module(folder: RunFolder, pipeline: Pipeline, fit: str, weights: str | None
         torch.manual_seed(folder.load_spec().seed)
         network: Any = plugins.network(pipeline.featurizer).build(NetworkBuild(params, n_classes, weights))
     return network.eval()
-
-
-def _read_network(module: Any, frame: PreparedFrame, params: Any) -> NDArray[np.float64]:
-    import torch
-
-    from sweeper.networks.inputs import input_array
-
-    x = torch.from_numpy(input_array(frame, int(params["size"])).astype(np.float32))[None, None]
-    with torch.inference_mode():
-        features = module(x)[0][0].numpy().astype(np.float64)
-    if not np.isfinite(features).all():
-        raise InputError(f"features must be finite, {int((~np.isfinite(features)).sum())} are not")
-    return np.asarray(features)

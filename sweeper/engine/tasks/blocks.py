@@ -22,6 +22,7 @@ from sweeper.engine.limits import Limits
 from sweeper.engine.tasks.frames import ONE_CORE, FrameRef, Reader, prepared_frames
 from sweeper.features import blocks as block_files
 from sweeper.features.names import block_name
+from sweeper.features.representation import Words
 
 Bytes = NDArray[np.uint8]
 
@@ -92,22 +93,15 @@ def fit_codebook(
     *files: Bytes,
 ) -> list[Any]:
     """Fit a bag of visual words on training rows and encode every frame with it: a block's info and bytes."""
-    from sweeper.features import codebook
-
-    featurizer = plugins.texture(featurizer_name)
-    assert featurizer.codebook is not None
-    clusters = int(params[featurizer.codebook.name])
-    block = {axis.name: params[axis.name] for axis in featurizer.axes}
+    kind = Words(params, plugins.texture(featurizer_name))
     started = time.perf_counter()
     descriptors = block_files.read_descriptors(
-        by_shard(layout, files),
-        block_name(featurizer_name, block),
-        featurizer.descriptor_width,
+        block_files.by_shard(layout, files),
+        block_name(featurizer_name, kind.blocks[0]),
+        kind.featurizer.descriptor_width,
     )
     with limit.named(f"the codebook of {featurizer_name}"):
-        sample = codebook.sample_descriptors([descriptors[i] for i in train], clusters, seed)
-        words = codebook.encode(descriptors, codebook.fit_codebook(sample, clusters, seed), clusters)
-    columns = block_files.codebook_columns(featurizer, params)
+        words = kind.fitted([descriptors[i] for i in train], seed).encode(descriptors)
     info = block_files.BlockInfo(
         (block_name(featurizer_name, params),),
         len(descriptors),
@@ -116,14 +110,8 @@ def fit_codebook(
     )
     import pyarrow as pa
 
-    table = pa.table({c: np.ascontiguousarray(words[:, j]) for j, c in enumerate(columns)})
+    table = pa.table({c: np.ascontiguousarray(words[:, j]) for j, c in enumerate(kind.columns)})
     return [info, block_files.to_parquet(table, info)]
-
-
-def by_shard(layout: Sequence[int], files: Sequence[Bytes]) -> list[Sequence[Bytes]]:
-    """Group a flat list of files again: `layout` says how many each shard has."""
-    ends = np.cumsum(layout)
-    return [files[end - count : end] for end, count in zip(ends, layout, strict=True)]
 
 
 featurize_task = ray.remote(max_retries=3, **ONE_CORE)(nodes.checked(featurize))

@@ -16,14 +16,14 @@ import ray
 from numpy.typing import NDArray
 
 from sweeper import plugins
-from sweeper.api import Build, Network
+from sweeper.api import Build
 from sweeper.data.splits import Fold
 from sweeper.engine import nodes
 from sweeper.engine.limits import Limits, limits
-from sweeper.engine.tasks.blocks import Bytes, by_shard
+from sweeper.engine.tasks.blocks import Bytes
 from sweeper.engine.tasks.frames import ONE_CORE
 from sweeper.errors import TimeLimitError, described
-from sweeper.features import blocks as block_files
+from sweeper.features.representation import representation
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.predictions import to_parquet
 from sweeper.runs.records import Cause, Failed, Scored, failed
@@ -81,17 +81,10 @@ def _matrix(
     job: FoldJob, data: SweepData, layout: Sequence[int], files: Sequence[Bytes]
 ) -> NDArray[np.float64]:
     """Feature matrix of the job, from this worker's cache when it was read before."""
-    featurizer, params = plugins.featurizer(job.pipeline.featurizer), job.pipeline.featurizer_params
-    columns = block_files.representation_columns(featurizer, params)
-    head = plugins.classifier(job.pipeline.classifier).is_head
-    if isinstance(featurizer, Network) and head:
-        columns = block_files.logit_columns(featurizer, params, len(data.classes))
-    key = digest([job.columns_key, columns])
+    kind = representation(job.pipeline, len(data.classes))
+    key = digest([job.columns_key, kind.columns])
     if key not in _matrices:
-        if isinstance(featurizer, Network):
-            _matrices[key] = block_files.read_rows(files, columns, len(data.labels))
-        else:
-            _matrices[key] = block_files.read_matrix(by_shard(layout, files), columns)
+        _matrices[key] = kind.read(layout, files, len(data.labels))
         while len(_matrices) > 1 and sum(m.nbytes for m in _matrices.values()) > _CACHE_BYTES:
             _matrices.popitem(last=False)
     _matrices.move_to_end(key)
