@@ -37,8 +37,9 @@ import torch
 from sweeper.api import NetworkBuild
 from sweeper.networks.devices import Device, mixed_dtype
 from sweeper.networks.extract import extract
-from sweeper.networks.fit import Fit, train
+from sweeper.networks.fit import Fit, TrainingData
 from sweeper.networks.inputs import Inputs
+from sweeper.networks.training import train
 from sweeper.plugins import network
 
 BACKBONES = ("lenet", "vgg16", "vgg19", "resnet50", "xception", "inception_resnet_v2", "deepfreak")
@@ -108,8 +109,11 @@ class Case:
 
     def fit(self, folder: Path, epochs: int) -> Fit:
         params = {**self.params, "epochs": epochs}
-        rows = np.arange(self.n_train)
-        return Fit(self.name, params, N_CLASSES, 0, self.labels, rows, None, self.inputs, None, folder)
+        return Fit(self.name, params, tuple(map(str, range(N_CLASSES))), 0, folder)
+
+    @property
+    def data(self) -> TrainingData:
+        return TrainingData(self.inputs, self.labels, np.arange(self.n_train))
 
 
 def make_case(name: str, scale: Scale, folder: Path) -> Case:
@@ -137,7 +141,7 @@ def our_rate(case: Case, device: Device, epochs: int) -> float:
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         fit = case.fit(Path(folder), epochs + 1)
-        train(fit, epochs + 1, device, lambda _: ends.append(time.perf_counter()))
+        train(fit, case.data, epochs + 1, device, lambda _: ends.append(time.perf_counter()))
     return case.n_train * epochs / (ends[-1] - ends[0])
 
 

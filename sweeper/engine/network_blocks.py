@@ -27,8 +27,6 @@ from sweeper.engine.files import FileActors
 from sweeper.engine.resources import Resources
 from sweeper.engine.tasks.frames import FrameRef
 from sweeper.engine.tasks.networks import (
-    NetworkJob,
-    TrainingRows,
     announce,
     extract_task,
     inputs_task,
@@ -39,6 +37,7 @@ from sweeper.errors import FitError
 from sweeper.features import keys
 from sweeper.features.blocks import BlockInfo
 from sweeper.features.keys import FoldRows
+from sweeper.networks.fit import Fit, TrainingData
 from sweeper.networks.inputs import INPUT_VERSION, Inputs
 from sweeper.networks.model import model_path
 from sweeper.pipeline import Pipeline, digest
@@ -126,7 +125,7 @@ class NetworkBlocks:
 
     # ----------------------------------------------------------------- what a pipeline asks for
 
-    def job(self, pipeline: Pipeline, fold: int | str) -> NetworkJob:
+    def fit(self, pipeline: Pipeline, fold: int | str) -> Fit:
         """The fit that a pipeline needs on a fold."""
         settings, network, params = (
             self._settings,
@@ -137,7 +136,9 @@ class NetworkBlocks:
         weights, weights_digest = None, None
         if params.get("weights") == "imagenet":
             weights, weights_digest = settings.weights[network.name]
-        snapshots = settings.fractions if trained and not _is_head(pipeline) else ()
+        snapshots = (
+            settings.fractions if trained and not plugins.classifier(pipeline.classifier).is_head else ()
+        )
         rows = self._folds[fold]
         fitted_on = [rows.fit_key, *settings.resources.numerics] if trained else []
         seed = rows.seed if trained else settings.seed
@@ -150,9 +151,9 @@ class NetworkBlocks:
             n_classes=len(settings.classes),
             fitted_on=fitted_on,
         )
-        return NetworkJob(
+        return Fit(
             key=key,
-            featurizer=network.name,
+            network=network.name,
             params=params,
             intensity=pipeline.intensity,
             classes=settings.classes,
@@ -165,19 +166,23 @@ class NetworkBlocks:
 
     async def block(self, pipeline: Pipeline, fold: int | str, budget: float) -> NetworkBlock:
         """Features and logits of the rows that an evaluation reads; made when they are not there yet."""
-        job, rows, head = self.job(pipeline, fold), self._folds[fold], _is_head(pipeline)
+        fit, rows, head = (
+            self.fit(pipeline, fold),
+            self._folds[fold],
+            plugins.classifier(pipeline.classifier).is_head,
+        )
         epochs = 0
-        if job.params["training_set"] != PRETRAINED:
-            epochs = scaled_count(job.params["epochs"], budget if head else 1.0)
+        if fit.params["training_set"] != PRETRAINED:
+            epochs = scaled_count(fit.params["epochs"], budget if head else 1.0)
         read, read_key = (rows.scored, rows.scored_key) if head else (rows.read, rows.read_key)
-        key = keys.network_block_key(job.key, epochs, read_key)
-        async with self._locks[job.key]:
-            if job.key in self._failures:  # other classifiers of the same network fail without training it
-                raise self._failures[job.key]
+        key = keys.network_block_key(fit.key, epochs, read_key)
+        async with self._locks[fit.key]:
+            if fit.key in self._failures:  # other classifiers of the same network fail without training it
+                raise self._failures[fit.key]
             if key not in self._blocks:
                 parts = [
                     (
-                        self._settings.features / keys.network_file(job.featurizer, key, i),
+                        self._settings.features / keys.network_file(fit.network, key, i),
                         read[start : start + _PART],
                     )
                     for i, start in enumerate(range(0, len(read), _PART))
@@ -185,7 +190,7 @@ class NetworkBlocks:
                 found = await self._load([path for path, _ in parts])
                 count = "blocks_reused" if found is not None else "blocks_computed"
                 if found is None:
-                    found = await self._make(job, epochs, rows.fit, parts, rung=head)
+                    found = await self._make(fit, epochs, rows.fit, parts, rung=head)
                 self._stats[count] += 1
                 self._blocks[key] = _joined(key, found)
         return self._blocks[key]
@@ -202,22 +207,22 @@ class NetworkBlocks:
 
     async def _make(
         self,
-        job: NetworkJob,
+        fit: Fit,
         epochs: int,
         train: NDArray[np.int64],
         parts: list[tuple[Path, NDArray[np.int64]]],
         *,
         rung: bool,
     ) -> list[list[Any]]:
-        inputs, prepare_ms = await self._ready_inputs(job)
+        inputs, prepare_ms = await self._ready_inputs(fit)
         if epochs:
-            await self._train(job, epochs, train, inputs, rung=rung)
+            await self._train(fit, epochs, train, inputs, rung=rung)
         resources = self._settings.resources
 
         async def extracted(path: Path, rows: NDArray[np.int64]) -> list[Any]:
             def submit() -> Any:
-                task = extract_task.options(name=f"features {job.featurizer}", **_devices(resources))
-                info, data = task.remote(job, epochs, inputs, rows, prepare_ms, resources)
+                task = extract_task.options(name=f"features {fit.network}", **_devices(resources))
+                info, data = task.remote(fit, epochs, inputs, rows, prepare_ms, resources)
                 return [info, data]
 
             info, data = await self._on_device(submit, trains=False)
@@ -225,18 +230,18 @@ class NetworkBlocks:
             return [info, data]
 
         made = await asyncio.gather(*(extracted(path, rows) for path, rows in parts))
-        if epochs == job.params.get("epochs"):
-            (job.folder / "checkpoint.pt").unlink(missing_ok=True)  # there is nothing to go on to
-        elif epochs and epochs not in job.snapshots:
-            model_path(job.folder, epochs).unlink(missing_ok=True)  # its block is there
+        if epochs == fit.params.get("epochs"):
+            (fit.folder / "checkpoint.pt").unlink(missing_ok=True)  # there is nothing to go on to
+        elif epochs and epochs not in fit.snapshots:
+            model_path(fit.folder, epochs).unlink(missing_ok=True)  # its block is there
         return list(made)
 
     # ----------------------------------------------------------------- inputs and training
 
-    async def _ready_inputs(self, job: NetworkJob) -> tuple[Inputs, float]:
-        """Inputs of all frames at the job's size, prepared once for all networks that take that size."""
-        size = int(job.params["size"])
-        key = digest([INPUT_VERSION, INTENSITY_VERSION, dict(sorted(job.intensity.items())), size])
+    async def _ready_inputs(self, fit: Fit) -> tuple[Inputs, float]:
+        """Inputs of all frames at the fit's size, prepared once for all networks that take that size."""
+        size = int(fit.params["size"])
+        key = digest([INPUT_VERSION, INTENSITY_VERSION, dict(sorted(fit.intensity.items())), size])
         async with self._locks[key]:
             if key not in self._inputs:
                 self._settings.features.mkdir(parents=True, exist_ok=True)
@@ -246,7 +251,7 @@ class NetworkBlocks:
                 times = await asyncio.gather(
                     *(
                         inputs_task.options(name=f"inputs {size} px").remote(
-                            frames, job.intensity, size, path, self._files.reader()
+                            frames, fit.intensity, size, path, self._files.reader()
                         )
                         for frames, path in zip(self._shards, paths, strict=True)
                     )
@@ -256,7 +261,7 @@ class NetworkBlocks:
         return self._inputs[key]
 
     async def _train(
-        self, job: NetworkJob, epochs: int, train: NDArray[np.int64], inputs: Inputs, *, rung: bool
+        self, fit: Fit, epochs: int, train: NDArray[np.int64], inputs: Inputs, *, rung: bool
     ) -> None:
         """Train to a number of epochs: a whole fit by Ray Train, a rung on one device in one process.
 
@@ -264,23 +269,23 @@ class NetworkBlocks:
         classifiers use, more than a rung of few epochs takes.
         """
         resources, ledger = self._settings.resources, self._settings.ledger
-        rows = TrainingRows(self._settings.labels, self._settings.groups, train)
+        data = TrainingData(inputs, self._settings.labels, train, self._settings.groups)
         in_process = rung and resources.workers == 1
-        name = f"train {job.featurizer} fold {job.fold} to epoch {epochs}"
-        await ledger.append_training.remote(announce(job, rows, resources))
+        name = f"train {fit.network} fold {fit.fold} to epoch {epochs}"
+        await ledger.append_training.remote(announce(fit, len(train), resources))
 
         def submit() -> Any:
             if in_process:
                 task = train_task.options(name=name, **_devices(resources))
             else:
                 task = ray_train_task.options(name=name)
-            return [task.remote(job, epochs, inputs, rows, resources, ledger)]
+            return [task.remote(fit, data, epochs, resources, ledger)]
 
         try:
             await self._on_device(submit, trains=True)
         except FitError as error:
-            self._failures[job.key] = error
-            (job.folder / "checkpoint.pt").unlink(missing_ok=True)  # it would fail again
+            self._failures[fit.key] = error
+            (fit.folder / "checkpoint.pt").unlink(missing_ok=True)  # it would fail again
             raise
         self._stats["fits_done"] += 1
 
@@ -310,11 +315,11 @@ class NetworkBlocks:
     async def release(self, pipeline: Pipeline) -> None:
         """Remove checkpoints of a trial with a head that goes no further; a finished model stays."""
         for fold in self._folds:
-            job = self.job(pipeline, fold)
-            async with self._locks[job.key]:
-                (job.folder / "checkpoint.pt").unlink(missing_ok=True)
-                if not model_path(job.folder, job.params["epochs"]).exists():
-                    shutil.rmtree(job.folder, ignore_errors=True)
+            fit = self.fit(pipeline, fold)
+            async with self._locks[fit.key]:
+                (fit.folder / "checkpoint.pt").unlink(missing_ok=True)
+                if not model_path(fit.folder, fit.params["epochs"]).exists():
+                    shutil.rmtree(fit.folder, ignore_errors=True)
 
     def keep(self, best: list[dict[str, Any]]) -> None:
         """Keep the models of the best trial of each network, list them, and remove all others.
@@ -326,8 +331,8 @@ class NetworkBlocks:
         kept, trials = set(), []
         for entry in best:
             pipeline = Pipeline.from_dict(entry["pipeline"])
-            jobs = [self.job(pipeline, fold) for fold, rows in self._folds.items() if not rows.rerun]
-            paths = dict.fromkeys(model_path(job.folder, job.params.get("epochs", 0)) for job in jobs)
+            fits = [self.fit(pipeline, fold) for fold, rows in self._folds.items() if not rows.rerun]
+            paths = dict.fromkeys(model_path(fit.folder, fit.params.get("epochs", 0)) for fit in fits)
             models = [path for path in paths if path.exists()]
             kept |= {path.parent for path in models}
             listed = [str(path.relative_to(self._settings.networks)) for path in models]
@@ -338,10 +343,6 @@ class NetworkBlocks:
         if trials:
             text = json.dumps({"trials": trials}, indent=1)
             write_text(self._settings.networks / "best.json", text)
-
-
-def _is_head(pipeline: Pipeline) -> bool:
-    return plugins.classifier(pipeline.classifier).is_head
 
 
 def _devices(resources: Resources) -> dict[str, float]:

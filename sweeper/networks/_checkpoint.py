@@ -11,7 +11,7 @@ from sweeper.atomic import atomically
 
 
 @dataclass
-class Progress:
+class Checkpoint:
     """How far a training has come.
 
     Attributes
@@ -35,7 +35,7 @@ class Progress:
     state: dict[str, Any] = field(default_factory=dict)
 
 
-def save(path: Path, progress: Progress) -> None:
+def save(path: Path, progress: Checkpoint) -> None:
     """Write a checkpoint; OSError, naming the file, when it cannot be written."""
     import torch
 
@@ -72,7 +72,7 @@ class _Told:
         """Nothing is held back."""
 
 
-def load(path: Path, key: str) -> Progress | None:
+def load(path: Path, key: str) -> Checkpoint | None:
     """Read a checkpoint; None when there is none, or it is damaged or of another training."""
     import torch
 
@@ -80,7 +80,7 @@ def load(path: Path, key: str) -> Progress | None:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:  # torch does not look at the checksums that it writes
                 return None
-        progress = Progress(**torch.load(path, map_location="cpu", weights_only=True))
+        progress = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
     except MemoryError:
         raise
     except Exception:  # whatever torch makes of a damaged file: training starts from zero

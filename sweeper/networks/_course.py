@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +13,14 @@ from sweeper.api import PRETRAINED, Network, NetworkBuild, NetworkModule, Params
 from sweeper.atomic import remove_partial
 from sweeper.errors import InputError
 from sweeper.networks import _checkpoint, _ranks
-from sweeper.networks._checkpoint import Progress
+from sweeper.networks._checkpoint import Checkpoint
 from sweeper.networks._learner import Learner, seed_torch
 from sweeper.networks._loading import Frames, ShuffledBatches, in_order, loader
 from sweeper.networks.devices import Device, torch_device
+from sweeper.networks.fit import FIT_VERSION, Fit, TrainingData
 from sweeper.networks.model import ModelInfo, model_path, save_weights
 from sweeper.networks.training_sets import TrainingFrames, hold_out, training_frames
 from sweeper.pipeline import digest
-
-if TYPE_CHECKING:
-    from sweeper.networks.fit import Fit
-
-FIT_VERSION = 1
-"""Raise it when the same fit gives other weights."""
 
 _CHECKPOINT = "checkpoint.pt"
 _MEAN_BATCH = 16
@@ -36,8 +31,10 @@ Metrics = dict[str, float]
 class Course:
     """A training on its way to a number of epochs."""
 
-    def __init__(self, fit: Fit, plugin: Network, params: Params, device: Device, epochs: int) -> None:
-        self._fit, self._plugin, self._params = fit, plugin, params
+    def __init__(
+        self, fit: Fit, data: TrainingData, plugin: Network, params: Params, device: Device, epochs: int
+    ) -> None:
+        self._fit, self._data, self._plugin, self._params = fit, data, plugin, params
         self._device, self._epochs = device, epochs
         self._rank, self._world = _ranks.world()
         self._patience: int | None = params.get("patience")
@@ -84,25 +81,25 @@ class Course:
                 on_epoch(dict(metrics))
 
     def _loader(self, frames: TrainingFrames, batches: Any) -> Any:
-        return loader(Frames(self._fit.inputs, frames, self._fit.labels), batches, self._device, again=True)
+        return loader(Frames(self._data.inputs, frames, self._data.labels), batches, self._device, again=True)
 
     def _training_set(self) -> tuple[TrainingFrames, TrainingFrames]:
         """What is learnt from and, with patience, what is held out of it."""
-        fit, none = self._fit, np.empty(0, dtype=np.int64)
+        data, none = self._data, np.empty(0, dtype=np.int64)
         kind = self._params["training_set"]
         if kind == PRETRAINED:
             return TrainingFrames.upright(none), TrainingFrames.upright(none)
-        frames = training_frames(kind, fit.labels, fit.train, fit.seed)
+        frames = training_frames(kind, data.labels, data.rows, self._fit.seed)
         held_out = none
         if self._patience is not None:
-            frames, held_out = hold_out(fit.labels, frames, fit.groups, fit.seed)
+            frames, held_out = hold_out(data.labels, frames, data.groups, self._fit.seed)
         if len(frames) < self._world:
             raise InputError(
                 f"a training set must have a frame for each worker, {self._world}, it has {len(frames)}"
             )
         return frames, TrainingFrames.upright(held_out)
 
-    def _starting_point(self) -> tuple[Progress, Path]:
+    def _starting_point(self) -> tuple[Checkpoint, Path]:
         """How far the training is, and the checkpoint that it goes on writing.
 
         The folder's checkpoint, unless it is past the epochs asked for: then one of its own, which is
@@ -118,11 +115,12 @@ class Course:
                 checkpoint = main.with_name(f"checkpoint-to-{self._epochs}.pt")
                 progress = _checkpoint.load(checkpoint, key)
         progress = _ranks.from_first(progress)
-        return progress or Progress(key), checkpoint
+        return progress or Checkpoint(key), checkpoint
 
     def _key(self) -> str:
-        fit = self._fit
-        parts = [fit.train, fit.labels[fit.train], *([] if fit.groups is None else [fit.groups[fit.train]])]
+        fit, data = self._fit, self._data
+        groups = [] if data.groups is None else [data.groups[data.rows]]
+        parts = [data.rows, data.labels[data.rows], *groups]
         rows = hashlib.blake2b(
             b"".join(np.asarray(p, dtype=np.int64).tobytes() for p in parts), digest_size=16
         )
@@ -146,10 +144,10 @@ class Course:
         """Mean of the training set's inputs, rotations included; each process sums its share."""
         import torch
 
-        size = self._fit.inputs.size
+        size = self._data.inputs.size
         summed = np.zeros((1, size, size))
         for at in in_order(len(self._frames), _MEAN_BATCH)[self._rank :: self._world]:
-            x = self._fit.inputs.batch(self._frames.rows[at], self._frames.quarter_turns[at])
+            x = self._data.inputs.batch(self._frames.rows[at], self._frames.quarter_turns[at])
             summed += x.sum(axis=0, dtype=np.float64)
         where = torch_device(self._device)
         mean = _ranks.total(torch.from_numpy(summed).to(where)) / len(self._frames)

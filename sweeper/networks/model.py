@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper import plugins
-from sweeper.api import NetworkBuild, NetworkModule, Params
+from sweeper.api import Network, NetworkBuild, NetworkModule, Params
 from sweeper.atomic import atomically
 from sweeper.errors import InputError
 
@@ -55,11 +55,6 @@ def model_path(folder: Path, epochs: int) -> Path:
     return Path(folder) / f"model-{epochs}.safetensors"
 
 
-def trained_s(folder: Path, epochs: int) -> float:
-    """Seconds that all epochs took of the model that was trained to `epochs`; errors as ``read_info``."""
-    return sum(epoch["seconds"] for epoch in read_info(model_path(folder, epochs)).history)
-
-
 def save_model(path: Path, module: NetworkModule, info: ModelInfo) -> None:
     """Write a network's weights and what it is; OSError, naming the file, when it cannot be written."""
     state: Mapping[str, Any] = module.state_dict()  # type: ignore[attr-defined]
@@ -96,6 +91,31 @@ def read_info(path: Path) -> ModelInfo:
         return ModelInfo(**values)
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a model file, or damaged: {error}") from error
+
+
+def untrained(
+    network: Network, params: Params, n_classes: int, seed: int, weights: str | None
+) -> NetworkModule:
+    """Return a network as it is before any training, in evaluation mode, on the CPU.
+
+    Parameters
+    ----------
+    network : Network
+    params : mapping
+        Value of every axis.
+    n_classes : int
+    seed : int
+        Of what is random in it: all of it, or the head alone where there are pretrained weights.
+    weights : str or None
+        File of pretrained weights.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module: Any = network.build(NetworkBuild(params, n_classes, weights))
+    untrained: NetworkModule = module.eval()
+    return untrained
 
 
 def load_model(path: Path) -> tuple[NetworkModule, ModelInfo]:

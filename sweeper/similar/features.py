@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper import plugins
-from sweeper.api import PRETRAINED, Network, NetworkBuild, PreparedFrame
+from sweeper.api import PRETRAINED, Network, PreparedFrame
 from sweeper.data.splits import Rows
 from sweeper.errors import InputError
 from sweeper.features import blocks as block_files
@@ -253,7 +253,7 @@ def _parts(place: Path, featurizer: str, key: str) -> list[str]:
 
 def _module(folder: RunFolder, pipeline: Pipeline, fit: str, weights: str | None, n_classes: int) -> Any:
     """The network itself; of trained ones a run keeps those of the best trial of each architecture."""
-    from sweeper.networks.model import load_model, model_path
+    from sweeper.networks.model import load_model, model_path, untrained
 
     params = pipeline.featurizer_params
     if params["training_set"] != PRETRAINED:
@@ -264,9 +264,5 @@ def _module(folder: RunFolder, pipeline: Pipeline, fit: str, weights: str | None
                 "be one of the run's own, or --representation another"
             )
         return load_model(path)[0]
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(folder.load_spec().seed)
-        network: Any = plugins.network(pipeline.featurizer).build(NetworkBuild(params, n_classes, weights))
-    return network.eval()
+    network, seed = plugins.network(pipeline.featurizer), folder.load_spec().seed
+    return untrained(network, params, n_classes, seed, weights)

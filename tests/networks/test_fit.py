@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,13 @@ from sweeper import plugins
 from sweeper.api import Network, NetworkBuild, NetworkModule, PreparedFrame, recipe, size, training_set
 from sweeper.errors import DivergedError, OutOfMemoryError
 from sweeper.networks import _checkpoint
-from sweeper.networks.devices import memory_advice
+from sweeper.networks.devices import Device, memory_advice
 from sweeper.networks.extract import default_batch_size, extract
-from sweeper.networks.fit import Device, Fit, model_path, train, trained_s
+from sweeper.networks.fit import Fit, TrainingData
 from sweeper.networks.inputs import Inputs, write_inputs
-from sweeper.networks.model import ModelInfo, load_model, read_info, save_model
+from sweeper.networks.model import ModelInfo, load_model, model_path, read_info, save_model
 from sweeper.networks.schedule import learning_rate
+from sweeper.networks.training import train as train_fit
 from tests.conftest import REPOSITORY
 
 torch.set_num_threads(1)
@@ -133,10 +134,28 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Inputs, NDArray[np.i
 Data = tuple[Inputs, NDArray[np.int64]]
 
 
-def fit_of(data: Data, folder: Path, network: str = "tiny", **params: Any) -> Fit:
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A fit with its data."""
+
+    fit: Fit
+    data: TrainingData
+
+
+def fit_of(data: Data, folder: Path, network: str = "tiny", **params: Any) -> Given:
     inputs, labels = data
     rows = np.arange(42)  # five batches of 8, and one of 2
-    return Fit(network, params, 2, 7, labels, rows, None, inputs, None, folder)
+    return Given(Fit(network, params, ("a", "b"), 7, folder), TrainingData(inputs, labels, rows))
+
+
+def changed(job: Given, **changes: Any) -> Given:
+    of_data = {f.name for f in fields(TrainingData)}
+    data = replace(job.data, **{k: v for k, v in changes.items() if k in of_data})
+    return Given(replace(job.fit, **{k: v for k, v in changes.items() if k not in of_data}), data)
+
+
+def train(job: Given, epochs: int, device: Device, on_epoch: Any = None) -> Path:
+    return train_fit(job.fit, job.data, epochs, device, on_epoch)
 
 
 def weights(path: Path) -> dict[str, Any]:
@@ -157,16 +176,16 @@ def curve(path: Path, name: str = "loss") -> list[float]:
 
 def by_hand(fit: Fit, steps: int, **options: Any) -> dict[str, Any]:
     """Plain SGD, written out, on the first batches of the first epoch."""
-    seed = int(np.random.SeedSequence((fit.seed,)).generate_state(1, np.uint64)[0] >> 1)
+    seed = int(np.random.SeedSequence((fit.fit.seed,)).generate_state(1, np.uint64)[0] >> 1)
     torch.manual_seed(seed)
     module: Any = without_dropout(Tiny(2, norm=False))
-    order = np.random.default_rng([fit.seed, 1]).permutation(len(fit.train))
+    order = np.random.default_rng([fit.fit.seed, 1]).permutation(len(fit.data.rows))
     velocity = {name: torch.zeros_like(p) for name, p in module.named_parameters()}
     for step in range(steps):
-        at = fit.train[order[step * 8 : step * 8 + 8]]
-        x = torch.from_numpy(fit.inputs.batch(at).astype(np.float32))
+        at = fit.data.rows[order[step * 8 : step * 8 + 8]]
+        x = torch.from_numpy(fit.data.inputs.batch(at).astype(np.float32))
         log_p = torch.log_softmax(module(x)[1], dim=1)
-        target = torch.nn.functional.one_hot(torch.from_numpy(fit.labels[at]), 2).float()
+        target = torch.nn.functional.one_hot(torch.from_numpy(fit.data.labels[at]), 2).float()
         smoothing = options.get("smoothing", 0.0)
         loss = -((target * (1 - smoothing) + smoothing / 2) * log_p).sum(dim=1).mean()
         module.zero_grad()
@@ -196,7 +215,7 @@ def by_hand(fit: Fit, steps: int, **options: Any) -> dict[str, Any]:
 def test_one_epoch_is_sgd_as_written_out(
     data: Data, tmp_path: Path, params: dict[str, Any], options: dict[str, Any]
 ) -> None:
-    fit = replace(fit_of(data, tmp_path, "dry", **params), train=np.arange(2, 34))
+    fit = changed(fit_of(data, tmp_path, "dry", **params), rows=np.arange(2, 34))
     found = weights(train(fit, 1, CPU))
     expected = by_hand(fit, 4, **options)
     plain = by_hand(fit, 4)
@@ -243,7 +262,6 @@ def test_what_is_reported_is_what_happened(data: Data, tmp_path: Path) -> None:
     assert epochs[0]["loss"] == pytest.approx(math.log(2), rel=0.3)
     info = read_info(path)
     assert list(info.history) == epochs
-    assert trained_s(tmp_path, 3) == pytest.approx(sum(e["seconds"] for e in epochs))
     assert path == model_path(tmp_path, 3)
 
 
@@ -269,7 +287,7 @@ def test_every_frame_is_learnt_from_once_an_epoch(data: Data, tmp_path: Path) ->
 
 
 def test_batch_norm_does_not_meet_a_single_frame(data: Data, tmp_path: Path) -> None:
-    fit = replace(fit_of(data, tmp_path, "normed"), train=np.arange(17))
+    fit = changed(fit_of(data, tmp_path, "normed"), rows=np.arange(17))
     assert np.isfinite(curve(train(fit, 1, CPU))).all()
 
 
@@ -281,7 +299,7 @@ def test_it_learns_and_does_not_learn_from_permuted_labels(data: Data, tmp_path:
     held_out = np.arange(42, 90)
 
     def accuracy(name: str, labels: NDArray[np.int64]) -> float:
-        fit = replace(fit_of(data, tmp_path / name, epochs=25), labels=labels)
+        fit = changed(fit_of(data, tmp_path / name, epochs=25), labels=labels)
         module, _ = load_model(train(fit, 25, CPU))
         logits = extract(module, inputs, held_out, CPU)[1]
         return float((logits.argmax(axis=1) == labels[held_out]).mean())
@@ -307,14 +325,14 @@ def test_training_in_rungs_is_training_at_once(data: Data, tmp_path: Path, netwo
         assert same(weights(path), weights(at_once))
         assert reported == [1, 2, 3, 4]
         assert curve(path) == curve(at_once)
-        assert not same(weights(model_path(fit.folder, 2)), weights(path))
+        assert not same(weights(model_path(fit.fit.folder, 2)), weights(path))
 
 
 def test_the_seed_decides(data: Data, tmp_path: Path) -> None:
     fit = fit_of(data, tmp_path / "a")
     one = weights(train(fit, 1, CPU))
-    again = weights(train(replace(fit, folder=tmp_path / "b"), 1, CPU))
-    other = weights(train(replace(fit, folder=tmp_path / "c", seed=8), 1, CPU))
+    again = weights(train(changed(fit, folder=tmp_path / "b"), 1, CPU))
+    other = weights(train(changed(fit, folder=tmp_path / "c", seed=8), 1, CPU))
     assert same(one, again)
     assert not same(one, other)
 
@@ -330,14 +348,14 @@ def test_the_callers_random_numbers_are_left_alone(data: Data, tmp_path: Path) -
 def test_snapshots_are_written_in_passing_and_are_what_training_to_them_gives(
     data: Data, tmp_path: Path
 ) -> None:
-    fit = replace(fit_of(data, tmp_path / "a"), snapshots=(1, 3, 9))
+    fit = changed(fit_of(data, tmp_path / "a"), snapshots=(1, 3, 9))
     train(fit, 4, CPU)
-    assert sorted(p.name for p in fit.folder.glob("*.safetensors")) == [
+    assert sorted(p.name for p in fit.fit.folder.glob("*.safetensors")) == [
         f"model-{epochs}.safetensors" for epochs in (1, 3, 4)
     ]
     alone = train(fit_of(data, tmp_path / "b"), 3, CPU)
-    assert same(weights(model_path(fit.folder, 3)), weights(alone))
-    assert curve(model_path(fit.folder, 3)) == curve(alone)
+    assert same(weights(model_path(fit.fit.folder, 3)), weights(alone))
+    assert curve(model_path(fit.fit.folder, 3)) == curve(alone)
 
 
 def test_an_earlier_epoch_is_trained_for_again_without_loss_of_the_later_one(
@@ -345,11 +363,11 @@ def test_an_earlier_epoch_is_trained_for_again_without_loss_of_the_later_one(
 ) -> None:
     fit = fit_of(data, tmp_path / "a")
     train(fit, 3, CPU)
-    before = (fit.folder / "checkpoint.pt").read_bytes()
+    before = (fit.fit.folder / "checkpoint.pt").read_bytes()
     early = train(fit, 1, CPU)
     assert same(weights(early), weights(train(fit_of(data, tmp_path / "b"), 1, CPU)))
-    assert (fit.folder / "checkpoint.pt").read_bytes() == before
-    assert sorted(p.name for p in fit.folder.iterdir()) == [
+    assert (fit.fit.folder / "checkpoint.pt").read_bytes() == before
+    assert sorted(p.name for p in fit.fit.folder.iterdir()) == [
         "checkpoint.pt", "model-1.safetensors", "model-3.safetensors",
     ]  # fmt: skip
 
@@ -369,15 +387,15 @@ def test_a_model_that_is_missing_is_written_from_the_checkpoint(data: Data, tmp_
 def test_a_damaged_checkpoint_is_discarded(data: Data, tmp_path: Path, damage: str) -> None:
     fit = fit_of(data, tmp_path / "a")
     train(fit, 2, CPU)
-    expected = weights(train(replace(fit, folder=tmp_path / "b"), 3, CPU))
-    checkpoint = fit.folder / "checkpoint.pt"
+    expected = weights(train(changed(fit, folder=tmp_path / "b"), 3, CPU))
+    checkpoint = fit.fit.folder / "checkpoint.pt"
     content = bytearray(checkpoint.read_bytes())
     if damage == "truncated":
         content = content[: len(content) // 2]
     elif damage == "a byte":
         content[content.index(_some_weight(checkpoint))] ^= 1
     elif damage == "another fit":
-        train(replace(fit, folder=tmp_path / "c", seed=99), 2, CPU)
+        train(changed(fit, folder=tmp_path / "c", seed=99), 2, CPU)
         content = bytearray((tmp_path / "c" / "checkpoint.pt").read_bytes())
     else:
         content = bytearray(b"" if damage == "empty" else b"no checkpoint")
@@ -395,7 +413,7 @@ def _some_weight(checkpoint: Path) -> bytes:
 def test_a_training_that_is_killed_goes_on_from_its_checkpoint(data: Data, tmp_path: Path) -> None:
     fit = fit_of(data, tmp_path / "killed", epochs=400)
     process = start([(fit, 400)], tmp_path)
-    checkpoint = fit.folder / "checkpoint.pt"
+    checkpoint = fit.fit.folder / "checkpoint.pt"
     deadline = time.monotonic() + 60
     done = 0
     while done < 3 and time.monotonic() < deadline:
@@ -405,7 +423,7 @@ def test_a_training_that_is_killed_goes_on_from_its_checkpoint(data: Data, tmp_p
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=20)
     assert done >= 3
-    assert not model_path(fit.folder, 400).exists()
+    assert not model_path(fit.fit.folder, 400).exists()
     found = _checkpoint.load(checkpoint, _key_of(checkpoint))
     assert found is not None
     reported: list[float] = []
@@ -414,7 +432,7 @@ def test_a_training_that_is_killed_goes_on_from_its_checkpoint(data: Data, tmp_p
     assert reported == [found.epoch + 1, found.epoch + 2]  # nothing done was done again
     undisturbed = train(fit_of(data, tmp_path / "undisturbed", epochs=400), target, CPU)
     assert same(weights(path), weights(undisturbed))
-    assert not list(fit.folder.glob(".*"))
+    assert not list(fit.fit.folder.glob(".*"))
 
 
 def _key_of(checkpoint: Path) -> str:
@@ -431,19 +449,19 @@ def test_patience_stops_and_keeps_the_best(data: Data, tmp_path: Path) -> None:
     # Labels without meaning: the held-out loss rises as soon as the network learns them by heart.
     labels = np.random.default_rng(1).integers(0, 2, 90)
     params = {"patience": 3, "epochs": 200, "learning_rate": 0.3}
-    fit = replace(fit_of(data, tmp_path / "a", **params), labels=labels, snapshots=(150,))
+    fit = changed(fit_of(data, tmp_path / "a", **params), labels=labels, snapshots=(150,))
     epochs: list[dict[str, float]] = []
     path = train(fit, 200, CPU, epochs.append)
     losses = [e["held_out_loss"] for e in epochs]
     best = int(np.argmin(losses)) + 1
     assert len(epochs) == best + 3 < 200
-    plain = replace(fit, folder=tmp_path / "b", snapshots=(best,))
+    plain = changed(fit, folder=tmp_path / "b", snapshots=(best,))
     train(plain, best, CPU)
-    assert same(weights(path), weights(model_path(plain.folder, best)))
-    assert same(weights(model_path(fit.folder, 150)), weights(path))  # it would have stopped as well
-    assert train(fit, 180, CPU, epochs.append) == model_path(fit.folder, 180)
+    assert same(weights(path), weights(model_path(plain.fit.folder, best)))
+    assert same(weights(model_path(fit.fit.folder, 150)), weights(path))  # it would have stopped as well
+    assert train(fit, 180, CPU, epochs.append) == model_path(fit.fit.folder, 180)
     assert len(epochs) == best + 3
-    assert same(weights(model_path(fit.folder, 180)), weights(path))
+    assert same(weights(model_path(fit.fit.folder, 180)), weights(path))
 
 
 def test_held_out_frames_are_not_learnt_from(data: Data, tmp_path: Path) -> None:
@@ -473,7 +491,7 @@ def test_held_out_frames_are_not_learnt_from(data: Data, tmp_path: Path) -> None
 def test_the_mean_of_the_training_frames_is_put_in(data: Data, tmp_path: Path, kind: str) -> None:
     fit = fit_of(data, tmp_path, "centred", training_set=kind)
     found = weights(train(fit, 1, CPU))["pixel_mean"]
-    images = fit.inputs.batch(fit.train).astype(np.float64)[:, 0]
+    images = fit.data.inputs.batch(fit.data.rows).astype(np.float64)[:, 0]
     mean = images.mean(axis=0)
     if kind == "augmented":  # 21 of each class: balanced as it is
         mean = sum(np.rot90(mean, k) for k in range(4)) / 4
@@ -488,7 +506,7 @@ def test_pretrained_weights_are_where_it_starts(data: Data, tmp_path: Path) -> N
     torch.save(Tiny(2, norm=False).state_dict(), tmp_path / "weights.pt")
     given = torch.load(tmp_path / "weights.pt", weights_only=True)
     fit = fit_of(data, tmp_path / "a", training_set="pretrained")
-    fit = replace(fit, weights=str(tmp_path / "weights.pt"))
+    fit = changed(fit, weights=str(tmp_path / "weights.pt"))
     path = train(fit, 0, CPU)
     assert same(weights(path), given)
     info = read_info(path)
@@ -497,7 +515,7 @@ def test_pretrained_weights_are_where_it_starts(data: Data, tmp_path: Path) -> N
     )  # fmt: skip
     with pytest.raises(ValueError, match="epochs must be 0 with training_set pretrained, got 2"):
         train(fit, 2, CPU)
-    tuned = replace(fit, params={"learning_rate": 1e-6}, folder=tmp_path / "b")
+    tuned = changed(fit, params={"learning_rate": 1e-6}, folder=tmp_path / "b")
     for name, tensor in weights(train(tuned, 1, CPU)).items():
         torch.testing.assert_close(tensor, given[name], atol=1e-4, rtol=0)
 
@@ -591,7 +609,7 @@ def test_a_gpu_that_is_not_there_is_refused(data: Data, tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- several processes
 
 
-Job = tuple[Fit, int]
+Job = tuple[Given, int]
 
 
 def start(jobs: list[Job], folder: Path, rank: int = 0, world: int = 1) -> subprocess.Popen[str]:
@@ -613,13 +631,13 @@ def together(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """What two processes gave, for each job: its folder and what each rank reported, or its error."""
     root = tmp_path_factory.mktemp("together")
     meaningless = np.random.default_rng(1).integers(0, 2, 90)
-    stops = replace(fit_of(data, root / "once", "normed", **STOPS), labels=meaningless)
+    stops = changed(fit_of(data, root / "once", "normed", **STOPS), labels=meaningless)
     jobs = {
         "early": (fit_of(data, root / "dry", "dry", **SEVERAL), 2),
         "late": (fit_of(data, root / "dry", "dry", **SEVERAL), 4),
         "once": (stops, 100),
-        "rung": (replace(stops, folder=root / "rungs"), 1),
-        "rungs": (replace(stops, folder=root / "rungs"), 100),
+        "rung": (changed(stops, folder=root / "rungs"), 1),
+        "rungs": (changed(stops, folder=root / "rungs"), 100),
         "centred": (fit_of(data, root / "centred", "centred"), 0),
         "diverged": (fit_of(data, root / "diverged", **DIVERGES), 50),
         "small batch": (fit_of(data, root / "small", batch_size=1), 1),
@@ -630,7 +648,7 @@ def together(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         assert output.strip(), errors
     reported = [json.loads(output.splitlines()[-1]) for output, _ in outputs]
     return {
-        name: (fit.folder, ranks)
+        name: (fit.fit.folder, ranks)
         for (name, (fit, _)), ranks in zip(jobs.items(), zip(*reported, strict=True), strict=True)
     }
 

@@ -10,7 +10,6 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from ray.exceptions import RayTaskError
 
 from sweeper import plugins
-from sweeper.api import Network, NetworkBuild, Params, PreparedFrame
+from sweeper.api import Params, PreparedFrame
 from sweeper.atomic import write_text
 from sweeper.engine import nodes
 from sweeper.engine.causes import cause_of
@@ -29,52 +28,10 @@ from sweeper.engine.tasks.frames import FrameRef, Reader, prepared_frames
 from sweeper.errors import DivergedError, FitError, JournalError, StoppedError
 from sweeper.features import blocks as block_files
 from sweeper.features.names import block_name
+from sweeper.networks.fit import Fit, TrainingData
 from sweeper.networks.inputs import Inputs, write_inputs
 from sweeper.networks.model import model_path
 from sweeper.runs.records import Epoch, NetworkFit
-
-
-@dataclass(frozen=True)
-class NetworkJob:
-    """A network and what it is fitted on.
-
-    Attributes
-    ----------
-    key : str
-        What the fit is a function of, digested.
-    featurizer : str
-    params, intensity : mapping
-    classes : tuple of str
-    seed : int
-    weights : str or None
-        File of pretrained weights.
-    folder : Path
-        Where its checkpoint and models are kept.
-    fold : int or str
-        For people: the fold that asked first.
-    snapshots : tuple of int
-        Epochs whose weights other evaluations may ask for.
-    """
-
-    key: str
-    featurizer: str
-    params: Params
-    intensity: Params
-    classes: tuple[str, ...]
-    seed: int
-    weights: str | None
-    folder: Path
-    fold: int | str
-    snapshots: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """Labels and groups of the data set, (n_frames,), and the rows that a network is fitted on."""
-
-    labels: NDArray[np.int64]
-    groups: NDArray[np.int64] | None
-    train: NDArray[np.int64]
 
 
 def prepare_inputs(
@@ -111,31 +68,11 @@ def _whole(path: Path, shape: tuple[int, ...]) -> bool:
 # --------------------------------------------------------------------------- training
 
 
-def _fit(job: NetworkJob, inputs: Inputs, rows: TrainingRows) -> Any:
-    from sweeper.networks.fit import Fit
-
-    return Fit(
-        network=job.featurizer,
-        params=dict(job.params),
-        n_classes=len(job.classes),
-        seed=job.seed,
-        labels=rows.labels,
-        train=rows.train,
-        groups=rows.groups,
-        inputs=inputs,
-        weights=job.weights,
-        folder=job.folder,
-        snapshots=job.snapshots,
-        classes=job.classes,
-        intensity=dict(job.intensity),
-    )
-
-
-def _to_journal(job: NetworkJob, ledger: Any) -> Callable[[dict[str, Any]], None]:
+def _to_journal(fit: Fit, ledger: Any) -> Callable[[dict[str, Any]], None]:
     """Return what puts an epoch into the journal."""
 
     def on_epoch(epoch: dict[str, Any]) -> None:
-        ray.get(ledger.append_training.remote(Epoch(fit=job.key, **epoch)))
+        ray.get(ledger.append_training.remote(Epoch(fit=fit.key, **epoch)))
 
     return on_epoch
 
@@ -160,44 +97,40 @@ def _remove_damaged(model: Path) -> None:
         model.unlink(missing_ok=True)
 
 
-def announce(job: NetworkJob, rows: TrainingRows, resources: Resources) -> NetworkFit:
+def announce(fit: Fit, n_train: int, resources: Resources) -> NetworkFit:
     """Return the journal's record of a fit, which its epochs refer to."""
     return NetworkFit(
-        key=job.key,
-        featurizer=job.featurizer,
-        featurizer_params=dict(job.params),
-        intensity=dict(job.intensity),
-        fold=job.fold,
-        n_train=len(rows.train),
+        key=fit.key,
+        featurizer=fit.network,
+        featurizer_params=dict(fit.params),
+        intensity=dict(fit.intensity),
+        fold=fit.fold,
+        n_train=n_train,
         workers=resources.workers,
         device="cuda" if resources.gpus > 0 else "cpu",
     )
 
 
-def train_here(
-    job: NetworkJob, epochs: int, inputs: Inputs, rows: TrainingRows, resources: Resources, ledger: Any
-) -> None:
+def train_here(fit: Fit, data: TrainingData, epochs: int, resources: Resources, ledger: Any) -> None:
     """Train to a number of epochs in this process, from the checkpoint where there is one."""
-    from sweeper.networks.fit import train
+    from sweeper.networks.training import train
 
-    to_journal = _to_journal(job, ledger)
-    _remove_damaged(model_path(job.folder, epochs))
-    path = train(_fit(job, inputs, rows), epochs, resources.device(), to_journal)
+    to_journal = _to_journal(fit, ledger)
+    _remove_damaged(model_path(fit.folder, epochs))
+    path = train(fit, data, epochs, resources.device(), to_journal)
     _complete_journal(path, to_journal)
 
 
-def train_with_ray(
-    job: NetworkJob, epochs: int, inputs: Inputs, rows: TrainingRows, resources: Resources, ledger: Any
-) -> None:
+def train_with_ray(fit: Fit, data: TrainingData, epochs: int, resources: Resources, ledger: Any) -> None:
     """The same with Ray Train: workers on devices of their own, restarted when one is lost."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     gpu = resources.gpus > 0
-    storage = job.folder.resolve() / "ray_train"
+    storage = fit.folder.resolve() / "ray_train"
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config={"arguments": (job, epochs, inputs, rows, resources, ledger)},
+        train_loop_config={"arguments": (fit, data, epochs, resources, ledger)},
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
@@ -210,10 +143,10 @@ def train_with_ray(
             failure_config=FailureConfig(max_failures=_LOST_WORKERS),
         ),
     )
-    ray.get(ledger.fail.remote(job.key, None))
+    ray.get(ledger.fail.remote(fit.key, None))
     trainer.fit()
-    shutil.rmtree(storage, ignore_errors=True)  # Ray Train's own records; checkpoints are the job's
-    failed: Exception | None = ray.get(ledger.failure.remote(job.key))
+    shutil.rmtree(storage, ignore_errors=True)  # Ray Train's own records; checkpoints are the fit's
+    failed: Exception | None = ray.get(ledger.failure.remote(fit.key))
     if failed is not None:
         raise failed
 
@@ -226,18 +159,18 @@ def _train_worker(config: dict[str, Any]) -> None:
     """One of the processes that train a network together."""
     import ray.train.torch
 
-    from sweeper.networks.fit import train
+    from sweeper.networks.training import train
 
     nodes.check()
-    job, epochs, inputs, rows, resources, ledger = config["arguments"]
-    if ray.get(ledger.failure.remote(job.key)):  # it failed before the workers were started anew
+    fit, data, epochs, resources, ledger = config["arguments"]
+    if ray.get(ledger.failure.remote(fit.key)):  # it failed before the workers were started anew
         return
     # Workers of one machine see the GPUs of all of them.
     device = resources.device(ray.train.torch.get_device().index or 0)
     first = ray.train.get_context().get_world_rank() == 0
-    to_journal = _to_journal(job, ledger)
+    to_journal = _to_journal(fit, ledger)
     if first:
-        _remove_damaged(model_path(job.folder, epochs))
+        _remove_damaged(model_path(fit.folder, epochs))
 
     def on_epoch(epoch: dict[str, Any]) -> None:
         if first:
@@ -245,13 +178,13 @@ def _train_worker(config: dict[str, Any]) -> None:
         ray.train.report(epoch)
 
     try:
-        path = train(_fit(job, inputs, rows), epochs, device, on_epoch)
+        path = train(fit, data, epochs, device, on_epoch)
         if first:
             _complete_journal(path, to_journal)
     except (FitError, ValueError, OSError, RayTaskError) as error:
         if isinstance(error, ConnectionError | TimeoutError):  # another worker was lost
             raise
-        ray.get(ledger.fail.remote(job.key, _told(error)))
+        ray.get(ledger.fail.remote(fit.key, _told(error)))
         if resources.workers > 1:  # the others may wait for this one: Ray Train ends them all
             raise
 
@@ -270,7 +203,7 @@ def _told(error: Exception) -> Exception:
 
 
 def extract_block(
-    job: NetworkJob,
+    fit: Fit,
     epochs: int,
     inputs: Inputs,
     rows: NDArray[np.int64],
@@ -279,15 +212,15 @@ def extract_block(
 ) -> list[Any]:
     """Features and logits of some rows: a block's info and its bytes."""
     from sweeper.networks.extract import extract
-    from sweeper.networks.model import load_model
+    from sweeper.networks.model import load_model, untrained
 
-    network = plugins.network(job.featurizer)
+    network = plugins.network(fit.network)
     module: Any
     if epochs:
-        module, saved = load_model(model_path(job.folder, epochs))
+        module, saved = load_model(model_path(fit.folder, epochs))
         fit_s = sum(epoch["seconds"] for epoch in saved.history)
     else:
-        module, fit_s = _untrained(network, job), 0.0
+        module, fit_s = untrained(network, fit.params, fit.n_classes, fit.seed, fit.weights), 0.0
     device = resources.device()
     started = time.perf_counter()
     try:
@@ -296,18 +229,10 @@ def extract_block(
         raise DivergedError(f"{error}, after {epochs} epochs") from None
     compute_ms = 1e3 * (time.perf_counter() - started) / max(1, len(rows))
     info = block_files.BlockInfo(
-        (block_name(network.name, job.params),), len(rows), prepare_ms, compute_ms, fit_s
+        (block_name(network.name, fit.params),), len(rows), prepare_ms, compute_ms, fit_s
     )
-    table = block_files.network_table(network, job.params, rows, features, logits)
+    table = block_files.network_table(network, fit.params, rows, features, logits)
     return [info, block_files.to_parquet(table, info)]
-
-
-def _untrained(network: Network, job: NetworkJob) -> Any:
-    """The network with pretrained weights, or random ones where they were asked for by name."""
-    import torch
-
-    torch.manual_seed(job.seed)
-    return network.build(NetworkBuild(job.params, len(job.classes), job.weights)).eval()  # type: ignore[attr-defined]
 
 
 _ALONE: dict[str, Any] = {"scheduling_strategy": "DEFAULT", "max_retries": 0}
