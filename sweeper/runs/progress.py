@@ -144,35 +144,33 @@ class Progress:
             left.append((time.monotonic() - self._search_started) * left_of_done)
         return clock(min(left)) if left else ""
 
-    def _fields(self) -> list[tuple[str, str]]:
+    def _phrases(self) -> list[str]:
+        """What there is to say, most important first."""
         s = self.state
-        of = f" of {s.trials_total}" if s.trials_total else ""
-        failed = f", {s.trials_failed} failed" if s.trials_failed else ""
-        fields = [("time", clock(self.elapsed_s))]
-        if s.shards_total and s.shards_done < s.shards_total:
-            fields.append(("featurizing", f"{s.shards_done} of {s.shards_total} shards"))
-        fields.append(("blocks", f"{s.blocks_computed} computed, {s.blocks_reused} reused"))
-        if s.fits_running or s.fits_done:
-            fields.append(("networks", f"{s.fits_running} in training, {s.epochs} epochs done"))
+        phrases = []
+        if s.shards_done < s.shards_total:
+            phrases.append(f"features of {s.shards_done / s.shards_total:.0%} of the frames")
         if s.trials:
-            fields.append(("trials", f"{s.trials_ended}{of} ended{failed}"))
-            fields.append(
-                ("evaluations", f"{s.evaluations} computed, {s.evaluations_known} from the journal")
-            )
-            fields.append(("budget", f"{s.budget_spent:.1f} full fits"))
+            of = f" of {s.trials_total}" if s.trials_total else ""
+            failed = f" ({s.trials_failed} failed)" if s.trials_failed else ""
+            phrases.append(f"{s.trials_ended}{of} trials finished{failed}")
+        if s.fits_running or s.fits_done:
+            running = f"{s.fits_running} network{'' if s.fits_running == 1 else 's'} training"
+            phrases.append(f"{running}, {s.epochs} epochs done")
         if s.best is not None:
-            fields.append(("best", f"{s.metric} {s.best:.4f}  {s.best_name}"))
+            phrases.append(f"best {s.metric} {s.best:.4f} by {s.best_name}")
+        phrases.append(f"{clock(self.elapsed_s)} elapsed")
         if left := self._left():
-            fields.append(("left", f"about {left}"))
-        return fields
+            phrases.append(f"about {left} left")
+        return phrases
 
     def _line(self) -> str:
-        return f"{self.state.stage}: " + "; ".join(f"{name} {text}" for name, text in self._fields())
+        return f"{self.state.stage}: " + ", ".join(self._phrases())
 
     def _table(self) -> Any:
         from rich.table import Table
 
         table = Table(title=self.state.stage, title_justify="left", show_header=False, min_width=60)
-        for name, text in self._fields():
-            table.add_row(name, text)
+        for phrase in self._phrases():
+            table.add_row(phrase)
         return table

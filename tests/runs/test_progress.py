@@ -67,14 +67,21 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     stream = io.StringIO()
     progress = Progress(stream)
     progress.stage("featurizing")
-    progress.state.blocks_computed = 3
+    progress.state.shards_total, progress.state.shards_done = 4, 1
     progress.show()  # a moment later: not worth a line
+    progress.restage("featurizing still")
     progress.stage("search bohb over quick")
+    progress.state.shards_done = 4
+    progress.state.trials, progress.state.trials_ended, progress.state.trials_failed = 9, 7, 1
+    progress.state.trials_total, progress.state.best, progress.state.best_name = 60, 0.96667, "glcm+rf #3"
+    progress.show(force=True)
     progress.note("a note")
     progress.close()
     assert stream.getvalue().splitlines() == [
-        "featurizing: time 0:00; blocks 0 computed, 0 reused",
-        "search bohb over quick: time 0:00; blocks 3 computed, 0 reused",
+        "featurizing: 0:00 elapsed",
+        "search bohb over quick: features of 25% of the frames, 0:00 elapsed",
+        "search bohb over quick: 7 of 60 trials finished (1 failed), best accuracy 0.9667 by glcm+rf #3, "
+        "0:00 elapsed, about 0:00 left",
         "a note",
     ]
 
@@ -94,12 +101,12 @@ def line_after(seconds: float, searched: float, **state: object) -> str:
 def test_time_left() -> None:
     assert "left" not in line_after(50, 20)
     assert "left" not in line_after(50, 20, trials_total=60)
-    assert "left about 0:40" in line_after(50.5, 20, trials_total=60, trials_ended=20)
-    assert "left about 0:09" in line_after(50.5, 20, time_budget_s=60.0)
+    assert "about 0:40 left" in line_after(50.5, 20, trials_total=60, trials_ended=20)
+    assert "about 0:09 left" in line_after(50.5, 20, time_budget_s=60.0)
     # whichever is sooner, of the trials and of the whole time
-    assert "left about 0:09" in line_after(50.5, 20, time_budget_s=60.0, trials_total=60, trials_ended=20)
-    assert "left about 0:40" in line_after(50.5, 20, time_budget_s=600.0, trials_total=60, trials_ended=20)
-    assert "left about 0:00" in line_after(99, 20, time_budget_s=60.0)
+    assert "about 0:09 left" in line_after(50.5, 20, time_budget_s=60.0, trials_total=60, trials_ended=20)
+    assert "about 0:40 left" in line_after(50.5, 20, time_budget_s=600.0, trials_total=60, trials_ended=20)
+    assert "about 0:00 left" in line_after(99, 20, time_budget_s=60.0)
 
 
 def read_all(descriptor: int) -> str:
@@ -131,7 +138,7 @@ def test_a_sweep_in_a_terminal(textures: Path, tiny_space: Path, tmp_path: Path)
     text = read_all(ours)
     os.close(ours)
     assert process.wait() == 0, text
-    for shown_live in ("starting Ray", "search random over tiny", "│ blocks"):
+    for shown_live in ("starting Ray", "search random over tiny", "trials finished"):
         assert shown_live in text
     result = text.rpartition("rank")[2]  # after the live table is gone
     assert "4 trials in" in result
