@@ -23,6 +23,15 @@ def _plain(params: dict[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in sorted(params.items())}
 
 
+def value_text(value: Any) -> str:
+    """Return the value of a parameter as people write it: ``1,2,8``, ``none``, ``0.03125``."""
+    if isinstance(value, list | tuple):
+        return ",".join(value_text(v) for v in value)
+    if value is None:
+        return "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def representation_text(featurizer: str, params: dict[str, Any], intensity: dict[str, Any]) -> str:
     """Return text that tells one representation from another."""
     return canonical_json([featurizer, _plain(params), _plain(intensity)])

@@ -37,13 +37,13 @@ from sweeper.engine.tune.searcher import SweepSearcher
 from sweeper.engine.tune.trial import SweepTrial
 from sweeper.errors import FaultError, JournalError, StoppedError
 from sweeper.features.keys import shard_digests, shards_of
-from sweeper.features.representation import wanted_blocks
 from sweeper.pipeline import Pipeline
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.progress import Progress
 from sweeper.runs.records import Trial
 from sweeper.runs.spec import SweepSpec
 from sweeper.search import make_proposer
+from sweeper.space.needs import wanted_blocks
 from sweeper.space.space import Space
 
 _SEARCH_ATTEMPTS = 10

@@ -15,13 +15,13 @@ from sweeper.engine.metrics import check_logger
 from sweeper.engine.resources import training_resources
 from sweeper.engine.search import Sweep, run_search
 from sweeper.errors import InputError
-from sweeper.networks.searched import find_all_weights, searched_networks
 from sweeper.runs.checks import check_sweep
 from sweeper.runs.ensemble import results_with_ensemble
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import write_leaderboard
 from sweeper.runs.progress import Progress
 from sweeper.runs.spec import SweepSpec
+from sweeper.space.needs import find_all_weights, searched_networks
 from sweeper.space.space import Space
 
 _CLOSING_S = 3.0

@@ -11,8 +11,19 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc", "auc_ovr")
-"""Names in the order of the leaderboard's columns; for each, larger is better and 1 is perfect."""
+TITLES = {
+    "accuracy": "accuracy",
+    "recall_macro": "recall (macro)",
+    "precision_weighted": "precision (weighted)",
+    "f1_macro": "F1 (macro)",
+    "kappa": "Cohen's κ",
+    "mcc": "MCC",
+    "auc_ovr": "AUC (one against rest)",
+}
+"""Metrics in the order of the leaderboard's columns, as a page writes them."""
+
+METRICS = tuple(TITLES)
+"""Their names; for each, larger is better and 1 is perfect."""
 
 
 def score(y_true: NDArray[np.int64], scores: NDArray[np.float64], n_classes: int) -> dict[str, float | None]:

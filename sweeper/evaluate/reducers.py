@@ -14,10 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import Axis, Interval, Params
-from sweeper.features.codebook import encode as encode
-from sweeper.features.codebook import fit_codebook as fit_codebook
-from sweeper.features.codebook import nearest_centres as nearest_centres
-from sweeper.features.codebook import sample_descriptors as sample_descriptors
 
 
 @dataclass(frozen=True)

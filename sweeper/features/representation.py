@@ -24,7 +24,6 @@ from sweeper.features.names import block_name
 from sweeper.networks.fit import FIT_VERSION
 from sweeper.networks.inputs import INPUT_VERSION, input_array
 from sweeper.pipeline import Pipeline
-from sweeper.space.space import Space
 
 Bytes = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -212,20 +211,3 @@ def representation(pipeline: Pipeline, n_classes: int) -> Descriptors | Words | 
         head = plugins.classifier(pipeline.classifier).is_head
         return NetworkFeatures(params, plugin, n_classes if head else 0)
     return Descriptors(params, plugin) if plugin.codebook is None else Words(params, plugin)
-
-
-def wanted_blocks(space: Space) -> dict[str, list[dict[str, Any]]]:
-    """Return the blocks that a space can ask for, by featurizer; networks have none."""
-    wanted = {}
-    for part in space.parts["featurizer"]:
-        featurizer = plugins.featurizer(part.name)
-        if isinstance(featurizer, Network):
-            continue
-        values: dict[str, list[Any]] = {}
-        for axis in featurizer.axes:
-            domain = part.domains[axis.name]
-            chosen = domain.values if hasattr(domain, "values") else list(domain.grid())
-            flat = [v for c in chosen for v in (c if axis.many and isinstance(c, tuple) else (c,))]
-            values[axis.name] = list(dict.fromkeys(flat))
-        wanted[part.name] = block_files.block_grid(values)
-    return wanted

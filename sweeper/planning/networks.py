@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sweeper.api import PRETRAINED, Network, NetworkBuild
-from sweeper.networks.searched import searched_networks
+from sweeper.space.needs import searched_networks
 from sweeper.space.space import Part, Space
 
 _BATCH = 2

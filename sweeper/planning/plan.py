@@ -13,13 +13,14 @@ from sweeper import plugins
 from sweeper.api import Featurizer
 from sweeper.data.splits import test_rows
 from sweeper.errors import InputError
-from sweeper.features.representation import representation, wanted_blocks
+from sweeper.features.representation import representation
 from sweeper.pipeline import Pipeline
 from sweeper.planning.networks import NetworkCost, network_costs
 from sweeper.runs.checks import check_sweep, local_cpus
 from sweeper.runs.data import sweep_splits
 from sweeper.runs.spec import DEFAULT_TRIALS, RERUN_TOP, SweepSpec
 from sweeper.search.brackets import Ladder
+from sweeper.space.needs import wanted_blocks
 from sweeper.space.space import SLOTS, Part, Space
 
 _FRAMES = 5

@@ -70,8 +70,9 @@ def _writable(option: str, path: Path, write: Callable[[], object]) -> None:
 
 def sections(run: Run) -> list[Section]:
     """All sections that the run has data for, in the order of the page."""
-    from sweeper.report import camsortxs, curves, diffranet, frames, matrices, overview, ranking, search
-    from sweeper.report.published import STUDIES
+    from sweeper.report import curves, frames, matrices, overview, ranking, search
+    from sweeper.report.studies import camsortxs, diffranet
+    from sweeper.report.studies.published import STUDIES
 
     labels = Labels(run.board)
     study = {"camsortxs": camsortxs.study, "diffranet": diffranet.study}.get(STUDIES.get(run.space_name, ""))
@@ -92,7 +93,7 @@ def sections(run: Run) -> list[Section]:
 
 def headline(run: Run) -> list[tuple[str, str]]:
     """The few numbers that come first."""
-    from sweeper.report.ranking import NAMES
+    from sweeper.evaluate.metrics import TITLES
     from sweeper.report.significance import interval
 
     told: list[tuple[str, str]] = []
@@ -101,7 +102,7 @@ def headline(run: Run) -> list[tuple[str, str]]:
         labels = Labels(run.board)
         value = getattr(best, run.metric)
         found = interval(run, best)
-        name = NAMES[run.metric]
+        name = TITLES[run.metric]
         about = f"{name} of the best pipeline, {labels.short(best)}"
         about += f" (95 % interval {c.between(*found)})" if found else ""
         told.append((c.number(value, 4), about))

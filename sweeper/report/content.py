@@ -265,17 +265,6 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def plain(value: Any) -> str:
-    """The value of a parameter as people write it."""
-    if isinstance(value, list | tuple):
-        return ",".join(plain(v) for v in value)
-    if value is None:
-        return "none"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
-
-
 def shortened(text: str, most: int) -> str:
     """Text of at most so many characters, cut in the middle: names differ at their ends."""
     if len(text) <= most:

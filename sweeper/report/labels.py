@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sweeper.report.content import plain
+from sweeper.pipeline import value_text
 from sweeper.runs.leaderboard import ENSEMBLE
 
 SETS = {"unbalanced": "UB", "balanced": "BL", "augmented": "BLA", "pretrained": "PT"}
@@ -77,7 +77,7 @@ def flat_params(text: str) -> dict[str, str]:
         return {}
     intensity = params.pop("intensity", None)
     params |= intensity if isinstance(intensity, dict) else {}
-    return {name: plain(value) for name, value in params.items()}
+    return {name: value_text(value) for name, value in params.items()}
 
 
 def _varying(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, set[str]]]:

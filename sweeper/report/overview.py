@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sweeper.pipeline import value_text
 from sweeper.report import content as c
 from sweeper.report.content import Block, Cell, Code, Column, Section, Table, Text
 from sweeper.report.run import Run
@@ -93,15 +94,14 @@ def _space(run: Run) -> Table:
 def _choice(value: Any) -> str:
     if isinstance(value, dict):
         if "subsets" in value:
-            return f"any of {c.plain(value['subsets'])}"
+            return f"any of {value_text(value['subsets'])}"
         if {"low", "high"} <= set(value):
-            return (
-                f"{c.plain(value['low'])} to {c.plain(value['high'])}{' (log)' if value.get('log') else ''}"
-            )
+            ends = " to ".join(value_text(value[end]) for end in ("low", "high"))
+            return f"{ends} (log)" if value.get("log") else ends
         return json.dumps(value)
     if isinstance(value, list):
-        return " | ".join(f"[{c.plain(v)}]" if isinstance(v, list) else c.plain(v) for v in value)
-    return c.plain(value)
+        return " | ".join(f"[{value_text(v)}]" if isinstance(v, list) else value_text(v) for v in value)
+    return value_text(value)
 
 
 # --------------------------------------------------------------------------- time and cost

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeper.evaluate.metrics import METRICS
+from sweeper.evaluate.metrics import METRICS, TITLES
 from sweeper.report import content as c
 from sweeper.report import drawings
 from sweeper.report.content import Block, Cell, Chart, Column, Section, Table, Text
@@ -20,11 +20,6 @@ _MOST_ROWS = 500
 _CONTENDERS = 10
 _PAIRS = 8
 """Pipelines that are compared with each other."""
-NAMES = {
-    "accuracy": "accuracy", "recall_macro": "recall (macro)", "precision_weighted": "precision (weighted)",
-    "f1_macro": "F1 (macro)", "kappa": "Cohen's κ", "mcc": "MCC", "auc_ovr": "AUC (one against rest)",
-}  # fmt: skip
-"""Metrics as a page writes them."""
 
 
 # --------------------------------------------------------------------------- leaderboard
@@ -56,16 +51,16 @@ def _columns(run: Run) -> list[tuple[str, str, bool, str]]:
     others = [m for m in METRICS if m not in first]
     return [
         ("rank", "rank", True, ""),
-        *((m, NAMES[m], True, "") for m in first),
+        *((m, TITLES[m], True, "") for m in first),
         ("representation", "representation", False, ""),
         *([("reducer", "reducer", False, "")] if run.tried["reducer"].nunique() > 1 else []),
         ("classifier", "classifier", False, ""),
-        ("interval", "95 % interval", True, f"of {NAMES['accuracy']}"),
+        ("interval", "95 % interval", True, f"of {TITLES['accuracy']}"),
         *([("test_accuracy", "test accuracy", True, "")] if board["test_accuracy"].notna().any() else []),
         *([("p_vs_best", "p against best", True, "")] if board["p_vs_best"].notna().any() else []),
         ("latency", "ms a frame", True, "features and prediction of one frame on one core"),
         ("fit_s", "fit, s", True, "of one fold"),
-        *((m, NAMES[m], True, "") for m in others),
+        *((m, TITLES[m], True, "") for m in others),
         ("status", "status", False, ""),
         ("trial", "trial", True, ""),
     ]
@@ -122,7 +117,7 @@ def comparison(run: Run, labels: Labels) -> Section:
         test = row.test_accuracy if run.metric == "accuracy" and c.is_number(row.test_accuracy) else None
         value = float(getattr(row, run.metric))
         items.append(drawings.Interval(labels.short(row), value, low, high, test))
-    name = NAMES[run.metric]
+    name = TITLES[run.metric]
     caption = (
         f"The best pipelines of different kinds: mean {name} and its 95 % interval. Intervals of two "
         "pipelines may overlap although one is better on every fold: see the table of pairs."
@@ -156,10 +151,10 @@ def _latency(run: Run) -> Chart | None:
     score = done[run.metric].to_numpy(dtype=np.float64)
     draw = drawings.against(
         latency, score, done["featurizer"].tolist(), front, "ms a frame, features and prediction, one core",
-        NAMES[run.metric],
+        TITLES[run.metric],
     )  # fmt: skip
     kinds = done["featurizer"].nunique()
-    caption = f"{_capital(NAMES[run.metric])} against latency of every finished pipeline."
+    caption = f"{_capital(TITLES[run.metric])} against latency of every finished pipeline."
     return Chart("latency", draw, caption, (5.0, 3.2 + 0.18 * (kinds // 2)))
 
 
@@ -183,7 +178,7 @@ def _pairs(run: Run, labels: Labels, rows: list[Any]) -> list[Block]:
         else "A single split allows no test over folds; bold: the 95 % interval of the "
         "difference (Newcombe 1998) leaves out 0."
     )
-    title = f"Difference in {NAMES[run.metric]} between the best pipelines of each kind"
+    title = f"Difference in {TITLES[run.metric]} between the best pipelines of each kind"
     return [Table(columns, cells, title, how)]
 
 
@@ -212,7 +207,7 @@ def _reruns(run: Run, labels: Labels) -> Table | None:
     return Table(
         [Column("pipeline", numeric=False), *map(Column, names)],
         lines,
-        f"{_capital(NAMES[run.metric])} of the best with other seeds",
+        f"{_capital(TITLES[run.metric])} of the best with other seeds",
         "The same frames, folds and parameters; only what is drawn at random is drawn again. The search "
         "chose by its own seed's score: the more was tried, the luckier it is.",
     )

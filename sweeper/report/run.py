@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sweeper import plugins
 from sweeper.errors import InputError
-from sweeper.report.published import STUDIES, published
+from sweeper.report.studies.published import STUDIES, published
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.records import Evaluation, Scored
 from sweeper.runs.results import VALUES, Results

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.evaluate.metrics import TITLES
 from sweeper.report import drawings
 from sweeper.report.content import Block, Chart, Interactive, Row, Section, figures, shortened
 from sweeper.report.labels import SETS, Labels, flat_params
-from sweeper.report.ranking import NAMES
 from sweeper.report.run import Run
 from sweeper.report.style import COLOURS, GROUND, MUTED
 
@@ -49,7 +49,7 @@ def search(run: Run, labels: Labels) -> Section:
     rows = run.tried[(run.tried["status"] != "failed") & run.tried[run.metric].notna()]
     if len(rows) < 2:
         return Section("search", "The search")
-    name = NAMES[run.metric]
+    name = TITLES[run.metric]
     shown = _cut(rows)
     axes = _axes(run, shown)
     score = shown[run.metric].to_numpy(dtype=np.float64)
@@ -116,7 +116,7 @@ def _axes(run: Run, rows: Any) -> list[Axis]:
         axes.append(_category("budget", [f"{b:.2g}" for b in rows["budget"]], numeric=True))
     latency = rows["featurize_ms_per_frame"] + rows["predict_ms_per_frame"]
     axes.append(_numbers("ms a frame", latency.tolist()))
-    axes.append(_numbers(NAMES[run.metric], rows[run.metric].tolist(), log=False))
+    axes.append(_numbers(TITLES[run.metric], rows[run.metric].tolist(), log=False))
     return [axis for axis in axes if len(axis.ticks) > 1]
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from sweeper.data.dataset import Dataset, load_dataset
 from sweeper.errors import BadFramesError, InputError
-from sweeper.networks.searched import check_sizes
 from sweeper.runs.data import sweep_splits
 from sweeper.runs.spec import SweepSpec
+from sweeper.space.needs import check_sizes
 from sweeper.space.space import Space
 
 _MISSING = "no such file"

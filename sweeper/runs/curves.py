@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import InputError
-from sweeper.pipeline import canonical_json
+from sweeper.pipeline import canonical_json, value_text
 from sweeper.runs._curves_drawing import draw_curves
 from sweeper.runs.records import NetworkFit
 from sweeper.runs.results import VALUES, Results
@@ -134,9 +134,7 @@ def _names(fits: list[NetworkFit]) -> dict[str, str]:
 def _settings(fit: NetworkFit) -> dict[str, str]:
     """Parameters and intensity settings as short text."""
     both = {**fit.featurizer_params, **fit.intensity}
-    return {
-        k: f"{v:.3g}" if isinstance(v, float) else "none" if v is None else str(v) for k, v in both.items()
-    }
+    return {name: value_text(value) for name, value in both.items()}
 
 
 def _scores(results: Results) -> dict[str, float]:

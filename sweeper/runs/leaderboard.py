@@ -14,7 +14,7 @@ from sweeper.atomic import atomically
 from sweeper.errors import InputError, StoppedError
 from sweeper.evaluate.metrics import METRICS
 from sweeper.evaluate.statistics import accuracy_intervals, p_values
-from sweeper.pipeline import canonical_json
+from sweeper.pipeline import canonical_json, value_text
 from sweeper.runs.records import Scored
 from sweeper.runs.results import TIMES, CompleteRows, Results
 
@@ -248,7 +248,7 @@ def _text(params: dict[str, Any], known: dict[bytes, str]) -> str:
 
 def _reducer(pipeline: Mapping[str, Any]) -> str:
     params = pipeline["reducer_params"]
-    text = ",".join(f"{name}={params[name]}" for name in sorted(params))
+    text = ",".join(f"{name}={value_text(params[name])}" for name in sorted(params))
     return f"{pipeline['reducer']}[{text}]" if text else str(pipeline["reducer"])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Axis, Network
+from sweeper.pipeline import value_text
 from sweeper.runs.leaderboard import ENSEMBLE
 
 _PIPED_WIDTH = 160
@@ -49,15 +50,7 @@ def render(table: Any) -> str:
 def _short(params: dict[str, Any], axes: tuple[Axis, ...]) -> str:
     """Parameters that are not the default, for people: ``distance=1,2 angle_deg=0,90``."""
     default = {a.name: list(a.default) if isinstance(a.default, tuple) else a.default for a in axes}
-    return " ".join(f"{k}={_value(v)}" for k, v in params.items() if v != default.get(k, object()))
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(_value(v) for v in value)
-    if value is None:
-        return "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return " ".join(f"{k}={value_text(v)}" for k, v in params.items() if v != default.get(k, object()))
 
 
 def _number(value: Any, digits: int = 3) -> str:
@@ -173,7 +166,7 @@ def representation_name(row: Any) -> str:
     params = json.loads(row.featurizer_params)
     intensity = params.pop("intensity", {})
     axes = plugins.featurizer(row.featurizer).all_axes
-    chosen = " ".join(f"{name}={_value(value)}" for name, value in intensity.items())
+    chosen = " ".join(f"{name}={value_text(value)}" for name, value in intensity.items())
     # The training set of a network is said also where it is the default.
     return " ".join(filter(None, (row.featurizer, row.training_set, _short(params, axes), chosen)))
 
@@ -244,7 +237,7 @@ def _plugin_lines(name: str, source: str, note: str, axes: tuple[Axis, ...]) -> 
     for axis in axes:
         many = ", any non-empty subset" if axis.many else ""
         default = list(axis.default) if isinstance(axis.default, tuple) else axis.default
-        lines.append(f"  {axis.name}: {axis.legal}{many}; default {_value(default)}")
+        lines.append(f"  {axis.name}: {axis.legal}{many}; default {value_text(default)}")
         if axis.doc:
             lines.append(f"    {axis.doc}")
         lines += [f"    {value!r} is refused: {reason}" for value, reason in axis.refused.items()]

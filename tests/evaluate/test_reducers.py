@@ -8,15 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sweeper.evaluate.reducers import (
-    REDUCERS,
+from sweeper.evaluate.reducers import REDUCERS, fit_reducer
+from sweeper.features.codebook import (
+    DESCRIPTORS_AT_MOST,
     encode,
     fit_codebook,
-    fit_reducer,
     nearest_centres,
     sample_descriptors,
 )
-from sweeper.features.codebook import DESCRIPTORS_AT_MOST
 
 
 def table(n: int = 60, d: int = 8, seed: int = 0) -> NDArray[np.float64]:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeper.report import camsortxs, diffranet_networks, matrices, order, sections
+from sweeper.report import matrices, sections
 from sweeper.report.content import Cell, Chart, Table, Text
 from sweeper.report.labels import Labels
-from sweeper.report.order import Relation
-from sweeper.report.published import published
 from sweeper.report.reading import read_run
 from sweeper.report.run import Run
 from sweeper.report.significance import Difference
+from sweeper.report.studies import camsortxs, diffranet, order
+from sweeper.report.studies.order import Relation
+from sweeper.report.studies.published import published
 from sweeper.runs.folder import RunFolder
 from tests.report.made_runs import MadeRun, diffranet_run, pipeline
 
@@ -175,7 +176,7 @@ def test_figures_of_networks_are_there_where_networks_are(tmp_path: Path) -> Non
     charts = {b.name: b for b in parts(run) if isinstance(b, Chart)}
     assert set(charts) == {"diffranet-figure-3", "diffranet-figure-4"}
     assert "80 % confidence interval" in charts["diffranet-figure-3"].caption
-    first, *_ = diffranet_networks.rungs(run, Labels(run.board))
+    first, *_ = diffranet.rungs(run, Labels(run.board))
     assert first.epoch.tolist() == [3, 9]
     assert first.mean[1] == pytest.approx(run.done.accuracy.iloc[0])
     (ours, _) = titled(run, "Table 6.")
@@ -195,7 +196,7 @@ def test_figure_3_is_of_the_other_seeds_where_networks_were_run_again(tmp_path: 
             about = {"kind": "rerun", "budget": budget, "seed": seed, "key": f"{budget}-{seed}"}
             made.records.append({**first, **about, "metrics": scored})
     run = read(made.write())
-    (series,) = diffranet_networks.rungs_again(run, Labels(run.board))
+    (series,) = diffranet.rungs_again(run, Labels(run.board))
     assert series.epoch.tolist() == [3, 9]
     assert series.mean.tolist() == pytest.approx([0.6, 0.85])
     assert series.low is not None

@@ -1,4 +1,4 @@
-"""Networks that a space searches: sizes that they can take, and their pretrained weights."""
+"""What the pipelines of a space need before any is evaluated: blocks, networks and their weights."""
 
 from __future__ import annotations
 
@@ -8,8 +8,26 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Network
+from sweeper.features.blocks import block_grid
 from sweeper.space.domains import Between
 from sweeper.space.space import Part, Space
+
+
+def wanted_blocks(space: Space) -> dict[str, list[dict[str, Any]]]:
+    """Return the blocks that a space can ask for, by featurizer; networks have none."""
+    wanted = {}
+    for part in space.parts["featurizer"]:
+        featurizer = plugins.featurizer(part.name)
+        if isinstance(featurizer, Network):
+            continue
+        values: dict[str, list[Any]] = {}
+        for axis in featurizer.axes:
+            domain = part.domains[axis.name]
+            chosen = domain.values if hasattr(domain, "values") else list(domain.grid())
+            flat = [v for c in chosen for v in (c if axis.many and isinstance(c, tuple) else (c,))]
+            values[axis.name] = list(dict.fromkeys(flat))
+        wanted[part.name] = block_grid(values)
+    return wanted
 
 
 def searched_networks(space: Space) -> list[tuple[Network, Part]]:

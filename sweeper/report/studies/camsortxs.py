@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 from sweeper.report import content as c
-from sweeper.report import gradcam, order, retrieval
+from sweeper.report import gradcam, retrieval
 from sweeper.report.content import Block, Cell, Chart, Column, Row, Section, Table, Text
 from sweeper.report.drawings import Boxes, boxes
 from sweeper.report.labels import SETS, Labels
-from sweeper.report.published import published, study_section
 from sweeper.report.run import Run
+from sweeper.report.studies import order
+from sweeper.report.studies.published import published, study_section
 from sweeper.runs.leaderboard import ENSEMBLE
 
 _COLUMNS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc")

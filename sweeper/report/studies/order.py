@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sweeper.evaluate.metrics import TITLES
 from sweeper.report import content as c
 from sweeper.report.content import Block, Cell, Column, Table, Text
-from sweeper.report.ranking import NAMES
 from sweeper.report.run import Run
 from sweeper.report.significance import Difference, difference
 
@@ -95,14 +95,14 @@ def blocks(run: Run) -> list[Block]:
         )
     columns = (
         Column("the papers' order", numeric=False),
-        Column("difference", about=f"in {NAMES[run.metric]}"),
+        Column("difference", about=f"in {TITLES[run.metric]}"),
         Column("95 % interval"),
         Column("this run", numeric=False),
     )
     there = set(run.done["featurizer"])
     missing = [name for name in ("glcm", "lbp", "sift") if name not in there and name in run.featurizers]
     note = (
-        f"Difference in {NAMES[run.metric]} between the best finished pipelines of each. ≥ holds where "
+        f"Difference in {TITLES[run.metric]} between the best finished pipelines of each. ≥ holds where "
         f"the first is not worse by {CLOSE:g} or more, ≫ where it is better by {FAR:g} or more, ≈ where "
         f"they differ by {CLOSE:g} at most."
     )

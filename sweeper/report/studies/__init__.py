@@ -1,0 +1,1 @@
+"""The two papers: their printed numbers, and the sections that set them beside a run."""
