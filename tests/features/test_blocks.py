@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper import plugins
 from sweeper.api import Axis, Featurizer, Interval, OneOf, Params
 from sweeper.features import blocks
 from sweeper.features.blocks import BlockInfo
@@ -129,38 +128,7 @@ def test_a_row_of_another_width_is_refused() -> None:
         blocks.dense_table(DENSE, WIDE[:1], [[np.zeros(3)], [np.zeros(3)]])
 
 
-# --------------------------------------------------------------------------- which blocks
-
-
-def test_a_representation_is_made_of_the_blocks_of_its_choices() -> None:
-    params = {"width": (1, 3), "kind": "b"}
-    assert blocks.representation_blocks(DENSE, params) == [
-        {"width": 1, "kind": "b"},
-        {"width": 3, "kind": "b"},
-    ]
-    assert blocks.representation_columns(DENSE, params) == [
-        "dense.c0[width=1,kind=b]",
-        *COLUMNS[2:],
-    ]
-
-
-def test_a_codebook_has_a_column_a_word() -> None:
-    params = {"scale": 1, "clusters": 3}
-    assert blocks.representation_blocks(RAGGED, params) == [{"scale": 1}]
-    assert blocks.representation_columns(RAGGED, params) == [
-        "ragged.word0[clusters=3]",
-        "ragged.word1[clusters=3]",
-        "ragged.word2[clusters=3]",
-    ]
-
-
-def test_glcm_has_twenty_blocks_of_seven_columns() -> None:
-    glcm = plugins.featurizer("glcm")
-    params = {"distance": (1, 2, 4, 5, 8), "angle_deg": (0, 45, 90, 135)}
-    assert len(blocks.representation_blocks(glcm, params)) == 20
-    columns = blocks.representation_columns(glcm, params)
-    assert len(columns) == len(set(columns)) == 140
-    assert "glcm.contrast[distance=2,angle_deg=45]" in columns
+# --------------------------------------------------------------------------- shards
 
 
 @given(st.integers(1, 10**8))
