@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sweeper.engine import nodes
-from sweeper.engine.private import on_loopback
+from sweeper.engine.private.core import on_loopback
 from sweeper.errors import InputError
 from sweeper.runs.checks import local_cpus
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ray.util import metrics as ray_metrics
 
-from sweeper.engine.private import dashboard_url
+from sweeper.engine.private.core import dashboard_url
 from sweeper.engine.tune.trial import FAILED_SCORE
 from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline

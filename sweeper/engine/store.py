@@ -22,7 +22,7 @@ from sweeper.engine.causes import cause_of
 from sweeper.engine.files import FileActors
 from sweeper.engine.limits import Limits
 from sweeper.engine.network_blocks import NetworkBlocks, NetworkSettings
-from sweeper.engine.private import bytes_held
+from sweeper.engine.private.core import bytes_held
 from sweeper.engine.tasks.blocks import codebook_task, featurize_task
 from sweeper.engine.tasks.frames import FrameRef
 from sweeper.errors import StoppedError

@@ -13,7 +13,7 @@ from ray.tune.stopper import Stopper
 
 from sweeper.engine.cluster import check_interrupted
 from sweeper.engine.metrics import SweepMetrics, announce_dashboard
-from sweeper.engine.private import forget
+from sweeper.engine.private.tune import forget
 from sweeper.engine.tune.trial import FAILED_SCORE
 from sweeper.errors import DeadlineError, SweeperError
 from sweeper.pipeline import Pipeline

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
-from sweeper.engine.private import SynchronousHyperBand
+from sweeper.engine.private.tune import SynchronousHyperBand
 from sweeper.engine.tune.searcher import SweepSearcher
 from sweeper.search.brackets import Ladder
 

@@ -1,0 +1,42 @@
+"""Of Ray's core: where it listens, its dashboard, the sizes of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Have a Ray that is started in this block listen on the loopback address alone.
+
+    The public switch (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER) is meant for systems with firewalls that ask, and
+    read when Ray is imported.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def dashboard_url() -> str:
+    """Return the address of Ray's dashboard; empty when it does not run.
+
+    ``ray.init`` returns it to the process that starts Ray, and not to one that joins.
+    """
+    return ray._private.worker.get_dashboard_url() or ""
+
+
+def bytes_held(references: Sequence[Any]) -> int:
+    """Return the size of objects as this process knows it, without asking another one."""
+    from ray.experimental.locations import get_local_object_locations
+
+    known = get_local_object_locations(list(references)).values() if references else ()
+    return sum(location["object_size"] or 0 for location in known)
