@@ -39,7 +39,7 @@ from sweeper.data.dataset import Dataset, load_dataset
 from sweeper.data.frames import inspect_frames, read_frame
 from sweeper.data.intensity import prepare
 from sweeper.data.splits import Split, fold_digest, make_splits
-from sweeper.features.blocks import representation_blocks
+from sweeper.features.representation import Descriptors
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.journal import read_journal
 from sweeper.search.random import RandomProposer
@@ -108,7 +108,7 @@ def compile_kernels(dataset: Dataset) -> None:
     frame = prepare(read_frame(dataset.paths[0], 0), {})
     for part in load_space(SPACE).parts["featurizer"]:
         featurizer = plugins.featurizer(part.name)
-        blocks = representation_blocks(featurizer, {axis.name: axis.default for axis in featurizer.axes})
+        blocks = Descriptors({axis.name: axis.default for axis in featurizer.axes}, featurizer).blocks
         featurizer.compute(frame, blocks)
 
 

@@ -53,10 +53,14 @@ def connected(
     address: str | None,
     cpus: int | None,
     *,
+    folds: int = 1,
     object_store_gb: float | None = None,
     dashboard: bool = False,
 ) -> Iterator[int]:
-    """Ray, started here or joined at `address`; gives the number of cores.
+    """Start Ray here, or join it at `address`; gives the number of cores.
+
+    `folds` is how many tasks a trial gives at once: with as many trials as fill the cores, and one more to
+    take the place of one that ends, no core waits, and no process is started that only waits.
 
     Raises
     ------
@@ -78,7 +82,7 @@ def connected(
             ray.init(
                 address="local",
                 num_cpus=n,
-                resources={TRIAL_SLOT: n + 1},
+                resources={TRIAL_SLOT: -(-n // folds) + 1},
                 object_store_memory=_store_bytes(object_store_gb),
                 include_dashboard=dashboard,
                 configure_logging=False,

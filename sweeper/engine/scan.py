@@ -12,6 +12,7 @@ import ray
 
 from sweeper.data.dataset import Dataset
 from sweeper.data.frames import FrameReport
+from sweeper.engine.private.tune import trial_environment
 from sweeper.engine.tasks.frames import FrameRef, Reader, inspect_task
 
 _FRAMES_A_TASK = 64
@@ -41,7 +42,9 @@ def scan(
     running: dict[Any, list[int]] = {}
     for start in range(0, len(missing), _FRAMES_A_TASK):
         rows = missing[start : start + _FRAMES_A_TASK]
-        task = inspect_task.options(name=f"inspect frames {rows[0]} to {rows[-1]}")
+        task = inspect_task.options(
+            name=f"inspect frames {rows[0]} to {rows[-1]}", runtime_env=trial_environment()
+        )
         running[task.remote(_files([frames[row] for row in rows]), negative, reader())] = rows
         while len(running) >= _IN_FLIGHT:
             done += _collect(running, found)

@@ -27,6 +27,7 @@ from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.limits import Limits
 from sweeper.engine.metrics import log_callbacks
 from sweeper.engine.network_blocks import NetworkSettings
+from sweeper.engine.private.tune import trial_environment
 from sweeper.engine.resources import Resources
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
@@ -196,7 +197,7 @@ def _start_actors(sweep: Sweep) -> Actors:
         sweep.files,
     )
     ray.get(ledger.set_store_settings.remote(settings))
-    store = FeatureStoreActor.options(scheduling_strategy=here).remote(name)
+    store = FeatureStoreActor.options(scheduling_strategy=here, runtime_env=trial_environment()).remote(name)
     return Actors(store, ledger, name)
 
 

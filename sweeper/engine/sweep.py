@@ -49,14 +49,19 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
         deadline = started + spec.time_budget_s - min(_CLOSING_S, 0.05 * spec.time_budget_s)
     for tool in spec.log:
         check_logger(tool)
-    space, dataset = check_sweep(spec)
+    checked = check_sweep(spec)
+    space, dataset = checked.space, checked.dataset
     weights = find_all_weights(space, spec.weights)
     folder = RunFolder(out)
     folder.claim(spec)
     progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s
     progress.stage("starting Ray")
     with connected(
-        spec.address, spec.cpus, object_store_gb=spec.object_store_gb, dashboard=dashboard
+        spec.address,
+        spec.cpus,
+        folds=len(checked.splits),
+        object_store_gb=spec.object_store_gb,
+        dashboard=dashboard,
     ) as cpus:
         resources = training_resources(spec, trains=bool(searched_networks(space)))
         files = start_file_actors(None if spec.address is None else _samples_of(dataset))

@@ -6,11 +6,13 @@ the arguments: nothing is drawn from a global random state.
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -283,10 +285,20 @@ def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
 def _native_threads(threads: int) -> Iterator[None]:
     """Limit BLAS and OpenMP; what a classifier's own library starts is told by `Build.threads`."""
     import sklearn.decomposition  # noqa: F401  a library loaded later would escape the limit
-    from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=threads):
+    with _thread_pools(len(sys.modules)).limit(limits=threads):
         yield
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> Any:
+    """Find the thread pools of this process; again once other modules, and with them pools, were loaded.
+
+    Looking for them takes longer than many a fit.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _short(warning: warnings.WarningMessage) -> str:

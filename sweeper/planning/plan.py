@@ -17,7 +17,6 @@ from sweeper.features.representation import representation
 from sweeper.pipeline import Pipeline
 from sweeper.planning.networks import NetworkCost, network_costs
 from sweeper.runs.checks import check_sweep, local_cpus
-from sweeper.runs.data import sweep_splits
 from sweeper.runs.spec import DEFAULT_TRIALS, RERUN_TOP, SweepSpec
 from sweeper.search.brackets import Ladder
 from sweeper.space.needs import wanted_blocks
@@ -38,10 +37,11 @@ def plan(spec: SweepSpec) -> str:
     ValueError
         As the sweep itself would, for whatever can be checked without reading all frames.
     """
-    space, dataset = check_sweep(spec)
+    checked = check_sweep(spec)
+    space, dataset = checked.space, checked.dataset
     cpus = local_cpus(spec.cpus)
     n = len(dataset)
-    folds, apart = sweep_splits(spec, dataset)
+    folds, apart = checked.splits, checked.apart
     n_train = len(folds[0].train) if apart is None else len(apart)
     lines = [
         f"{n} frames, {len(dataset.classes)} classes: "

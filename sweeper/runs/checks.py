@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from sweeper.data.dataset import Dataset, load_dataset
+from sweeper.data.splits import Rows, Split
 from sweeper.errors import BadFramesError, InputError
 from sweeper.runs.data import sweep_splits
 from sweeper.runs.spec import SweepSpec
@@ -15,11 +17,31 @@ from sweeper.space.space import Space
 _MISSING = "no such file"
 
 
-def check_sweep(spec: SweepSpec) -> tuple[Space, Dataset]:
-    """Return the space and the data set of a sweep, checked as far as that goes without reading pixels.
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What a sweep is about, as far as it can be told without reading pixels.
 
-    Files that cannot be opened are in the data set's `quarantined`: the sweep reports them together with
-    frames whose pixels are bad.
+    Attributes
+    ----------
+    space : Space
+        As it is for the classes of the data set.
+    dataset : Dataset
+        Files that cannot be opened are in its `quarantined`: the sweep reports them together with frames
+        whose pixels are bad.
+    splits : list of Split
+        Folds, unless bad frames are left out.
+    apart : int64, (n,), or None
+        Rows set apart for representations.
+    """
+
+    space: Space
+    dataset: Dataset
+    splits: list[Split]
+    apart: Rows | None
+
+
+def check_sweep(spec: SweepSpec) -> Checked:
+    """Check a sweep without reading pixels.
 
     Raises
     ------
@@ -31,8 +53,7 @@ def check_sweep(spec: SweepSpec) -> tuple[Space, Dataset]:
         raise InputError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
     check_sizes(space)
     dataset = _load(spec)
-    sweep_splits(spec, dataset)
-    return space.for_classes(dataset.classes), dataset
+    return Checked(space.for_classes(dataset.classes), dataset, *sweep_splits(spec, dataset))
 
 
 def _load(spec: SweepSpec) -> Dataset:

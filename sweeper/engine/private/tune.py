@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import HyperBandForBOHB
 
 from sweeper.engine.tune.searcher import SweepSearcher
 from sweeper.search.brackets import Ladder
+
+
+def trial_environment() -> dict[str, Any]:
+    """Return the runtime environment that Tune gives the actors of trials, and they their tasks.
+
+    Ray keeps workers apart by it: tasks of ours without it would have processes of their own, which load the
+    same libraries once more.
+    """
+    variables = dict(class_cache.DEFAULT_ENV_VARS)
+    known = class_cache.ENV_VARS_TO_PROPAGATE & os.environ.keys()
+    return {"env_vars": variables | {name: os.environ[name] for name in known}}
+
 
 # --------------------------------------------------------------------------- Tune's trials
 
