@@ -70,6 +70,10 @@ class BadFramesError(InputError):
         )
 
 
+class CheckFailedError(InputError):
+    """A plugin breaks a rule that every plugin of its kind keeps; the message names both."""
+
+
 # --------------------------------------------------------------------------- a sweep that cannot go on
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data import checks as checks
-from sweeper.data import folders, manifest
+from sweeper.data import checks, folders, manifest
 from sweeper.data.frames import frame_counts
 from sweeper.data.listing import Listing
+from sweeper.data.masks import load_mask
+from sweeper.data.prepared import FrameRef
 from sweeper.errors import BadFramesError, InputError
 
 Counter = Callable[[Sequence[str]], Sequence[int | str]]
@@ -94,6 +95,10 @@ class Dataset:
     def masks(self) -> NDArray[np.object_]:
         """Absolute path of each frame's mask file, or None, (frames,)."""
         return np.array([*self.mask_files, None], dtype=object)[self.mask]
+
+    def ref(self, row: int) -> FrameRef:
+        """Return where one frame is, under the name that reports give it."""
+        return FrameRef(self.paths[row], int(self.index[row]), self.masks[row], str(self.names[row]))
 
     def class_counts(self) -> dict[str, int]:
         """Number of frames of each class, in class order."""
@@ -226,8 +231,6 @@ def _read_listing(source: Path, allow_outside: bool) -> Listing:
 
 
 def _checked_mask(path: Path) -> str:
-    from sweeper.data.intensity import load_mask
-
     load_mask(path)
     return os.path.abspath(path)  # noqa: PTH100  as above
 

@@ -1,7 +1,8 @@
 """Reading detector frames: files in, two-dimensional arrays in their own bit depth out.
 
 Opening a file touches headers only, so counting frames is cheap; pixels are read one frame at a
-time. Everything that is wrong with a file is a :class:`FrameError` that says so in one line.
+time. Everything that is wrong with a file is a :class:`~sweeper.errors.FrameError` that says so in one
+line. Frames of many files with their masks come from :mod:`sweeper.data.prepared`.
 """
 
 from __future__ import annotations
@@ -16,32 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data import formats as readers
-from sweeper.data import validity
-from sweeper.data.formats import OpenFile, reason
+from sweeper.data import formats, validity
+from sweeper.data.format import Format, OpenFile, reason
 from sweeper.errors import FrameError
-
-__all__ = [
-    "SUFFIXES",
-    "FrameError",
-    "FrameReport",
-    "count_frames",
-    "frame_counts",
-    "inspect_frames",
-    "is_frame_file",
-    "read_frame",
-    "read_frames",
-]
-
-SUFFIXES: frozenset[str] = readers.SUFFIXES
-"""Lower-case suffixes of files taken for frames, such as ``.tif`` and ``.cbf.gz``."""
 
 _MAX_ITEM_BYTES = 8  # float128 has no place in float32 features and no portable digest
 
 
 def is_frame_file(name: str | Path) -> bool:
-    """Whether a file's name says that it holds frames."""
-    return readers.suffix_of(name) in SUFFIXES
+    """Return whether a file's name says that it holds frames."""
+    return formats.has_known_suffix(name)
 
 
 def count_frames(path: str | Path) -> int:
@@ -52,12 +37,12 @@ def count_frames(path: str | Path) -> int:
     FrameError
         The file is missing, of no known format, or its headers cannot be read.
     """
-    with _opened(path) as file:
+    with open_frames(path) as file:
         return file.count
 
 
 def frame_counts(paths: Iterable[str | Path]) -> list[int | str]:
-    """Count the frames of many files: for each its number of frames, or what is wrong with it."""
+    """Return for each of many files how many frames it holds, or what is wrong with it."""
     counts: list[int | str] = []
     for path in paths:
         try:
@@ -88,15 +73,48 @@ def read_frame(path: str | Path, index: int = 0) -> NDArray[Any]:
         Naming the file: missing, unreadable, truncated, a colour image, not two-dimensional, empty,
         bool or complex, or no such index.
     """
-    with _opened(path) as file:
-        return _read(path, file, index)
+    with open_frames(path) as file:
+        return file.read(index)
 
 
 def read_frames(path: str | Path, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-    """Read frames `indices` of one file in that order, opening it once; as :func:`read_frame`."""
-    with _opened(path) as file:
+    """Read frames `indices` of one file in that order as :func:`read_frame` does, opening it once."""
+    with open_frames(path) as file:
         for index in indices:
-            yield _read(path, file, index)
+            yield file.read(index)
+
+
+@contextmanager
+def open_frames(path: str | Path, format: Format | None = None) -> Iterator[OpenFile]:
+    """Open a file whose frames are wanted in any order.
+
+    Parameters
+    ----------
+    path : str or Path
+    format : Format, optional
+        The format of the file; by default that of its suffix.
+
+    Yields
+    ------
+    OpenFile
+        Its ``read`` gives frames as :func:`read_frame` does, and the same errors.
+
+    Raises
+    ------
+    FrameError
+        As :func:`count_frames`. What the caller raises in the context passes as it is.
+    """
+    with ExitStack() as stack:
+        try:
+            source = formats.source_of(Path(path))
+            file = stack.enter_context((format or formats.format_of(path)).open(source))
+            if file.count < 1:
+                raise FrameError(path, "empty: holds no frame")
+        except FrameError as error:
+            raise FrameError(path, error.problem) from error  # that of an unpacked file names another path
+        except Exception as error:  # readers of damaged files raise whatever they like
+            raise FrameError(path, reason(path, error)) from error
+        yield OpenFile(file.count, lambda index: _read(path, file, index))
 
 
 # --------------------------------------------------------------------------- inspection
@@ -104,7 +122,7 @@ def read_frames(path: str | Path, indices: Sequence[int]) -> Iterator[NDArray[An
 
 @dataclass(frozen=True)
 class FrameReport:
-    """What a full read of one frame showed.
+    """The outcome of reading one frame in full.
 
     Attributes
     ----------
@@ -137,7 +155,7 @@ def inspect_frames(
     negative: str = "masked",
     mask: NDArray[np.bool_] | None = None,
 ) -> list[FrameReport]:
-    """Read frames of one file in full and report on each; never raises for a bad frame.
+    """Read frames of one file in full and report on each, bad ones included.
 
     Parameters
     ----------
@@ -151,12 +169,12 @@ def inspect_frames(
     Returns
     -------
     list of FrameReport
-        One a frame, in the order of `indices`. A file that cannot be opened gives the same error
-        for each.
+        One for each frame, in the order of `indices`. A file that cannot be opened gives the same
+        error for each.
     """
     name = str(path)
     try:
-        with _opened(path) as file:
+        with open_frames(path) as file:
             return [_inspect(name, file, index, negative, mask) for index in indices]
     except FrameError as error:
         return [FrameReport(name, index, 0, 0, "", "", error.problem) for index in indices]
@@ -166,7 +184,7 @@ def _inspect(
     path: str, file: OpenFile, index: int, negative: str, mask: NDArray[np.bool_] | None
 ) -> FrameReport:
     try:
-        counts = _read(path, file, index)
+        counts = file.read(index)
     except FrameError as error:
         return FrameReport(path, index, 0, 0, "", "", error.problem)
     problem: str | None = None
@@ -181,7 +199,7 @@ def _inspect(
 
 
 def _digest(counts: NDArray[Any], mask: NDArray[np.bool_] | None) -> str:
-    """Digest of dtype, shape, pixels and mask, 32 characters, equal on all byte orders."""
+    """Return a digest of dtype, shape, pixels and mask: 32 characters, the same on all byte orders."""
     little = counts.astype(counts.dtype.newbyteorder("<"), copy=False)
     hasher = hashlib.blake2b(f"{counts.dtype.name}{counts.shape}".encode(), digest_size=16)
     hasher.update(np.ascontiguousarray(little).data)
@@ -191,22 +209,7 @@ def _digest(counts: NDArray[Any], mask: NDArray[np.bool_] | None) -> str:
     return hasher.hexdigest()
 
 
-# --------------------------------------------------------------------------- opening and checking
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[OpenFile]:
-    """Open `path`; whatever fails on the way is a FrameError, what the caller raises is not."""
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(readers.open_file(Path(path)))
-            if file.count < 1:
-                raise FrameError(path, "empty: holds no frame")
-        except FrameError as error:
-            raise FrameError(path, error.problem) from error  # that of an unpacked file names another path
-        except Exception as error:  # readers of damaged files raise whatever they like
-            raise FrameError(path, reason(path, error)) from error
-        yield file
+# --------------------------------------------------------------------------- checking
 
 
 def _read(path: str | Path, file: OpenFile, index: int) -> NDArray[Any]:
@@ -222,7 +225,7 @@ def _read(path: str | Path, file: OpenFile, index: int) -> NDArray[Any]:
 
 
 def _checked(path: str | Path, counts: NDArray[Any]) -> NDArray[Any]:
-    """Refuse what is not a frame; the machine's byte order for what is."""
+    """Return a frame in the machine's byte order; refuse what is no frame."""
     if counts.ndim == 3 and counts.shape[-1] in (2, 3, 4):
         raise FrameError(path, f"a colour image ({counts.shape[-1]} values a pixel), not detector counts")
     if counts.ndim != 2:

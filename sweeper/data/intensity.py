@@ -8,17 +8,14 @@ bits: with linear min-max scaling 98 to 100 % of the pixels of a SAXS or GISAXS 
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import Axis, Interval, OneOf, Params, PreparedFrame
-from sweeper.data import formats as readers
-from sweeper.data.formats import hdf5
 from sweeper.data.validity import valid_pixels
-from sweeper.errors import FrameError, InputError
+from sweeper.errors import InputError
 
 _BINS = (1, 2, 4, 8)
 INTENSITY_VERSION = 1
@@ -67,9 +64,9 @@ def resolve(params: Params) -> dict[str, Any]:
 
 
 def for_display(params: Params, shape: tuple[int, ...], most_px: int) -> dict[str, Any]:
-    """The same settings for a picture of a frame of `shape`: logarithmic, and binned to about `most_px`.
+    """Return the settings for a picture of a frame of `shape`: logarithmic, and binned to about `most_px`.
 
-    Bins are the least with which the longer side is not above `most_px`, as far as there are such.
+    The bin is the smallest that brings the longer side to `most_px` or below, or the largest there is.
     """
     fitting = min((b for b in _BINS if max(shape) <= b * most_px), default=_BINS[-1])
     size = max(fitting, params.get("bin", 1))
@@ -131,52 +128,6 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
     )
     image = kernels.stretch(binned, valid, logarithmic, _log_table(), low, high)
     return PreparedFrame(counts=binned, image=image, valid=valid, levels=settings["levels"])
-
-
-def load_mask(path: str | Path) -> NDArray[np.bool_]:
-    """Load a mask file: nonzero is invalid, as in NXmx ``pixel_mask``.
-
-    Parameters
-    ----------
-    path : str or Path
-        Any format that frames come in, and Fit2D's ``.msk``. Of an HDF5 file the dataset named
-        ``pixel_mask`` or ``mask`` is taken, else the one that would hold the frames.
-
-    Returns
-    -------
-    bool, (height, width)
-        True where a pixel is invalid.
-
-    Raises
-    ------
-    ValueError
-        The file cannot be read, is not two-dimensional, or masks every pixel.
-    """
-    path = Path(path)
-    values = _mask_values(path)
-    if values.ndim != 2:
-        raise FrameError(path, f"a mask must be two-dimensional, got shape {values.shape}")
-    mask = np.ascontiguousarray(values != 0)
-    if mask.all():
-        raise FrameError(path, "masks every pixel: nonzero must mean invalid")
-    return mask
-
-
-def _mask_values(path: Path) -> NDArray[Any]:
-    """Read a mask as it is stored; unlike a frame it may be of bools."""
-    try:
-        if readers.suffix_of(path) in readers.HDF5 and path.is_file():
-            values = hdf5.read_mask(path)
-            if values is not None:
-                return values
-        with readers.open_file(path) as file:
-            if file.count < 1:
-                raise FrameError(path, "empty: holds no mask")
-            return file.read(0)
-    except FrameError:
-        raise
-    except Exception as error:  # readers of damaged files raise whatever they like
-        raise FrameError(path, readers.reason(path, error)) from error
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,7 @@ _ATTEMPTS = 200
 _NAMES = ("train", "val", "test")
 
 Rows = NDArray[np.int64]
+"""One whole number a frame, (n,): row numbers of a data set unless a name says otherwise."""
 
 
 @dataclass(frozen=True, eq=False)

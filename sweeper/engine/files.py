@@ -11,8 +11,9 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper.data.frames import FrameReport
+from sweeper.data.prepared import FrameRef, RawFrame, raw_frames
 from sweeper.engine.tasks.blocks import Bytes
-from sweeper.engine.tasks.frames import FrameRef, Raw, Reader, inspect, raw_frames
+from sweeper.engine.tasks.frames import Reader, inspect
 from sweeper.features import blocks as block_files
 
 _MOST_ACTORS = 8
@@ -37,8 +38,8 @@ class Files:
         """Check frames fully and digest them, see :func:`sweeper.engine.tasks.frames.inspect`."""
         return inspect(files, negative)
 
-    def read(self, frames: Sequence[FrameRef]) -> list[Raw]:
-        """Counts and mask of a few frames."""
+    def read(self, frames: Sequence[FrameRef]) -> list[RawFrame]:
+        """Read a few frames with their masks."""
         return list(raw_frames(frames))
 
 

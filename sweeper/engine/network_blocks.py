@@ -23,9 +23,9 @@ from sweeper import plugins
 from sweeper.api import PRETRAINED, scaled_count
 from sweeper.atomic import write_text
 from sweeper.data.intensity import INTENSITY_VERSION
+from sweeper.data.prepared import FrameRef
 from sweeper.engine.files import FileActors
 from sweeper.engine.resources import Resources
-from sweeper.engine.tasks.frames import FrameRef
 from sweeper.engine.tasks.networks import (
     announce,
     extract_task,

@@ -12,8 +12,9 @@ import ray
 
 from sweeper.data.dataset import Dataset
 from sweeper.data.frames import FrameReport
+from sweeper.data.prepared import FrameRef
 from sweeper.engine.private.tune import trial_environment
-from sweeper.engine.tasks.frames import FrameRef, Reader, inspect_task
+from sweeper.engine.tasks.frames import Reader, inspect_task
 
 _FRAMES_A_TASK = 64
 _IN_FLIGHT = 256

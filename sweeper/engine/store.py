@@ -18,13 +18,13 @@ from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from sweeper import plugins
 from sweeper.api import Params
+from sweeper.data.prepared import FrameRef
 from sweeper.engine.causes import cause_of
 from sweeper.engine.files import FileActors
 from sweeper.engine.limits import Limits
 from sweeper.engine.network_blocks import NetworkBlocks, NetworkSettings
 from sweeper.engine.private.core import bytes_held
 from sweeper.engine.tasks.blocks import codebook_task, featurize_task
-from sweeper.engine.tasks.frames import FrameRef
 from sweeper.errors import StoppedError
 from sweeper.features import keys
 from sweeper.features.blocks import BlockInfo, read_info

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data.splits import make_splits
+from sweeper.data.splits import Rows, make_splits
 from sweeper.evaluate import metrics
 
 ENSEMBLE_VERSION = 1
@@ -35,7 +35,6 @@ _LOG_SHARPNESS = (-7.0, 7.0)
 
 Scores = NDArray[np.float32]
 """Scores of pipelines, (pipelines, rows, n_classes)."""
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,20 +1,21 @@
-"""Which frames are to be explained: files, folders of frames and data sets, with classes where known."""
+"""Which frames are to be explained: files, folders of frames and data sets, with known classes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sweeper.data.frames import count_frames, inspect_frames, is_frame_file
-from sweeper.data.intensity import load_mask
-from sweeper.errors import FrameError
+from sweeper.data.dataset import load_dataset
+from sweeper.data.folders import walk
+from sweeper.data.frames import count_frames, is_frame_file
+from sweeper.data.masks import load_mask
+from sweeper.data.prepared import FrameRef, inspect_refs
+from sweeper.errors import BadFramesError, FrameError
 
 _MANIFESTS = (".csv", ".parquet", ".pq")
 _SHOWN = 3  # unusable frames in a message
@@ -49,14 +50,19 @@ class GivenFrame:
     mask: str | None
 
     def called(self, name: str) -> str:
-        """A name or path of the file with ``#index`` in a stack."""
+        """Return a name or path of the file, with ``#index`` in a stack."""
         return f"{name}#{self.index}" if self.stacked else name
+
+    @property
+    def ref(self) -> FrameRef:
+        """Where the frame is; messages call it by its path."""
+        return FrameRef(self.path, self.index, self.mask, self.called(self.path))
 
 
 def find_frames(
     given: Sequence[Path], mask: Path | None = None, *, allow_outside: bool = False
 ) -> list[GivenFrame]:
-    """Frames of files, folders and data sets, in the order given, each once.
+    """Return the frames of files, folders and data sets, in the order given, each once.
 
     A manifest, and a folder without a frame file directly in it, is a data set, whose classes are
     known; a folder with one is a folder of frames, whose classes are not, and whose folders below are
@@ -96,8 +102,6 @@ def _frames_of(path: Path, mask: str | None, allow_outside: bool) -> list[GivenF
         return _file_frames(path, path.name, mask)
     if not any(entry.is_file() and is_frame_file(entry) for entry in path.iterdir()):
         return _dataset_frames(path, mask, allow_outside)
-    from sweeper.data.folders import walk
-
     files = [file for file, is_frame in walk(path) if is_frame]
     return [f for file in files for f in _file_frames(file, file.relative_to(path).as_posix(), mask)]
 
@@ -109,9 +113,6 @@ def _file_frames(path: Path, name: str, mask: str | None) -> list[GivenFrame]:
 
 
 def _dataset_frames(path: Path, mask: str | None, allow_outside: bool) -> list[GivenFrame]:
-    from sweeper.data.dataset import load_dataset
-    from sweeper.errors import BadFramesError
-
     try:
         data = load_dataset(path, mask=mask, allow_outside=allow_outside)
     except BadFramesError as bad:
@@ -130,7 +131,7 @@ def _dataset_frames(path: Path, mask: str | None, allow_outside: bool) -> list[G
 
 
 def at_most(frames: Sequence[GivenFrame], limit: int | None) -> list[GivenFrame]:
-    """At most `limit` frames of each known class, evenly from all of it; all frames of unknown class."""
+    """Return at most `limit` frames of each known class, spread evenly, and all frames of unknown class."""
     if limit is None:
         return list(frames)
     of_class: dict[str, list[int]] = {}
@@ -142,25 +143,23 @@ def at_most(frames: Sequence[GivenFrame], limit: int | None) -> list[GivenFrame]
 
 
 def evenly(items: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of some items, from the first to the last at equal distances."""
+    """Return at most so many of some items, at equal distances from the first to the last."""
     if len(items) <= most:
         return list(items)
     return [items[i] for i in np.round(np.linspace(0, len(items) - 1, most)).astype(int).tolist()]
 
 
 def check_readable(frames: Sequence[GivenFrame], negative: str) -> None:
-    """Read every frame in full; ValueError naming the first few that cannot be used.
+    """Read every frame in full; raise ValueError naming the first few that cannot be used.
 
     `negative` is what negative counts are, as in :data:`sweeper.data.intensity.AXES`.
     """
-    masks = Masks()
-    problems: list[str] = []
-    for (path, mask), group in groupby(frames, key=lambda frame: (frame.path, frame.mask)):
-        members = list(group)
-        reports = inspect_frames(path, [f.index for f in members], negative, masks[mask])
-        for frame, report in zip(members, reports, strict=True):
-            if report.error is not None:
-                problems.append(f"{frame.called(path)}: {report.error}")
+    reports = inspect_refs([frame.ref for frame in frames], negative)
+    problems = [
+        f"{frame.called(frame.path)}: {report.error}"
+        for frame, report in zip(frames, reports, strict=True)
+        if report.error is not None
+    ]
     if problems:
         raise _unusable(problems)
 
@@ -170,22 +169,8 @@ def _unusable(problems: Sequence[str]) -> ValueError:
     return ValueError("; ".join(problems[:_SHOWN]) + more)
 
 
-class Masks:
-    """Masks by file, each loaded once."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, NDArray[np.bool_]] = {}
-
-    def __getitem__(self, file: str | None) -> NDArray[np.bool_] | None:
-        if file is None:
-            return None
-        if file not in self._loaded:
-            self._loaded[file] = load_mask(file)
-        return self._loaded[file]
-
-
 def png_names(frames: Sequence[GivenFrame]) -> list[str]:
-    """A file name for the picture of each frame: from its name, with a number where two are alike."""
+    """Return a file name for the picture of each frame: its own name, with a number where two are alike."""
     names: list[str] = []
     taken = {"contact_sheet.png"}
     for frame in frames:

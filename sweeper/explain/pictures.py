@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data.frames import read_frame
-from sweeper.data.intensity import for_display, prepare, resolve
+from sweeper.data.intensity import resolve
+from sweeper.data.prepared import raw_frames
 from sweeper.errors import InputError
 from sweeper.explain import drawing
-from sweeper.explain.frames import GivenFrame, Masks
+from sweeper.explain.frames import GivenFrame
 from sweeper.explain.models import Models
 from sweeper.plugins import nearest
 
@@ -68,21 +68,15 @@ class Explainer:
         scores = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         return heat, scores / scores.sum(axis=1, keepdims=True)
 
-    def explain(self, frames: Sequence[GivenFrame], masks: Masks) -> list[drawing.Picture]:
-        """Frames as the network sees them with their heat maps."""
+    def explain(self, frames: Sequence[GivenFrame]) -> list[drawing.Picture]:
+        """Return frames with heat maps of what the network saw in them."""
         from sweeper.networks.inputs import input_array
 
         inputs, views = [], []
-        for frame in frames:
-            counts, mask = read_frame(frame.path, frame.index), masks[frame.mask]
-            try:
-                prepared = prepare(counts, self.intensity, mask)
-                inputs.append(np.asarray(input_array(prepared, self.size), dtype=np.float32))
-                views.append(
-                    prepare(counts, for_display(self.intensity, counts.shape, drawing.MOST_PX), mask)
-                )
-            except ValueError as error:
-                raise InputError(f"{frame.called(frame.path)}: {error}") from None
+        for raw in raw_frames([frame.ref for frame in frames]):
+            prepared = raw.prepared(self.intensity)
+            inputs.append(np.asarray(input_array(prepared, self.size), dtype=np.float32))
+            views.append(raw.displayed(self.intensity, drawing.MOST_PX))
         heat, probability = self._cam(np.stack(inputs))
         return [
             self._picture(frame, view.image, view.valid, heat[i], probability[i])
@@ -119,8 +113,7 @@ class Explainer:
 def pictures(
     given: Sequence[GivenFrame], models: Models, first: Explainer
 ) -> Iterator[tuple[int, drawing.Picture]]:
-    """Position and picture of each frame, one model after the other."""
-    masks = Masks()
+    """Yield the position and picture of each frame, one model after the other."""
     positions: dict[Path, list[int]] = {}
     for position, frame in enumerate(given):
         positions.setdefault(models.of((frame.path, frame.index)), []).append(position)
@@ -128,4 +121,4 @@ def pictures(
         explainer = first if file == first.file else Explainer(file, first.about)
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
-            yield from zip(batch, explainer.explain([given[row] for row in batch], masks), strict=True)
+            yield from zip(batch, explainer.explain([given[row] for row in batch]), strict=True)

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import NetworkModule
+from sweeper.data.splits import Rows
 from sweeper.errors import DivergedError
 from sweeper.networks._loading import Frames, in_order, loader, on_device
 from sweeper.networks.devices import Device, memory_advice, mixed_dtype, torch_device
 from sweeper.networks.inputs import Inputs
-from sweeper.networks.training_sets import Rows, TrainingFrames
+from sweeper.networks.training_sets import TrainingFrames
 
 _PIXELS = {"cpu": 8 * 224**2, "cuda": 256 * 224**2}
 """Pixels of a batch: enough to keep the device busy, and well within its memory."""

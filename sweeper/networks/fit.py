@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import Params
+from sweeper.data.splits import Rows
 from sweeper.networks.inputs import Inputs
-from sweeper.networks.training_sets import Rows
 
 FIT_VERSION = 1
 """Raise it when the same fit gives other weights."""

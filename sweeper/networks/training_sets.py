@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import PRETRAINED, TRAINING_SETS
+from sweeper.data.splits import Rows
 from sweeper.errors import InputError
-
-Rows = NDArray[np.int64]
 
 HELD_OUT_SHARE = 0.1
 """Share of the training set that early stopping watches."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from sweeper import plugins
 from sweeper.api import Featurizer
+from sweeper.data.prepared import raw_frame
 from sweeper.data.splits import test_rows
-from sweeper.errors import InputError
 from sweeper.features.representation import representation
 from sweeper.pipeline import Pipeline
 from sweeper.planning.networks import NetworkCost, network_costs
@@ -160,25 +160,14 @@ def _blocks(featurizer: Featurizer, blocks: list[dict[str, Any]], space: Space) 
 def _time_frames(
     dataset: Any, space: Space, wanted: dict[str, list[dict[str, Any]]]
 ) -> tuple[float, dict[str, float]]:
-    """Milliseconds a frame: reading with intensities, and each featurizer; median over a few frames."""
-    from sweeper.data.frames import read_frame
-    from sweeper.data.intensity import load_mask, prepare
-    from sweeper.errors import FrameError
-
+    """Return milliseconds a frame, medians over a few: reading with intensities, and each featurizer."""
     intensity = space.parts["intensity"][0].sample(np.random.default_rng(0))
     rows = np.linspace(0, len(dataset) - 1, min(_FRAMES, len(dataset))).astype(int)
     prepare_ms: list[float] = []
     compute_ms: dict[str, list[float]] = {name: [] for name in wanted}
     for row in [rows[0], *rows]:  # the first once more: kernels are compiled then
-        mask_file = None if dataset.masks is None else dataset.masks[row]
-        mask = None if mask_file is None else load_mask(mask_file)
         start = time.perf_counter()
-        try:
-            frame = prepare(read_frame(dataset.paths[row], int(dataset.index[row])), intensity, mask)
-        except FrameError as error:
-            raise InputError(str(error)) from None
-        except ValueError as error:
-            raise InputError(f"{dataset.names[row]}: {error}") from None
+        frame = raw_frame(dataset.ref(row)).prepared(intensity)
         prepare_ms.append(1e3 * (time.perf_counter() - start))
         for name, blocks in wanted.items():
             start = time.perf_counter()

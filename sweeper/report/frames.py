@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.data.masks import kept_mask
+from sweeper.data.prepared import FrameRef, raw_frame
 from sweeper.report import content as c
 from sweeper.report.content import Block, Picture, Pictures, Section, Text
 from sweeper.report.labels import Labels
@@ -75,13 +77,13 @@ def _pictures(
 ) -> tuple[list[Picture], int]:
     """Pictures of some rows of the scores, and how many frames could not be read."""
     pictures, unreadable = [], 0
-    mask = _mask(run)
+    mask = _mask_file(run)
     for i in chosen:
         frame, label, predicted = int(scores.frame[i]), int(scores.label[i]), int(scores.predicted[i])
         name, uri = f"frame {frame}", ""
         if listed is not None and frame < len(listed.path):
             name = listed.name(frame)
-            uri = thumbnail(listed.path[frame], listed.index[frame], _intensity(run), mask)
+            uri = thumbnail(FrameRef(listed.path[frame], listed.index[frame], mask), _intensity(run))
         unreadable += not uri
         lines = [
             f"{run.classes[label]} → {run.classes[predicted]}" if label != predicted else run.classes[label],
@@ -116,29 +118,31 @@ def _intensity(run: Run) -> dict[str, Any]:
     return {k: v for k, v in found.items() if k in ("negative", "hot_pixels") and isinstance(v, str)}
 
 
-def _mask(run: Run) -> NDArray[np.bool_] | None:
-    from sweeper.data.intensity import load_mask
-
+def _mask_file(run: Run) -> str | None:
+    """Return the mask file of the sweep as long as it can be read: frames are shown without it otherwise."""
+    if not run.spec.mask:
+        return None
     try:
-        return load_mask(run.spec.mask) if run.spec.mask else None
+        kept_mask(run.spec.mask)
     except (ValueError, OSError):
         return None
+    return run.spec.mask
 
 
-def thumbnail(path: str, index: int, intensity: dict[str, Any], mask: NDArray[np.bool_] | None = None) -> str:
-    """A frame on a logarithmic scale with its invalid pixels marked, as a WebP ``data:`` URI; empty where it
-    cannot be read.
+def thumbnail(ref: FrameRef, intensity: dict[str, Any]) -> str:
+    """Return a frame on a logarithmic scale, its invalid pixels marked, as a WebP ``data:`` URI.
+
+    Empty where the frame cannot be read; a mask of another shape is left out.
     """
     import cv2
 
-    from sweeper.data.frames import read_frame
-    from sweeper.data.intensity import for_display, prepare
     from sweeper.explain.drawing import grey, smaller
 
     try:
-        counts = read_frame(Path(path), index)
-        settings = for_display(intensity, counts.shape, 2 * _SIDE_PX)
-        frame = prepare(counts, settings, mask if mask is not None and mask.shape == counts.shape else None)
+        raw = raw_frame(ref)
+        if raw.mask is not None and raw.mask.shape != raw.counts.shape:
+            raw = replace(raw, mask=None)
+        frame = raw.displayed(intensity, 2 * _SIDE_PX)
     except (ValueError, OSError):
         return ""
     rgb = grey(np.asarray(frame.image, dtype=np.float32), frame.valid)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sweeper.data.prepared import raw_frame
 from sweeper.data.splits import Rows
 from sweeper.pipeline import digest
 from sweeper.runs.data import run_data
@@ -16,7 +17,7 @@ from sweeper.runs.folder import RunFolder
 from sweeper.similar import drawing
 from sweeper.similar.choice import choose
 from sweeper.similar.features import features_of
-from sweeper.similar.frames import Frame, find_frame, frame_at, prepared, thumbnail
+from sweeper.similar.frames import Frame, find_frame, frame_at, thumbnail
 from sweeper.similar.index import INDEX_VERSION, open_index
 from sweeper.similar.precision import ClassPrecision, Precision, precision_at
 
@@ -163,7 +164,7 @@ class Search:
         if known:
             vector = index.vectors(np.array([position]))
         else:
-            features = self._features.compute(prepared(query, self._choice.pipeline.intensity))
+            features = self._features.compute(raw_frame(query).prepared(self._choice.pipeline.intensity))
             vector = index.reduced(features[None])
         owner = self._owner() if other_groups else index.rows
         own = -1 if query.row is None else query.row

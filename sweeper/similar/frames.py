@@ -1,4 +1,4 @@
-"""Which frame is meant: one of a run's, by path or name, or any other file; and how it is read."""
+"""Which frame is meant: one of a run's, by path or name, or any other file; and how it is drawn."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sweeper.data.dataset import Dataset
-from sweeper.data.frames import count_frames, read_frame
-from sweeper.data.intensity import for_display, load_mask, prepare
+from sweeper.data.frames import count_frames
+from sweeper.data.prepared import FrameRef, raw_frame
 from sweeper.errors import FrameError, InputError
 from sweeper.plugins import nearest
 from sweeper.similar.drawing import Thumbnail
@@ -23,31 +23,20 @@ _MOST_NAMES = 10_000  # to look for the nearest of
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A frame to search with.
+class Frame(FrameRef):
+    """A frame to search with; its path is absolute.
 
     Attributes
     ----------
-    path : str
-        Absolute.
-    index : int
-        Position in the file.
-    name : str
-    mask : str or None
-        Mask file.
     row : int or None
         Row of the run's data set, where it is one of its frames.
     """
 
-    path: str
-    index: int
-    name: str
-    mask: str | None
     row: int | None = None
 
 
 def find_frame(data: Dataset, text: str, mask: str | None) -> Frame:
-    """The frame that a text means: ``FILE``, or ``FILE#INDEX`` in a stack.
+    """Return the frame that a text means: ``FILE``, or ``FILE#INDEX`` in a stack.
 
     FILE is a path, or a path within the data set as reports write it. A file that is none of the run's
     is taken with `mask`.
@@ -64,7 +53,7 @@ def find_frame(data: Dataset, text: str, mask: str | None) -> Frame:
         rows = np.flatnonzero(data.paths == path)
         if len(rows):
             row = _row(data, rows, index, text)
-            return Frame(path, int(data.index[row]), str(data.names[row]), data.masks[row], row)
+            return frame_at(data, row)
     if not Path(file).exists():
         close = f"; {nearest(file, data.files)}" if len(data.files) <= _MOST_NAMES else ""
         raise FrameError(file, f"no such file, and no frame of the run is called so{close}")
@@ -73,11 +62,11 @@ def find_frame(data: Dataset, text: str, mask: str | None) -> Frame:
     count = count_frames(file)
     if count > 1 and index is None:
         raise FrameError(file, f"holds {count} frames: say which, such as {file}#0")
-    return Frame(os.path.abspath(file), index or 0, text, mask)  # noqa: PTH100
+    return Frame(os.path.abspath(file), index or 0, mask, text)  # noqa: PTH100
 
 
 def _row(data: Dataset, rows: np.ndarray[Any, Any], index: int | None, text: str) -> int:
-    """The row of a file's frame."""
+    """Return the row of a file's frame."""
     if index is None and len(rows) == 1:
         return int(rows[0])
     if index is None:
@@ -89,24 +78,13 @@ def _row(data: Dataset, rows: np.ndarray[Any, Any], index: int | None, text: str
 
 
 def frame_at(data: Dataset, row: int) -> Frame:
-    """A frame of the run."""
-    return Frame(data.paths[row], int(data.index[row]), str(data.names[row]), data.masks[row], row)
-
-
-def prepared(frame: Frame, intensity: Mapping[str, Any]) -> Any:
-    """The frame as featurizers see it; ValueError naming the file when it cannot be read or prepared."""
-    counts = read_frame(frame.path, frame.index)
-    mask = None if frame.mask is None else load_mask(frame.mask)
-    try:
-        return prepare(counts, intensity, mask)
-    except ValueError as error:
-        raise InputError(f"{frame.name}: {error}") from None
+    """Return the frame at a row of the run's data set."""
+    return Frame(data.paths[row], int(data.index[row]), data.masks[row], str(data.names[row]), row)
 
 
 def thumbnail(
     frame: Frame, intensity: Mapping[str, Any], label: str | None, distance: float | None = None
 ) -> Thumbnail:
-    """The frame as it is drawn: the pipeline's settings, but logarithmic and small."""
-    shape = read_frame(frame.path, frame.index).shape
-    view = prepared(frame, for_display(intensity, shape, 2 * _THUMBNAIL_PX))
+    """Return the frame as it is drawn: with the pipeline's settings, but logarithmic and small."""
+    view = raw_frame(frame).displayed(intensity, 2 * _THUMBNAIL_PX)
     return Thumbnail(frame.name, label, view.image, view.valid, distance)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sweeper.api import Params
 from sweeper.atomic import atomically
+from sweeper.data.splits import Rows
 from sweeper.evaluate.reducers import FittedReducer, fit_reducer
 
 INDEX_VERSION = 1
@@ -32,7 +33,6 @@ _CONNECTIVITY, _EXPANSION_ADD, _EXPANSION_SEARCH = 16, 128, 256
 _ONE_THREAD_ROWS = 100_000  # threads that add at once make a graph that is another each time
 _QUERIES_AT_ONCE = 2048
 
-Rows = NDArray[np.int64]
 Chunks = Callable[[], Iterator[tuple[Rows, NDArray[np.float64]]]]
 """Gives rows of the data set, (n,), and their features, (n, d), piece by piece, as often as it is called."""
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.data.splits import Rows
 from sweeper.similar.index import FrameIndex
-
-Rows = NDArray[np.int64]
 
 QUERIES = 20_000
 """Most frames that are searched with: the same number of every class, drawn where there are more."""

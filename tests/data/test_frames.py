@@ -15,7 +15,6 @@ from fabio.cbfimage import CbfImage
 from fabio.edfimage import EdfImage
 
 from sweeper.data.frames import (
-    FrameError,
     count_frames,
     frame_counts,
     inspect_frames,
@@ -23,6 +22,7 @@ from sweeper.data.frames import (
     read_frame,
     read_frames,
 )
+from sweeper.errors import FrameError
 
 INTEGERS = ["uint8", "uint16", "uint32", "int8", "int16", "int32", "int64"]
 FLOATS = ["float32", "float64"]

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sweeper.data.intensity import AXES, load_mask, prepare, resolve
+from sweeper.data.intensity import AXES, prepare, resolve
+from sweeper.data.masks import load_mask
 from sweeper.data.validity import valid_pixels
 from sweeper.errors import FrameError
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from sweeper.api import PreparedFrame
+from sweeper.data.prepared import FrameRef
 from sweeper.engine.files import FileActors
 from sweeper.engine.network_blocks import FoldRows, NetworkBlocks, NetworkSettings
 from sweeper.engine.tasks import networks as network_tasks
-from sweeper.engine.tasks.frames import FrameRef
 from sweeper.engine.tasks.networks import Resources, prepare_inputs
 from sweeper.engine.training import workers_at_once
 from sweeper.networks.inputs import Inputs

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data.formats import OpenFile, Source
+from sweeper.data.format import Format, OpenFile, Source
 from sweeper.errors import FrameError
 
 KNOWN_PATHS = (
@@ -32,12 +32,10 @@ _MASK_NAMES = ("pixel_mask", "mask", "bad_pixels", "badpixels")
 
 
 @contextmanager
-def open_hdf5(path: Path, source: Source) -> Iterator[OpenFile]:
+def _open(source: Source) -> Iterator[OpenFile]:
     """Open the detector's dataset of a file as a stack; all leading axes count frames."""
-    import h5py
-    import hdf5plugin  # noqa: F401  registers bitshuffle, LZ4, Zstandard, ...
-
-    with h5py.File(source, "r", locking=False) as file:  # another process may still be writing
+    path = source.path
+    with _file(source) as file:
         parts = find_frames(path, file)
         for part in parts:
             _check_sources(path, part)
@@ -55,8 +53,8 @@ def find_frames(path: Path, file: Any) -> list[Any]:
     """Find the datasets that hold the frames, several where an Eiger master links to its data files.
 
     In this order: NeXus's ``default`` attributes down to an NXdata and its ``signal``; an Eiger
-    master's ``data_000001``, ...; :data:`KNOWN_PATHS`; a single NXdata with a signal; the largest
-    numeric dataset of at least two dimensions that no mask, flat field or the like.
+    master's ``data_000001``, ...; :data:`KNOWN_PATHS`; the largest signal of an NXdata; the
+    largest numeric dataset of two dimensions or more that is not called a mask, a flat field or the like.
 
     Raises
     ------
@@ -93,21 +91,25 @@ def find_mask(file: Any) -> Any | None:
     return found[min(found)] if found else None
 
 
-def read_mask(path: Path) -> NDArray[Any] | None:
-    """Read the first frame of a file's pixel mask; None when it has none."""
-    import h5py
-    import hdf5plugin  # noqa: F401  as above
-
-    with h5py.File(path, "r", locking=False) as file:
+def _read_mask(source: Source) -> NDArray[Any] | None:
+    """Read the first image of a file's pixel mask; None when it has none."""
+    with _file(source) as file:
         dataset = find_mask(file)
         return None if dataset is None else _frame(dataset, 0)
+
+
+def _file(source: Source) -> Any:
+    import h5py
+    import hdf5plugin  # noqa: F401  registers bitshuffle, LZ4, Zstandard, ...
+
+    return h5py.File(source.seekable(), "r", locking=False)  # another process may still be writing
 
 
 # --------------------------------------------------------------------------- finding
 
 
 def _follow_default(file: Any) -> tuple[Any, str] | None:
-    """NXdata group and the name of its signal, by NeXus's ``default`` attributes."""
+    """Return an NXdata group and the name of its signal, as NeXus's ``default`` attributes lead to them."""
     group = file
     for _ in range(_DEEPEST_DEFAULT):
         if "default" not in group.attrs:
@@ -124,7 +126,7 @@ def _follow_default(file: Any) -> tuple[Any, str] | None:
 
 
 def _with_siblings(path: Path, group: Any, name: str) -> list[Any]:
-    """The dataset, and for ``data_000001`` all of its like in the group, in order."""
+    """Return the dataset, and for ``data_000001`` every one of that pattern in the group, in order."""
     names = [name]
     if _EIGER_LINK.fullmatch(name):
         names = sorted(key for key in group if _EIGER_LINK.fullmatch(key))
@@ -142,7 +144,7 @@ def _linked(path: Path, group: Any, name: str) -> Any:
 
 
 def _largest(path: Path, file: Any) -> Any:
-    """The largest stack in the file; NXdata signals, when there are any, come before the rest."""
+    """Return the largest stack in the file; where there are NXdata signals, the largest of them."""
     stacks: list[Any] = []
     signals: list[Any] = []
 
@@ -166,7 +168,7 @@ def _largest(path: Path, file: Any) -> Any:
 
 
 def _check_sources(path: Path, dataset: Any) -> None:
-    """A virtual dataset reads as fill values where a source file is missing: refuse that."""
+    """Refuse a virtual dataset of which a source file is missing: it would read as fill values."""
     if not dataset.is_virtual:
         return
     folder = Path(dataset.file.filename).parent
@@ -191,7 +193,7 @@ def _is_stack(item: Any) -> bool:
 
 
 def _has_link(parent: Any, name: str) -> bool:
-    """Whether the name exists, be it a link to nothing."""
+    """Return whether the name exists, even as a link to nothing."""
     return parent.get(name, getlink=True) is not None
 
 
@@ -208,7 +210,7 @@ def _group(parent: Any, name: str) -> Any | None:
 
 
 def _text(value: Any) -> str:
-    """An attribute as text: HDF5 writers store bytes, strings, or arrays of one of them."""
+    """Return an attribute as text: HDF5 writers store bytes, strings, or arrays of one of them."""
     if isinstance(value, np.ndarray):
         value = value.flat[0] if value.size else ""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
@@ -228,3 +230,19 @@ def _frame(dataset: Any, index: int) -> NDArray[Any]:
     return np.asarray(
         dataset[np.unravel_index(index, dataset.shape[:-2])] if dataset.ndim > 2 else dataset[()]
     )
+
+
+FORMAT = Format(
+    name="hdf5",
+    suffixes=(".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nexus", ".cxi"),
+    library="h5py with hdf5plugin",
+    reads="NeXus, CXI, Eiger and Lambda files and plain HDF5: the dataset that NeXus names, one at a place "
+    "where detectors write, or the largest; every compression of hdf5plugin",
+    refuses="files in which two datasets could hold the frames; links and virtual datasets that lead to "
+    "missing files",
+    images="all axes but the last two count frames; an Eiger master gives those of all its data files",
+    masks="pixel_mask, or a dataset named like one, is read where the file is given as a mask; it is not "
+    "applied to the file's own frames",
+    open=_open,
+    read_mask=_read_mask,
+)

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from sweeper import plugins
 from sweeper.api import Params
+from sweeper.data.prepared import FrameRef
 from sweeper.engine import nodes
 from sweeper.engine.limits import Limits
-from sweeper.engine.tasks.frames import ONE_CORE, FrameRef, Reader, prepared_frames
+from sweeper.engine.tasks.frames import ONE_CORE, Reader, prepared_frames
 from sweeper.features import blocks as block_files
 from sweeper.features.names import block_name
 from sweeper.features.representation import Words

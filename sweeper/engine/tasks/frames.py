@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import groupby
+from functools import partial
 from typing import Any
 
-import numpy as np
 import ray
-from numpy.typing import NDArray
 
 from sweeper.api import Params, PreparedFrame
+from sweeper.data import prepared
 from sweeper.data.frames import FrameReport
+from sweeper.data.prepared import FrameRef, RawFrame, inspect_refs, raw_frames
 from sweeper.engine import nodes
 
 # DEFAULT: outside the placement group of the trial that submits, which holds a slot and no core.
 ONE_CORE: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "DEFAULT"}
-
-
-@dataclass(frozen=True)
-class FrameRef:
-    """Where one frame is: file, number in the file, and its mask file or None."""
-
-    path: str
-    index: int
-    mask: str | None
 
 
 @dataclass(frozen=True)
@@ -63,31 +53,10 @@ def inspect(
     reader : Reader, optional
         None where every node sees the files.
     """
-    from sweeper.data.frames import inspect_frames
-
     if reader is not None and reader.is_needed():
         fetched: list[FrameReport] = ray.get(reader.actor.inspect.remote(files, negative))
         return fetched
-    reports: list[FrameReport] = []
-    for path, mask, indices in files:
-        try:
-            loaded = None if mask is None else _mask(mask)
-        except ValueError as error:
-            reports += [FrameReport(path, index, 0, 0, "", "", str(error)) for index in indices]
-        else:
-            reports += inspect_frames(path, indices, negative, loaded)
-    return reports
-
-
-@lru_cache(maxsize=8)
-def _mask(path: str) -> NDArray[np.bool_]:
-    from sweeper.data.intensity import load_mask
-
-    return load_mask(path)
-
-
-Raw = tuple[NDArray[Any], NDArray[np.bool_] | None]
-"""Counts (height, width) of a frame, and its mask, True where invalid."""
+    return inspect_refs([FrameRef(path, i, mask) for path, mask, indices in files for i in indices], negative)
 
 
 def prepared_frames(
@@ -102,29 +71,18 @@ def prepared_frames(
     reader : Reader, optional
         None where every node sees the files.
     """
-    from sweeper.data.intensity import prepare
-
-    actor = reader.actor if reader is not None and reader.is_needed() else None
-    for counts, mask in raw_frames(frames) if actor is None else _fetched_frames(frames, actor):
-        yield prepare(counts, intensity, mask)
-
-
-def raw_frames(frames: Sequence[FrameRef]) -> Iterator[Raw]:
-    """Counts and mask of frames in order, each file opened once."""
-    from sweeper.data.frames import read_frames
-
-    for (path, mask_path), refs in groupby(frames, key=lambda f: (f.path, f.mask)):
-        mask = None if mask_path is None else _mask(mask_path)
-        for counts in read_frames(path, [ref.index for ref in refs]):
-            yield counts, mask
+    read: prepared.ReadRaw = raw_frames
+    if reader is not None and reader.is_needed():
+        read = partial(_fetched_frames, actor=reader.actor)
+    return prepared.prepared_frames(frames, intensity, read)
 
 
 _FETCHED, _AHEAD = 8, 2
 """Frames that travel together, and how many such groups are on their way while one is worked on."""
 
 
-def _fetched_frames(frames: Sequence[FrameRef], actor: Any) -> Iterator[Raw]:
-    """The same through the object store."""
+def _fetched_frames(frames: Sequence[FrameRef], actor: Any) -> Iterator[RawFrame]:
+    """Read frames as :func:`~sweeper.data.prepared.raw_frames` does, through the object store."""
     groups = [frames[i : i + _FETCHED] for i in range(0, len(frames), _FETCHED)]
     coming = deque(actor.read.remote(group) for group in groups[:_AHEAD])
     for i in range(len(groups)):

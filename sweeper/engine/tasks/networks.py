@@ -21,10 +21,11 @@ from ray.exceptions import RayTaskError
 from sweeper import plugins
 from sweeper.api import Params, PreparedFrame
 from sweeper.atomic import write_text
+from sweeper.data.prepared import FrameRef
 from sweeper.engine import nodes
 from sweeper.engine.causes import cause_of
 from sweeper.engine.resources import Resources
-from sweeper.engine.tasks.frames import FrameRef, Reader, prepared_frames
+from sweeper.engine.tasks.frames import Reader, prepared_frames
 from sweeper.errors import DivergedError, FitError, JournalError, StoppedError
 from sweeper.features import blocks as block_files
 from sweeper.features.names import block_name
