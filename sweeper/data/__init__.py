@@ -1,1 +1,1 @@
-"""Frames on disk and what they say: data sets, readers of their files, intensities, splits."""
+"""Data sets and their frames: what a folder or manifest says, file formats, masks, intensities, splits."""

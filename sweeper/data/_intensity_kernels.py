@@ -87,7 +87,7 @@ def reject_hot_pixels(counts: Counts, valid: Valid) -> Valid:
 
 @njit("Tuple((f4[:,::1], b1[:,::1]))(f4[:,::1], b1[:,::1], i8)", cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def bin_valid(counts: Counts, valid: Valid, size: int) -> tuple[Counts, Valid]:
-    """Mean of the valid pixels of each bin of size × size; 0 and invalid where there is none.
+    """Return the mean of the valid pixels of each bin of size × size; 0 and invalid where there is none.
 
     Returns
     -------
@@ -115,14 +115,14 @@ def bin_valid(counts: Counts, valid: Valid, size: int) -> tuple[Counts, Valid]:
 
 @njit("u4(f4)", cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _ordered_bits(count: Any) -> Any:
-    """Bits of a float32 as a number of the same order."""
+    """Return the bits of a float32 as a whole number that sorts as it does."""
     bits = np.float32(count).view(np.uint32)
     return ~bits if bits >> 31 else bits | np.uint32(0x80000000)
 
 
 @njit("f8[::1](f4[:,::1], b1[:,::1], i8[::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def order_statistics(counts: Counts, valid: Valid, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Valid counts of the given ranks (0 is the smallest), by two passes of a radix selection.
+    """Return the valid counts of the given ranks (0 is the smallest), by two passes of a radix selection.
 
     Exact, and linear in the number of pixels: the upper 16 bits of a count choose a bucket, and only
     the buckets that hold a rank asked for are told apart by the lower 16.

@@ -1,6 +1,6 @@
-"""What must hold for a dataset before compute is spent on it.
+"""Checks of a dataset before compute is spent on it.
 
-Each check takes the dataset's name for its message and raises ValueError in one line.
+Each takes the name of the dataset for its message and raises ValueError in one line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sweeper.errors import InputError
 def check_duplicates(
     source: str, files: tuple[str, ...], file: NDArray[np.int64], index: NDArray[np.int64]
 ) -> None:
-    """Refuse a frame that is named twice; frames are in order of file and index."""
+    """Refuse a frame that is listed twice; frames are in order of file and index."""
     rows = np.flatnonzero((np.diff(file) == 0) & (np.diff(index) == 0))
     repeated = sorted({f"{files[file[row]]}#{index[row]}" for row in rows})
     if repeated:
@@ -25,7 +25,7 @@ def check_duplicates(
 
 
 def complete_splits(source: str, split: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Give splits for all frames or for none: what a test split leaves over is for training."""
+    """Return splits for all frames or for none: frames beside a test split are for training."""
     names = set(np.unique(split).tolist())
     if "" not in names or names == {""}:
         return split
@@ -40,7 +40,7 @@ def complete_splits(source: str, split: NDArray[np.str_]) -> NDArray[np.str_]:
 def check_classes(
     source: str, classes: tuple[str, ...], labels: NDArray[np.int64], split: NDArray[np.str_]
 ) -> None:
-    """Refuse a dataset without frames, with one class, or with a class that cannot be learned."""
+    """Refuse a dataset without frames, with one class only, or with a class without training frames."""
     if len(labels) == 0:
         raise InputError(f"{source}: dataset must hold frames, none is left")
     if len(classes) < 2:
@@ -56,7 +56,7 @@ def check_classes(
 def check_groups(
     source: str, names: tuple[str, ...], groups: NDArray[np.int64], split: NDArray[np.str_]
 ) -> None:
-    """Refuse a group in several splits: its frames are near-duplicates and would leak."""
+    """Refuse a group in several splits: its frames are nearly equal, and their labels would leak."""
     split_of = np.unique(split, return_inverse=True)[1]
     pairs = np.unique(np.stack([groups, split_of]), axis=1)  # (2, pairs)
     group, splits = np.unique(pairs[0], return_counts=True)

@@ -19,16 +19,16 @@ from sweeper.data.masks import load_mask
 from sweeper.data.prepared import FrameRef
 from sweeper.errors import BadFramesError, InputError
 
-Counter = Callable[[Sequence[str]], Sequence[int | str]]
-"""Paths to numbers of frames, or what is wrong with a file: :func:`sweeper.data.frames.frame_counts`."""
+CountFrames = Callable[[Sequence[str]], Sequence[int | str]]
+"""Gives for each path its number of frames, or what is wrong: :func:`sweeper.data.frames.frame_counts`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled frames in canonical order: by relative path, then by position in the file.
 
-    Neither the file system's order nor a manifest's has any influence on it, nor has the place where
-    the dataset lies. All arrays are one entry a frame, so that ten million frames stay small.
+    That order depends neither on the file system's order or a manifest's nor on where the dataset lies.
+    Arrays have one entry a frame, so that ten million frames stay small.
 
     Attributes
     ----------
@@ -55,9 +55,9 @@ class Dataset:
     mask : int64, (frames,)
         Position in `mask_files`, −1 for none.
     ignored : int
-        Files passed over because their suffix is no frame's.
+        Number of files that were passed over because their suffix is not that of frames.
     quarantined : tuple of (str, str)
-        Name and reason of what was left out because it cannot be read.
+        Name of each file or frame that was left out because it cannot be read, and the reason.
     """
 
     root: Path
@@ -101,25 +101,25 @@ class Dataset:
         return FrameRef(self.paths[row], int(self.index[row]), self.masks[row], str(self.names[row]))
 
     def class_counts(self) -> dict[str, int]:
-        """Number of frames of each class, in class order."""
+        """Return the number of frames of each class, in class order."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
 
     def by_file(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
-        """Absolute path of each file and the positions of its frames in the dataset, in order."""
+        """Yield the absolute path of each file and the rows of its frames, in order."""
         starts = np.flatnonzero(np.diff(self.file, prepend=-1))
         for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
             path = os.path.normpath(self.root / self.files[self.file[start]])
             yield path, np.arange(start, end, dtype=np.int64)
 
     def subset(self, keep: NDArray[np.bool_], quarantined: Sequence[tuple[str, str]] = ()) -> Dataset:
-        """Keep some of the frames; the classes stay as they are.
+        """Return a dataset of some of the frames; the classes stay as they are.
 
         Parameters
         ----------
         keep : bool, (frames,)
         quarantined : sequence of (str, str)
-            Name and reason of what goes, added to the record.
+            Name of each file or frame that is left out, and the reason, to be added to the record.
 
         Raises
         ------
@@ -143,9 +143,9 @@ class Dataset:
         return smaller
 
     def digest(self, frame_digests: Sequence[str]) -> str:
-        """Digest of frames, label names, groups and splits, 32 characters.
+        """Return a digest of frames, label names, groups and splits: 32 characters.
 
-        It does not depend on where the dataset lies, nor on how groups are called.
+        It depends neither on where the dataset lies nor on the names of groups.
 
         Parameters
         ----------
@@ -169,9 +169,9 @@ def load_dataset(
     mask: str | Path | None = None,
     allow_outside: bool = False,
     skip_bad: bool = False,
-    counter: Counter = frame_counts,
+    counter: CountFrames = frame_counts,
 ) -> Dataset:
-    """Load a dataset: what it consists of and that it makes sense; headers are read, pixels are not.
+    """List the frames of a dataset and check that it makes sense; headers are read, pixels are not.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def load_dataset(
     Raises
     ------
     BadFramesError
-        Files that are missing or unreadable, or frames that a file does not hold: all of them.
+        Files that are missing or unreadable, or frames that a file does not hold; it lists all of them.
     ValueError
         Anything else that is wrong, in one line with file or parameter, rule and value.
     """
@@ -235,8 +235,10 @@ def _checked_mask(path: Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100  as above
 
 
-def _expand(listing: Listing, mask: str | None, counter: Counter) -> tuple[Dataset, list[tuple[str, str]]]:
-    """Rows to frames in canonical order, and the problems of those that are left out."""
+def _expand(
+    listing: Listing, mask: str | None, counter: CountFrames
+) -> tuple[Dataset, list[tuple[str, str]]]:
+    """Return the frames of rows in canonical order, and the problems of those that are left out."""
     sizes, problems = _sizes(listing, counter)
     size = sizes[listing.file]
     beyond = np.flatnonzero((size > 0) & (listing.frame >= size))
@@ -276,8 +278,8 @@ def _expand(listing: Listing, mask: str | None, counter: Counter) -> tuple[Datas
     return dataset, problems
 
 
-def _sizes(listing: Listing, counter: Counter) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:
-    """Number of frames of each file, 0 for those with a problem, and the problems."""
+def _sizes(listing: Listing, counter: CountFrames) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:
+    """Return the number of frames of each file, 0 for one with a problem, and the problems."""
     missing = {name for name, _ in listing.problems}
     problems = list(listing.problems)
     present = [i for i, name in enumerate(listing.files) if name not in missing]
@@ -299,7 +301,7 @@ def _with_default_mask(listing: Listing, mask: str | None) -> tuple[tuple[str, .
 
 
 def _numbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Groups numbered in the order in which they first appear."""
+    """Return groups numbered in the order in which they first appear."""
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

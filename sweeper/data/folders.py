@@ -1,4 +1,4 @@
-"""Datasets as folders: a folder a class, or one of classes for each of train, val and test."""
+"""Data sets that are folders: one folder a class, or class folders in each of train, val and test."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _EIGER_DATA = re.compile(r"(?P<series>.*)_data_\d+\.h5")
 def list_folder(root: Path) -> Listing:
     """List the frame files of a folder of classes, or of train, val and test folders of classes.
 
-    Folders within a class are walked, symbolic links are followed, hidden files and folders are
-    not. Data files of an Eiger series whose master file lies beside them are left to the master.
+    Folders within a class are walked and symbolic links are followed; hidden files and folders are passed
+    over. So are the data files of an Eiger series whose master file lies beside them: it links to them.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def list_folder(root: Path) -> Listing:
 
 
 def _class_folders(root: Path) -> list[tuple[str, Path]]:
-    """Split (or empty) and path of each class folder, in order of name."""
+    """Return the split (or an empty text) and the path of each class folder, in order of name."""
     folders = _folders(root)
     if not folders:
         frames = sum(1 for entry in root.iterdir() if is_frame_file(entry.name))
@@ -94,7 +94,7 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Each file below a class folder, and whether it is taken for frames."""
+    """Yield each file below a class folder, and whether it is taken for frames."""
 
     def fail(error: OSError) -> None:  # os.walk would pass a folder over that it may not read
         raise error

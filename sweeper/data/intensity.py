@@ -1,8 +1,9 @@
 """From counts to what featurizers see: mask, reject hot pixels, bin, scale, clip.
 
-The settings are axes like any other, part of a representation's identity. The order matters: a hot
-pixel must go before binning smears it, and percentiles are taken of what is left. Why not simply 8
-bits: with linear min-max scaling 98 to 100 % of the pixels of a SAXS or GISAXS pattern fall on level 0.
+The settings are axes like any other and part of a representation's identity. The order matters: a hot
+pixel must go before binning smears it, and percentiles are taken of what is left. Scaling linearly from
+the smallest count to the largest, in 8 bits, would not do: 98 to 100 % of the pixels of a SAXS or GISAXS
+pattern would fall on level 0.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _TABLE_SIZE = 2**16  # most counts are small whole numbers: their logarithms com
 
 
 def resolve(params: Params) -> dict[str, Any]:
-    """Check settings and fill in the defaults of those left out.
+    """Check settings and add the defaults of those that are left out.
 
     Raises
     ------
@@ -144,7 +145,7 @@ def _percentiles(
     percents: tuple[float, float],
     logarithmic: bool,
 ) -> tuple[float, float]:
-    """Percentiles of the scaled counts of `number` valid pixels, numpy's linear definition.
+    """Return percentiles of the scaled counts of `number` valid pixels, by numpy's linear definition.
 
     Scaling is monotone, so it is applied to the order statistics alone.
     """

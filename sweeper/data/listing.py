@@ -1,4 +1,4 @@
-"""What a folder or a manifest says, before any file is opened."""
+"""The frames that a folder or a manifest lists, before any file is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 5  # examples in a message
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """Rows that name frames, in no particular order.
+    """Rows that list frames, in no particular order.
 
     Attributes
     ----------
@@ -43,9 +43,9 @@ class Listing:
     mask : int64, (rows,), or None
         Position in `mask_files`, −1 for none.
     ignored : int
-        Files passed over because their suffix is no frame's.
+        Number of files that were passed over because their suffix is not that of frames.
     problems : tuple of (str, str)
-        Files that are not there: name and reason.
+        Name of each file that is not there, and the reason.
     """
 
     root: Path
@@ -64,6 +64,6 @@ class Listing:
 
 
 def some_of(items: Sequence[object]) -> str:
-    """The first few of many, for a message: ``a, b, c, d, e and 7 more``."""
+    """Return the first few of many items, for a message: ``a, b, c, d, e and 7 more``."""
     text = ", ".join(str(item) for item in items[:_SHOWN])
     return text if len(items) <= _SHOWN else f"{text} and {len(items) - _SHOWN} more"

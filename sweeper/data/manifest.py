@@ -1,4 +1,4 @@
-"""Datasets as a table: a CSV or Parquet manifest, one row a frame or a file of frames."""
+"""Data sets that are tables: a CSV or Parquet manifest with one row for each frame or file of frames."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class _Column:
     row: NDArray[np.int64]
 
     def without(self) -> NDArray[np.int64]:
-        """Rows that hold nothing: empty, or a NaN that somebody wrote out."""
+        """Return the rows that hold nothing: empty ones, and NaN as text."""
         empty = np.array([value == "" or value.lower() == "nan" for value in self.values], dtype=np.bool_)
         return np.flatnonzero(empty[self.row])
 
 
 def read_manifest(path: Path, allow_outside: bool) -> Listing:
-    """Read a manifest; files that it names are looked for but not opened.
+    """Read a manifest; check that the files it names exist, without opening them.
 
     Columns ``path`` and ``label``, and optionally ``split``, ``group``, ``frame`` (position in the
     file, from 0; none: all of its frames) and ``mask`` (a mask file). Others are passed over. Paths are
@@ -83,7 +83,7 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
 
 
 def _read_columns(path: Path) -> dict[str, _Column]:
-    """The columns that matter as text, white space around it taken away."""
+    """Return the known columns as text, without white space around it."""
     import pyarrow as pa
 
     try:
@@ -120,7 +120,7 @@ def _read_parquet(path: Path) -> Any:
 
 
 def _wanted(path: Path, header: list[str]) -> dict[str, str]:
-    """Known column to its name as the file writes it, which may have white space around it."""
+    """Return for each known column its name in the file, which may have white space around it."""
     wanted: dict[str, str] = {}
     for name in (*REQUIRED, *OPTIONAL):
         written = [column for column in header if column.strip() == name]
@@ -187,7 +187,7 @@ def _frames(path: Path, column: _Column) -> NDArray[np.int64]:
 
 
 def _masks(column: _Column | None, place: _Locator) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:
-    """Distinct mask files, absolute, and which of them a row has."""
+    """Return the distinct mask files, absolute, and which of them each row has."""
     if column is None:
         return (), None
     given = [value for value in column.values if value and value.lower() != "nan"]
@@ -208,7 +208,7 @@ def _masks(column: _Column | None, place: _Locator) -> tuple[tuple[str, ...], ND
 
 
 class _Locator:
-    """Finds the files that a manifest names, and refuses those outside its folder."""
+    """Looks for the files that a manifest names, and refuses those outside its folder."""
 
     def __init__(self, manifest: Path, root: Path, allow_outside: bool) -> None:
         self.manifest = manifest
@@ -218,7 +218,7 @@ class _Locator:
         self.real_folders: dict[str, str] = {}  # few folders hold many frames
 
     def locate(self, column: str, values: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-        """Names relative to the root, and problems (name, reason) of those that are not there."""
+        """Return names relative to the root, and (name, reason) of each that is not there."""
         names: list[str] = []
         problems: list[tuple[str, str]] = []
         outside: list[str] = []
@@ -241,7 +241,7 @@ class _Locator:
         return names, problems
 
     def _is_inside(self, absolute: str) -> bool:
-        """Whether a path stays in the root once symbolic links are followed."""
+        """Return whether a path stays in the root once symbolic links are followed."""
         folder, base = os.path.split(absolute)
         if folder not in self.real_folders:
             self.real_folders[folder] = os.path.realpath(folder)

@@ -1,6 +1,6 @@
 """Splits of a dataset into training and validation rows: as given, or by cross-validation.
 
-Every training part holds every class, frames of one group stand on one side, and test rows are in none.
+Every training part holds every class, frames of one group stand on one side, and test rows are in neither.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _ATTEMPTS = 200
 _NAMES = ("train", "val", "test")
 
 Rows = NDArray[np.int64]
-"""One whole number a frame, (n,): row numbers of a data set unless a name says otherwise."""
+"""One whole number a frame, (n,): row numbers of a dataset unless a name says otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of one fold.
+    """Training and validation rows of one fold.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Fold:
 
     @property
     def name(self) -> int | str:
-        """What it is asked for by: the number, of a rerun with its seed."""
+        """What others ask for it by: its number, with the seed when it is a rerun."""
         return f"{self.number} seed {self.seed}" if self.rerun else self.number
 
 
@@ -73,7 +73,7 @@ def make_splits(
     repeats: int = 1,
     seed: int = 0,
 ) -> list[Split]:
-    """Splits for a sweep; the same arguments give the same splits.
+    """Make the splits of a sweep; the same arguments give the same splits.
 
     Where `split` names validation rows there is one split, as given. Otherwise the training rows (all
     rows, without `split`) are cut into `folds` parts with the classes in equal shares, `repeats`
@@ -120,7 +120,7 @@ def make_splits(
 
 
 def test_rows(split: Sequence[str] | NDArray[np.str_] | None) -> Rows:
-    """Rows marked ``test``, ascending; none without `split`."""
+    """Return the rows marked ``test``, ascending; none without `split`."""
     return np.flatnonzero(np.asarray([] if split is None else split, dtype=np.str_) == "test")
 
 
@@ -131,7 +131,7 @@ test_rows.__test__ = False  # type: ignore[attr-defined]
 def split_warnings(
     splits: Sequence[Split], labels: NDArray[np.int64], classes: Sequence[str]
 ) -> tuple[str, ...]:
-    """One line a class that is absent from the validation part of some splits."""
+    """Return a line for each class that is absent from the validation part of some splits."""
     held = np.array([np.bincount(labels[s.validation], minlength=len(classes)) > 0 for s in splits])
     absent = (~held).sum(axis=0)  # (n_classes,)
     return tuple(
@@ -142,12 +142,12 @@ def split_warnings(
 
 
 def fold_digest(frame_digests: Sequence[str], rows: Rows) -> str:
-    """Digest of the frames at `rows`, in their order: the key of what was fitted on them."""
+    """Return a digest of the frames at `rows`, in their order: the key of what was fitted on them."""
     return digest([frame_digests[row] for row in rows])
 
 
 def _marks(split: Sequence[str] | NDArray[np.str_] | None, n: int) -> NDArray[np.str_]:
-    """``train``, ``val`` or ``test`` for every row, (n,)."""
+    """Return ``train``, ``val`` or ``test`` for every row, (n,)."""
     marks = np.full(n, "", dtype="U5") if split is None else np.asarray(split, dtype=np.str_)
     if len(marks) != n:
         raise InputError(f"split must have one value a frame, {n}, got {len(marks)}")
@@ -163,7 +163,7 @@ def _marks(split: Sequence[str] | NDArray[np.str_] | None, n: int) -> NDArray[np
 
 
 def _check_groups(groups: NDArray[np.int64], marks: NDArray[np.str_]) -> None:
-    """Refuse a group in several splits: its frames are near-duplicates."""
+    """Refuse a group in several splits: its frames are nearly equal."""
     order = np.argsort(groups, kind="stable")
     torn = (np.diff(groups[order]) == 0) & (marks[order][1:] != marks[order][:-1])
     if torn.any():
@@ -192,7 +192,7 @@ def _folds(
     repeats: int,
     seed: int,
 ) -> list[Split]:
-    """Stratified k-fold of `rows`, `repeats` times."""
+    """Cut `rows` into stratified folds, `repeats` times."""
     counts = np.bincount(labels[rows], minlength=len(classes))
     few = int(np.argmin(counts))
     if counts[few] < folds:
@@ -212,7 +212,7 @@ def _folds(
 
 
 def _stratified(labels: NDArray[np.int64], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Fold of each row, (n,): rows shuffled, sorted by class and dealt out in turn."""
+    """Return the fold of each row, (n,): rows are shuffled, sorted by class and dealt out in turn."""
     order = rng.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     fold_of = np.empty(len(labels), dtype=np.int64)
@@ -227,10 +227,10 @@ def _grouped(
     folds: int,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Fold of each row, (n,), groups whole.
+    """Return the fold of each row, (n,); groups stay whole.
 
-    Of up to 200 assignments the first that loses no class from any training part and as few as can be
-    from validation parts, else the one that loses fewest.
+    Of up to 200 assignments it is the first that keeps every class in every training part and in as many
+    validation parts as can be, else the one that loses fewest.
     """
     names, group_of = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(names), len(classes)))
@@ -258,7 +258,10 @@ def _grouped(
 
 
 def _assign(counts: NDArray[np.float64], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Fold of each group, (n_groups,): large groups first, each where its classes are rarest so far."""
+    """Return the fold of each group, (n_groups,).
+
+    Large groups come first; each goes where its classes are rarest so far.
+    """
     shares = counts / counts.sum(axis=0)  # of each class, (n_groups, n_classes)
     size = shares.sum(axis=1)
     order = np.argsort(-size * np.exp(0.2 * rng.standard_normal(len(size))), kind="stable")
@@ -274,7 +277,7 @@ def _assign(counts: NDArray[np.float64], folds: int, rng: np.random.Generator) -
 
 
 def _losses(counts: NDArray[np.float64], fold_of: NDArray[np.int64], folds: int) -> tuple[int, int]:
-    """Number of (fold, class) pairs absent from training parts, and from validation parts."""
+    """Return the number of (fold, class) pairs that training parts lack, and that validation parts lack."""
     held = np.zeros((folds, counts.shape[1]))
     np.add.at(held, fold_of, counts)
     return int((held == counts.sum(axis=0)).sum()), int((held == 0).sum())

@@ -1,4 +1,4 @@
-"""Which pixels of a frame carry a count that can be trusted."""
+"""Which pixels of a frame hold a count that can be trusted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UINT32_SENTINEL = 2**32 - 1  # Eiger; kept when counts are widened to 64 bits o
 def valid_pixels(
     counts: NDArray[Any], negative: str = "masked", mask: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
-    """Tell valid pixels from those that hold no count.
+    """Return which pixels of a frame are valid.
 
     Invalid are NaN and infinities, the detectors' sentinels (2^16 − 1 in uint16; 2^32 − 1 in uint32,
     64-bit integers and floats; 2^64 − 1; the smallest value of a signed type), pixels of `mask`, and
