@@ -2,20 +2,14 @@
 
 import math
 
-import h5py
-import imagecodecs
 import numpy as np
 import pytest
-import tifffile
-from fabio.edfimage import EdfImage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sweeper.data.intensity import AXES, prepare, resolve
-from sweeper.data.masks import load_mask
 from sweeper.data.validity import valid_pixels
-from sweeper.errors import FrameError
 
 PLAIN = {"hot_pixels": "keep", "scale": "linear", "clip_low": 0, "clip_high": 100}
 
@@ -332,49 +326,3 @@ def test_input_is_left_alone_and_read_only_input_works():
     counts.flags.writeable = False
     prepare(counts, {"bin": 2})
     np.testing.assert_array_equal(counts, before)
-
-
-# --------------------------------------------------------------------------- mask files
-
-
-@pytest.mark.parametrize("kind", ["tif", "npy", "bool.npy", "png", "edf", "h5", "npy.gz"])
-def test_mask_formats(tmp_path, kind):
-    wanted = np.random.default_rng(0).random((7, 9)) < 0.3
-    path = tmp_path / f"mask.{kind}"
-    values = wanted.astype(np.uint8) * 4
-    if kind == "tif":
-        tifffile.imwrite(path, values)
-    elif kind == "npy":
-        np.save(path, values.astype(np.float64))
-    elif kind == "bool.npy":
-        np.save(path, wanted)
-    elif kind == "npy.gz":
-        import gzip
-
-        with gzip.open(path, "wb") as stream:
-            np.save(stream, wanted)
-    elif kind == "png":
-        path.write_bytes(imagecodecs.png_encode(values))
-    elif kind == "edf":
-        EdfImage(data=values).write(str(path))
-    else:
-        with h5py.File(path, "w") as file:
-            file["entry/data/data"] = np.ones((5, 7, 9))
-            file["entry/instrument/detector/pixel_mask"] = values[np.newaxis].astype(np.uint32)
-    got = load_mask(path)
-    assert got.dtype == np.bool_
-    np.testing.assert_array_equal(got, wanted)
-
-
-def test_bad_masks(tmp_path):
-    np.save(tmp_path / "all.npy", np.ones((3, 3)))
-    np.save(tmp_path / "curve.npy", np.zeros(3))
-    (tmp_path / "text.tif").write_text("no mask")
-    for name, rule in {
-        "all.npy": "masks every pixel",
-        "curve.npy": "two-dimensional",
-        "text.tif": "unreadable",
-        "none.h5": "no such file",
-    }.items():
-        with pytest.raises(FrameError, match=rule):
-            load_mask(tmp_path / name)

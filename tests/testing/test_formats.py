@@ -116,7 +116,7 @@ FILES = [(format, name) for format in formats() for name in EXAMPLES.get(format.
 @pytest.mark.parametrize("format", formats(), ids=lambda format: format.name)
 def test_every_format_declares_itself_and_has_examples(format: Format) -> None:
     check_declaration(format)
-    assert EXAMPLES[format.name]
+    assert EXAMPLES.get(format.name), "EXAMPLES needs files of this format"
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

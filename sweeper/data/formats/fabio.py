@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +77,7 @@ class _Listener(logging.Handler):
             heard.append(record.getMessage())
 
 
-@cache
-def _listener() -> _Listener:
-    """Stand between fabio and the handlers of the process, once and for good."""
-    listener, logger = _Listener(), logging.getLogger("fabio")
-    logger.addHandler(listener)
-    logger.propagate = False
-    return listener
+_LISTENER = _Listener()
 
 
 @contextmanager
@@ -93,7 +86,10 @@ def _errors(path: Path) -> Iterator[None]:
 
     For a truncated EDF file or a CBF whose checksum fails, fabio logs an error and returns pixels.
     """
-    of_thread = _listener().of_thread
+    logger = logging.getLogger("fabio")
+    logger.addHandler(_LISTENER)  # once, however often it is added
+    logger.propagate = False
+    of_thread = _LISTENER.of_thread
     heard: list[str] = []
     of_thread.heard = heard
     try:
