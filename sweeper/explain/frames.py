@@ -15,7 +15,7 @@ from sweeper.data.folders import walk
 from sweeper.data.frames import count_frames, is_frame_file
 from sweeper.data.masks import load_mask
 from sweeper.data.prepared import FrameRef, inspect_refs
-from sweeper.errors import BadFramesError, FrameError
+from sweeper.errors import BadFramesError, FrameError, InputError
 
 _MANIFESTS = (".csv", ".parquet", ".pq")
 _SHOWN = 3  # unusable frames in a message
@@ -164,9 +164,9 @@ def check_readable(frames: Sequence[GivenFrame], negative: str) -> None:
         raise _unusable(problems)
 
 
-def _unusable(problems: Sequence[str]) -> ValueError:
+def _unusable(problems: Sequence[str]) -> InputError:
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return ValueError("; ".join(problems[:_SHOWN]) + more)
+    return InputError("; ".join(problems[:_SHOWN]) + more)
 
 
 def png_names(frames: Sequence[GivenFrame]) -> list[str]:
