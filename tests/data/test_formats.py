@@ -117,7 +117,7 @@ def test_a_cbf_that_ends_before_its_pixels_is_refused(tmp_path, name, kept):
 
 
 class Heard(logging.Handler):
-    """What reaches the handlers of the process; pytest's own stand beside a logger that does not propagate."""
+    """Keeps what reaches the handlers of the process; pytest listens to loggers that do not propagate too."""
 
     def __init__(self):
         super().__init__()
