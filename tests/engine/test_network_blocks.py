@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sweeper.engine.training import workers_at_once
 
 from sweeper.api import PreparedFrame
 from sweeper.data.prepared import FrameRef
@@ -16,7 +17,6 @@ from sweeper.engine.files import FileActors
 from sweeper.engine.network_blocks import FoldRows, NetworkBlocks, NetworkSettings
 from sweeper.engine.tasks import networks as network_tasks
 from sweeper.engine.tasks.networks import Resources, prepare_inputs
-from sweeper.engine.training import workers_at_once
 from sweeper.networks.inputs import Inputs
 from sweeper.networks.model import model_path
 from sweeper.pipeline import Pipeline
