@@ -274,7 +274,8 @@ def test_a_single_split_is_compared_by_newcombes_interval(tmp_path: Path) -> Non
 @pytest.mark.parametrize("seed", range(5))
 def test_p_values_are_adjusted_as_holm_says(seed: int) -> None:
     p = (np.random.default_rng(seed).uniform(size=12) ** 3).tolist()
-    steps = [min(1.0, sum(q >= step for q in p) * step) for step in p]  # the k-th smallest of m, times m - k + 1
+    # the k-th smallest of m counts m - k + 1 times
+    steps = [min(1.0, sum(q >= step for q in p) * step) for step in p]
     assert holm(p) == [max(s for s, q in zip(steps, p, strict=True) if q <= value) for value in p]
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
