@@ -411,6 +411,40 @@ def test_only_whole_lines_without_a_gap_are_read(
     assert (tmp_path / "there").read_bytes() == text[: lines * size]
 
 
+def test_a_reader_looks_again_when_the_parts_became_one_file_meanwhile(s3: S3Server, tmp_path: Path) -> None:
+    lines = [LINE % i for i in range(4)]
+    s3.put("runs", f"{BASE}/sweep.yaml", b"x")
+    for i, line in enumerate(lines):
+        s3.put("runs", f"{BASE}/journal/{i * len(line):015}.jsonl", line)
+    s3.put("runs", f"{BASE}/networks/0a/x.pt", b"x")
+
+    def compact(operation: str, key: str) -> None:
+        if operation == "GetObject" and "/journal/" in key:
+            s3.put("runs", f"{BASE}/journal.jsonl", b"".join(lines))
+            for name in [name for name in s3.objects["runs"] if "/journal/" in name]:
+                del s3.objects["runs"][name]
+        elif operation == "GetObject" and "/networks/" in key:
+            del s3.objects["runs"][key]
+
+    s3.fault = compact
+    with pulled(URL, ["networks"]) as folder:
+        assert read(folder) == {"sweep.yaml": b"x", "journal.jsonl": b"".join(lines)}
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(s3: S3Server, tmp_path: Path) -> None:
+    old, new = (bytes([byte]) * 6_000_000 + b"\n" for byte in b"ab")
+    s3.put("runs", f"{BASE}/journal.jsonl", old)
+    left = iter([None, new])
+
+    def change(operation: str, key: str) -> None:
+        if operation == "GetObject" and (data := next(left, None)) is not None:
+            s3.put("runs", key, data)  # between the first piece and the second
+
+    s3.fault = change
+    assert parts_module.JournalParts(Remote(URL)).fetch(tmp_path / "there") == len(new)
+    assert (tmp_path / "there").read_bytes() == new
+
+
 def test_files_of_networks_that_go_here_go_there(url: str, s3: S3Server, tmp_path: Path) -> None:
     folder = write(tmp_path / "run", run_files())
     send(url, folder)

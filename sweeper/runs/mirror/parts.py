@@ -8,15 +8,18 @@ parts that the file before them already holds, and ends at a gap or a torn line.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from sweeper.runs.mirror.remote import PIECE, Remote
+from sweeper.runs.mirror.remote import PIECE, NotThereError, Remote
 
 WHOLE = "journal.jsonl"
 _FOLDER = "journal"
 _MOST_PARTS = 256
 """When there are more they are made one file, so that reading does not take a request for each push."""
+
+_LOOKS = 3
 
 
 def whole_lines(file: BinaryIO, start: int, end: int) -> int:
@@ -61,6 +64,12 @@ class JournalParts:
 
     def fetch(self, to: Path, piece_done: Callable[[], None] | None = None) -> int:
         """Write the journal at the URL into a file, whole lines only; return its size in bytes."""
+        for _ in range(_LOOKS - 1):
+            with suppress(NotThereError):  # the driver made one file of the parts since they were listed
+                return self._fetch(to, piece_done)
+        return self._fetch(to, piece_done)
+
+    def _fetch(self, to: Path, piece_done: Callable[[], None] | None) -> int:
         sizes = {name: entry.size for name, entry in self._remote.list(_FOLDER).items()}
         starts = {int(Path(name).stem): name for name in sizes if Path(name).stem.isdecimal()}
         self._parts = [starts[start] for start in sorted(starts)]

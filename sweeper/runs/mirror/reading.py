@@ -5,12 +5,12 @@ from __future__ import annotations
 import fnmatch
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweeper.errors import InputError
 from sweeper.runs.mirror.parts import WHOLE, JournalParts
-from sweeper.runs.mirror.remote import Entry, Remote, StoreError
+from sweeper.runs.mirror.remote import Entry, NotThereError, Remote, StoreError
 
 _ALWAYS = ("sweep.yaml", "environment.json")
 
@@ -43,7 +43,8 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
                 if name not in top:
                     wanted |= _listed(remote, name)
             for name, entry in wanted.items():
-                remote.fetch(name, entry, folder / name)
+                with suppress(NotThereError):  # removed since it was listed
+                    remote.fetch(name, entry, folder / name)
             JournalParts(remote).fetch(folder / WHOLE)
         except StoreError as error:
             raise remote.error(error) from None

@@ -58,7 +58,7 @@ class StoreError(Exception):
 
 
 class NotThereError(StoreError):
-    """The file is not there."""
+    """The file is not there, or no longer what it was."""
 
 
 @contextmanager
@@ -69,8 +69,9 @@ def _asking(place: Place) -> Iterator[None]:
     except (BaseError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        missing = isinstance(error, FileNotFoundError) and not any(word in str(error) for word in _NO_BUCKET)
-        raise (NotThereError if missing else StoreError)(_reason(str(error), place)) from None
+        gone = isinstance(error, FileNotFoundError | PreconditionError)
+        kind = NotThereError if gone and not any(word in str(error) for word in _NO_BUCKET) else StoreError
+        raise kind(_reason(str(error), place)) from None
 
 
 def _reason(text: str, place: Place) -> str:
@@ -178,7 +179,12 @@ class Remote:
     ) -> int:
         """Append a file, without its first bytes, to one that is open here; return the number of bytes.
 
-        The file must be longer than what is skipped. All pieces are of one version of it.
+        The file must be longer than what is skipped.
+
+        Raises
+        ------
+        NotThereError
+            The file is not there, or was written again meanwhile.
         """
         at, size = skip, skip + 1
         options: GetOptions = {}
