@@ -15,7 +15,7 @@ from sweeper.evaluate.folds import fit_and_score
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import classifier
 from sweeper.runs.journal import Journal, read_journal
-from sweeper.runs.leaderboard import build_leaderboard, write_csv
+from sweeper.runs.leaderboard import build_leaderboard
 from sweeper.runs.spec import SweepSpec
 from sweeper.search.random import RandomProposer
 
@@ -59,14 +59,13 @@ def write_journal(path: Path, trials: int, folds: int) -> int:
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds to open a journal for writing; to read and rank it; to write that as CSV.
+    """Seconds to open a journal for writing, and to read and rank it.
 
     Each is wall time and CPU time, which tells more on a busy machine.
     """
 
     open_s: tuple[float, float]
     leaderboard_s: tuple[float, float]
-    csv_s: tuple[float, float]
 
 
 def _timed(work: Callable[[], Any]) -> tuple[tuple[float, float], Any]:
@@ -83,7 +82,6 @@ def time_journal(path: Path, folds: int, repeats: int) -> Times:
         opened, journal = _timed(lambda: Journal(path))
         journal.close()
         del journal
-        ranked, board = _timed(lambda: build_leaderboard(read_journal(path), folds=folds))
-        written, _ = _timed(lambda board=board: write_csv(board, path.with_suffix(".csv")))
-        found.append((opened, ranked, written))
+        ranked, _ = _timed(lambda: build_leaderboard(read_journal(path), folds=folds))
+        found.append((opened, ranked))
     return Times(*(tuple(map(min, zip(*times, strict=True))) for times in zip(*found, strict=True)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -104,13 +104,6 @@ class Dataset:
         """Return the number of frames of each class, in class order."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
-
-    def by_file(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
-        """Yield the absolute path of each file and the rows of its frames, in order."""
-        starts = np.flatnonzero(np.diff(self.file, prepend=-1))
-        for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
-            path = os.path.normpath(self.root / self.files[self.file[start]])
-            yield path, np.arange(start, end, dtype=np.int64)
 
     def subset(self, keep: NDArray[np.bool_], quarantined: Sequence[tuple[str, str]] = ()) -> Dataset:
         """Return a dataset of some of the frames; the classes stay as they are.

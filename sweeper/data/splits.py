@@ -119,13 +119,9 @@ def make_splits(
     return [Split(s.train, s.validation, warnings) for s in splits]
 
 
-def test_rows(split: Sequence[str] | NDArray[np.str_] | None) -> Rows:
+def rows_of_test(split: Sequence[str] | NDArray[np.str_] | None) -> Rows:
     """Return the rows marked ``test``, ascending; none without `split`."""
     return np.flatnonzero(np.asarray([] if split is None else split, dtype=np.str_) == "test")
-
-
-# Its name would make pytest collect it where a test module imports it.
-test_rows.__test__ = False  # type: ignore[attr-defined]
 
 
 def split_warnings(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sweeper.data.dataset import Dataset
-from sweeper.data.splits import Fold, Rows, Split, split_warnings, test_rows
+from sweeper.data.splits import Fold, Rows, Split, rows_of_test, split_warnings
 from sweeper.engine import nodes
 from sweeper.engine.files import FileActors
 from sweeper.engine.scan import scan
@@ -104,7 +104,7 @@ def examine(
     splits, apart = sweep_splits(spec, dataset)
     for warning in split_warnings(splits, dataset.labels, dataset.classes):
         progress.note(f"note: {warning}")
-    test = test_rows(dataset.split)
+    test = rows_of_test(dataset.split)
     rest = np.setdiff1d(np.arange(len(dataset)), test if apart is None else np.concatenate([test, apart]))
     return SweepInputs(
         dataset,

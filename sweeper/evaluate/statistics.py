@@ -3,6 +3,9 @@
 Scores of cross-validation folds are not independent; the plain t-test calls far too many differences
 real. The corrected resampled t-test (Nadeau and Bengio, Machine Learning 52 (2003) 239, section 5)
 multiplies the variance of the mean by 1 + J n_validation / n_train for J folds.
+
+Every leaderboard is built with these functions, so they make do with ``scipy.special``: statsmodels, whose
+Wilson interval the tests compare with, takes four times as long to import.
 """
 
 from __future__ import annotations
@@ -19,22 +22,22 @@ _EQUAL = 1e-9
 def interval(
     values: Array, n_train: float, n_validation: float, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Confidence interval of the mean score over folds.
+    """Return the confidence interval of the mean score over folds.
 
     Parameters
     ----------
     values : float64, (folds,)
         At least two.
     n_train, n_validation : float
-        Rows of a fold; the mean where folds differ.
+        Rows of a fold; the mean if folds differ.
     confidence : float
         In (0, 1).
 
     Returns
     -------
     (low, high) : float
-        Not clipped to the score's range. Of no width where all values are equal:
-        :func:`accuracy_intervals` does better there.
+        Not clipped to the score's range. If all values are equal the interval has no width:
+        :func:`accuracy_intervals` does better then.
     """
     table = np.asarray(values, dtype=np.float64)[None, :]
     if table.shape[1] < 2:
@@ -46,22 +49,22 @@ def interval(
 def accuracy_intervals(
     values: Array, n_train: Array, n_validation: Array, confidence: float = 0.95
 ) -> tuple[Array, Array]:
-    """Confidence intervals of many mean accuracies, within [0, 1].
+    """Return the confidence intervals of many mean accuracies, within [0, 1].
 
     Parameters
     ----------
     values : float64, (pipelines, folds)
     n_train, n_validation : float64, (pipelines,)
-        Rows of a fold; the mean where folds differ.
+        Rows of a fold; the mean if folds differ.
     confidence : float
         In (0, 1).
 
     Returns
     -------
     low, high : float64, (pipelines,)
-        Of the corrected resampled t-test. Where that has nothing to go by (one split, or folds that
-        are all equal, such as 100 % each) Wilson's interval (J. Am. Stat. Assoc. 22 (1927) 209) for
-        as many frames as were classified, repeats not counted twice.
+        Of the corrected resampled t-test. If that has nothing to go by (one split, or folds that are
+        all equal, such as 100 % each), Wilson's interval (J. Am. Stat. Assoc. 22 (1927) 209) for the
+        number of frames that were classified, repeats not counted twice.
     """
     folds = values.shape[1]
     equal = np.ptp(values, axis=1) < _EQUAL
@@ -74,20 +77,20 @@ def accuracy_intervals(
 
 
 def p_value(a: Array, b: Array, n_train: float, n_validation: float) -> float | None:
-    """Two-sided p of the hypothesis that two pipelines score alike on the same folds.
+    """Return the two-sided p of the hypothesis that two pipelines score alike on the same folds.
 
     Parameters
     ----------
     a, b : float64, (folds,)
         Scores, fold by fold.
     n_train, n_validation : float
-        Rows of a fold; the mean where folds differ.
+        Rows of a fold; the mean if folds differ.
 
     Returns
     -------
     float or None
-        1 where the folds are equal one by one. Where all differ by the same amount the spread is zero
-        and t has no value: the sign test, 2^(1 − folds). None with fewer than two folds.
+        1 if the folds are equal one by one. If all differ by the same amount the spread is zero and t
+        has no value: then that of the sign test, 2^(1 − folds). None with fewer than two folds.
     """
     table = np.asarray(a, dtype=np.float64)[None, :]
     p = p_values(table, np.asarray(b, dtype=np.float64), np.array([n_train]), np.array([n_validation]))[0]
@@ -95,12 +98,12 @@ def p_value(a: Array, b: Array, n_train: float, n_validation: float) -> float | 
 
 
 def p_values(values: Array, best: Array, n_train: Array, n_validation: Array) -> Array:
-    """:func:`p_value` of many pipelines against one.
+    """Return :func:`p_value` of many pipelines against one.
 
     Parameters
     ----------
     values : float64, (pipelines, folds)
-        NaN where a score is not defined; the fold is left out.
+        NaN if a score is not defined; the fold is left out.
     best : float64, (folds,)
     n_train, n_validation : float64, (pipelines,)
 
@@ -127,7 +130,7 @@ def p_values(values: Array, best: Array, n_train: Array, n_validation: Array) ->
 
 
 def _standard_error(residual: Array, folds: NDArray[np.int64], n_train: Array, n_validation: Array) -> Array:
-    """Corrected standard error of the mean, (pipelines,), from residuals (pipelines, folds)."""
+    """Return the corrected standard error of the mean, (pipelines,), from residuals (pipelines, folds)."""
     variance = np.square(residual).sum(axis=1) / np.maximum(folds - 1, 1)
     error: Array = np.sqrt((1 / np.maximum(folds, 1) + n_validation / n_train) * variance)
     return error

@@ -58,11 +58,11 @@ class Explainer:
         """Heat maps (n, size, size) and probabilities (n, n_classes) of inputs (n, size, size)."""
         import torch
 
-        from sweeper.networks.gradcam import grad_cam_and_logits
+        from sweeper.networks.gradcam import grad_cam
 
         target = None if self.about is None else self.classes.index(self.about)
         try:
-            heat, logits = grad_cam_and_logits(self.module, torch.from_numpy(x)[:, None], target)
+            heat, logits = grad_cam(self.module, torch.from_numpy(x)[:, None], target)
         except ValueError as error:
             raise InputError(f"{self.file}: {error}") from None
         scores = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))

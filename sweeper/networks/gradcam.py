@@ -22,8 +22,8 @@ _ROUNDING = 1e-5  # of float32 sums over channels; less of a difference is no pl
 
 def grad_cam(
     module: NetworkModule, x: Any, target: int | NDArray[np.int64] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Heat maps of the evidence for a class (Selvaraju et al. 2017, equations 1 and 2).
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return heat maps of the evidence for a class (Selvaraju et al. 2017, equations 1 and 2).
 
     The gradient of the class's logit with respect to each feature map, averaged over positions, is the
     map's weight; the positive part of the weighted sum is the evidence. Each frame's evidence is scaled
@@ -34,31 +34,22 @@ def grad_cam(
     Parameters
     ----------
     module : NetworkModule
-        Put into evaluation mode meanwhile: dropout and batch statistics would make the result random.
+        Is in evaluation mode meanwhile: dropout and batch statistics would make the result random.
     x : torch.Tensor, float, (n, 1, size, size)
     target : int or int64 array (n,), optional
-        The class whose evidence is asked for; by default the one predicted for each frame.
+        The class to look for evidence of; by default the one predicted for each frame.
 
     Returns
     -------
     heatmaps : float32, (n, size, size)
         In [0, 1]; all 0 for a frame without positive evidence, or with the same evidence everywhere.
-    predicted : int64, (n,)
-        The class with the largest logit.
+    logits : float32, (n, n_classes)
 
     Raises
     ------
     ValueError
         The network has no feature maps with positions, or a target is no class of it.
     """
-    heatmaps, logits = grad_cam_and_logits(module, x, target)
-    return heatmaps, logits.argmax(axis=1)
-
-
-def grad_cam_and_logits(
-    module: NetworkModule, x: Any, target: int | NDArray[np.int64] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Heat maps as :func:`grad_cam` gives them, and the logits, float32, (n, n_classes)."""
     import torch
 
     if not getattr(module, "has_maps", True):

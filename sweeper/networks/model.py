@@ -55,14 +55,14 @@ def model_path(folder: Path, epochs: int) -> Path:
     return Path(folder) / f"model-{epochs}.safetensors"
 
 
-def save_model(path: Path, module: NetworkModule, info: ModelInfo) -> None:
-    """Write a network's weights and what it is; OSError, naming the file, when it cannot be written."""
-    state: Mapping[str, Any] = module.state_dict()  # type: ignore[attr-defined]
-    save_weights(path, state, info)
-
-
 def save_weights(path: Path, weights: Mapping[str, Any], info: ModelInfo) -> None:
-    """As :func:`save_model`, from what the module's ``state_dict`` gave."""
+    """Write a network's weights, its module's ``state_dict``, and what it is.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; names it.
+    """
     from safetensors.torch import save
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}

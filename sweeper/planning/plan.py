@@ -12,7 +12,7 @@ import numpy as np
 from sweeper import plugins
 from sweeper.api import Featurizer
 from sweeper.data.prepared import raw_frame
-from sweeper.data.splits import test_rows
+from sweeper.data.splits import rows_of_test
 from sweeper.features.representation import representation
 from sweeper.pipeline import Pipeline
 from sweeper.planning.networks import NetworkCost, network_costs
@@ -73,7 +73,7 @@ def plan(spec: SweepSpec) -> str:
     lines += _network_lines(costs, space, n_train, len(folds) if apart is None else 1)
     if costs:
         lines.append(f"  their inputs on disk: {_input_bytes(space, n) / 2**30:.2f} GiB")
-    tested = len(test_rows(dataset.split)) > 0
+    tested = len(rows_of_test(dataset.split)) > 0
     fits_s = [c.fit_s(n_train) for c in costs if c.epochs]
     lines += ["", *_search_lines(spec, space, folds, cpus, fits_s, tested=tested)]
     return "\n".join(lines)

@@ -21,8 +21,6 @@ _LEGEND_WIDTH = 58
 """Characters of a line of a legend."""
 _MOST_VECTORS = 1500
 """Points that are drawn one by one; more of them become a picture in the chart: the page stays small."""
-_CROWD = 400
-"""More points than this are drawn smaller and lighter."""
 _LOG_SPAN = 5.0
 """Times whose largest is this many times the smallest stand on a logarithmic axis."""
 

@@ -1,4 +1,4 @@
-"""Differences between pipelines: how large, how sure, and what of that holds for many pairs at once."""
+"""Differences between pipelines: how large they are, how sure, and how sure when many pairs are compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Difference:
     ----------
     mean : float
     low, high : float or None
-        95 % interval; None where there is nothing to go by.
+        95 % interval; None if there is nothing to compute it from.
     p : float or None
         Of the corrected resampled t-test; None with a single split.
     """
@@ -34,20 +34,20 @@ class Difference:
 
     @property
     def better(self) -> bool:
-        """Whether the first is better beyond doubt."""
+        """Whether the interval says that the first is better."""
         return self.low is not None and self.low > 0
 
     @property
     def worse(self) -> bool:
-        """Whether the first is worse beyond doubt."""
+        """Whether the interval says that the first is worse."""
         return self.high is not None and self.high < 0
 
 
 def difference(run: Run, first: int, second: int) -> Difference | None:
-    """Compare two trials by the run's metric; None where the folds of one are not known.
+    """Compare two trials by the run's metric; return None if the folds of one are not known.
 
-    With two folds or more by the corrected resampled t-test of :mod:`sweeper.evaluate.statistics`.
-    With a single split accuracies are compared by Newcombe's hybrid interval (Stat. Med. 17 (1998) 873,
+    Two folds or more are compared by the corrected resampled t-test of :mod:`sweeper.evaluate.statistics`.
+    Accuracies of a single split are compared by Newcombe's hybrid interval (Stat. Med. 17 (1998) 873,
     method 10), as if they were of different frames, which makes it wider than it need be.
     """
     a, b = run.scores(first), run.scores(second)
@@ -68,16 +68,17 @@ def difference(run: Run, first: int, second: int) -> Difference | None:
 
 
 def _newcombe(a: float, b: float, n_train: float, n: float) -> tuple[float, float]:
+    """Return Newcombe's interval of the difference of two accuracies."""
     low, high = statistics.accuracy_intervals(
         np.array([[a], [b]]), np.full(2, n_train), np.full(2, n)
-    )  # Wilson's, of one split
+    )  # Wilson's, since there is one split
     down = np.hypot(a - low[0], high[1] - b)
     up = np.hypot(high[0] - a, b - low[1])
     return float(a - b - down), float(a - b + up)
 
 
 def interval(run: Run, row: object) -> tuple[float, float] | None:
-    """95 % interval of a row's score in the run's metric; None where there is none."""
+    """Return the 95 % interval of a row's score in the run's metric; None if there is none."""
     if run.metric == "accuracy":
         low, high = float(row.accuracy_ci_low), float(row.accuracy_ci_high)  # type: ignore[attr-defined]
         return None if np.isnan(low) else (low, high)
@@ -91,11 +92,10 @@ def interval(run: Run, row: object) -> tuple[float, float] | None:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number (Holm, Scand. J. Stat. 6 (1979) 65)."""
-    order = np.argsort(p)
-    adjusted = np.empty(len(p))
-    largest = 0.0
-    for position, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p) - position) * p[index]))
-        adjusted[index] = largest
-    return [float(value) for value in adjusted]
+    """Return p-values adjusted for their number (Holm, Scand. J. Stat. 6 (1979) 65)."""
+    if not p:
+        return []
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted: list[float] = multipletests(p, method="holm")[1].tolist()
+    return adjusted

@@ -28,7 +28,6 @@ from sweeper.space.space import Space
 
 _ATTEMPTS = 20
 """Suggestions that may repeat an earlier trial before a random one is taken."""
-_FLOOR = 1e-32
 
 
 class Density:

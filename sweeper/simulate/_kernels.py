@@ -28,7 +28,16 @@ def _interpolate(table: Floats, place: float) -> Any:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _polarisation(x2: float, y2: float, d2: float, polarisation: float) -> Any:
-    """As :func:`sweeper.simulate.geometry.polarisation_factor`, of squares."""
+    """Return P = ½[1 + cos²2θ − K cos2ψ sin²2θ] with ψ from the x axis (Kahn et al. 1982).
+
+    Parameters
+    ----------
+    x2, y2, d2 : float
+        Squares of a point's place on the detector from the direct beam, and of the distance.
+    polarisation : float
+        K, from −1 (along y) through 0 (unpolarised) to 1 (along x).
+    """
+    # sin²2θ = ρ²/R² and cos2ψ = (x² − y²)/ρ²: the product needs no division by ρ
     return 0.5 * (1.0 + (d2 - polarisation * (x2 - y2)) / (x2 + y2 + d2))
 
 
@@ -44,7 +53,10 @@ def radial_image(
     profile: Floats,
     step: float,
 ) -> Floats:
-    """`profile`, tabulated over sinθ/λ in steps of `step`, times P and Ω on each pixel, (size, size)."""
+    """Return `profile`, tabulated over sinθ/λ in steps of `step`, times P and Ω on each pixel, (size, size).
+
+    Ω = pixel²/R² · D/R is a pixel's solid angle, with R from the sample to the pixel (nanoBragg's form).
+    """
     image = np.empty((size, size))
     d2 = distance_mm * distance_mm
     for i in range(size):

@@ -101,38 +101,6 @@ def detector_of(size: int, beam_x_mm: float = 0.0, beam_y_mm: float = 0.0) -> De
     return Detector(size, DETECTOR_EDGE_MM / size, beam_x_mm=beam_x_mm, beam_y_mm=beam_y_mm)
 
 
-def solid_angle(x_mm: ArrayLike, y_mm: ArrayLike, distance_mm: float, pixel_mm: float) -> NDArray[Any]:
-    """Solid angle of pixels of a flat detector, in steradian.
-
-    Ω = pixel²/R² · D/R, with R from the sample to the pixel (nanoBragg's form).
-
-    Parameters
-    ----------
-    x_mm, y_mm : array_like
-        Pixel centre from the direct beam.
-    """
-    r2 = np.square(x_mm) + np.square(y_mm) + distance_mm**2
-    return np.asarray(pixel_mm**2 * distance_mm / r2**1.5)
-
-
-def polarisation_factor(
-    x_mm: ArrayLike, y_mm: ArrayLike, distance_mm: float, polarisation: float
-) -> NDArray[Any]:
-    """Polarisation factor P = ½[1 + cos²2θ − K cos2ψ sin²2θ], ψ from the x axis (Kahn et al. 1982).
-
-    Parameters
-    ----------
-    x_mm, y_mm : array_like
-        Point on the detector from the direct beam.
-    polarisation : float
-        K, from −1 (along y) through 0 (unpolarised) to 1 (along x).
-    """
-    x2, y2 = np.square(x_mm), np.square(y_mm)
-    r2 = x2 + y2 + distance_mm**2
-    # sin²2θ = ρ²/R² and cos2ψ = (x² − y²)/ρ²: the product needs no division by ρ.
-    return np.asarray(0.5 * (1 + distance_mm**2 / r2 - polarisation * (x2 - y2) / r2))
-
-
 def efficiency(x_mm: ArrayLike, y_mm: ArrayLike, detector: Detector) -> NDArray[Any]:
     """Share of photons that the sensor absorbs, η = 1 − exp(−t µ / cos 2θ), at points of the detector."""
     if detector.sensor_mm == 0:

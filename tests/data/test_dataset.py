@@ -79,8 +79,7 @@ def test_folder_of_classes(tmp_path):
     assert dataset.groups is None
     assert dataset.masks.tolist() == [None] * 7
     assert dataset.paths[0] == str(tmp_path / "cat/0.npy")
-    runs = [(Path(path).name, rows.tolist()) for path, rows in dataset.by_file()]
-    assert runs == [("0.npy", [0]), ("1.npy", [1]), ("stack.npy", [2, 3, 4]), ("1.npy", [5]), ("2.npy", [6])]
+    assert [Path(path).name for path in dataset.paths[2:6]] == ["stack.npy"] * 3 + ["1.npy"]
 
 
 def test_split_folders(tmp_path):
@@ -352,11 +351,8 @@ def test_bad_mask_is_found_at_once(two):
 
 
 def digests(dataset):
-    found = {}
-    for path, rows in dataset.by_file():
-        reports = inspect_frames(path, dataset.index[rows].tolist())
-        found.update(zip(rows.tolist(), [report.digest for report in reports], strict=True))
-    return [found[row] for row in range(len(dataset))]
+    places = zip(dataset.paths.tolist(), dataset.index.tolist(), strict=True)
+    return [inspect_frames(path, [index])[0].digest for path, index in places]
 
 
 def test_order_and_digest_depend_neither_on_place_nor_on_row_order(tmp_path):
@@ -400,7 +396,7 @@ def test_subset(two):
     assert small.paths.tolist() == dataset.paths[keep].tolist()
     assert small.classes == dataset.classes
     assert small.quarantined == (("s.npy#0", "no valid pixel"),)
-    assert [rows.tolist() for _, rows in small.by_file()] == [[0], [1], [2]]
+    assert small.file.tolist() == [0, 1, 2]
     less = dataset.subset(np.array([True, False, False, False, True]))
     assert less.files == ("a.npy", "sub/b.npy")
     with pytest.raises(ValueError, match="every class must have a frame, none in x"):

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from sweeper.data.splits import Split, fold_digest, make_splits
-from sweeper.data.splits import test_rows as rows_of_test
+from sweeper.data.splits import Split, fold_digest, make_splits, rows_of_test
 
 ABC = ("a", "b", "c")
 

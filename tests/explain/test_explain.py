@@ -30,7 +30,7 @@ from sweeper.explain import drawing, explain
 from sweeper.explain.frames import GivenFrame, at_most, evenly, find_frames, png_names
 from sweeper.explain.models import find_models
 from sweeper.networks.inputs import input_array
-from sweeper.networks.model import ModelInfo, save_model
+from sweeper.networks.model import ModelInfo, save_weights
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.journal import Journal
 from sweeper.runs.spec import SweepSpec
@@ -57,9 +57,9 @@ def lenet(path: Path, seed: int = 0, classes: tuple[str, ...] = CLASSES) -> Any:
     torch.manual_seed(seed)
     module: Any = network.build(NetworkBuild(params, len(classes)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_model(
+    save_weights(
         path,
-        module,
+        module.state_dict(),
         ModelInfo("lenet", network.version, params, len(classes), classes, 50, resolve(INTENSITY)),
     )
     return module.eval()

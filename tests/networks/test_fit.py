@@ -33,7 +33,7 @@ from sweeper.networks.devices import Device, memory_advice
 from sweeper.networks.extract import default_batch_size, extract
 from sweeper.networks.fit import Fit, TrainingData
 from sweeper.networks.inputs import Inputs, write_inputs
-from sweeper.networks.model import ModelInfo, load_model, model_path, read_info, save_model
+from sweeper.networks.model import ModelInfo, load_model, model_path, read_info, save_weights
 from sweeper.networks.schedule import learning_rate
 from sweeper.networks.training import train as train_fit
 from tests.conftest import REPOSITORY
@@ -714,7 +714,7 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
         "tiny", 3, params, 3, ("a", "b", "ç"), 2, {"scale": "log1p"}, ({"epoch": 1, "loss": 2.5},)
     )
     path = tmp_path / "folder" / "model.safetensors"
-    save_model(path, module, info)
+    save_weights(path, module.state_dict(), info)
     loaded, found = load_model(path)
     assert found == info
     assert same(loaded.state_dict(), module.state_dict())  # type: ignore[attr-defined]
@@ -727,16 +727,16 @@ def test_a_model_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_model_files_that_are_none_are_named(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     info = ModelInfo("tiny", 3, {"training_set": "unbalanced", "size": SIZE}, 2)
-    save_model(path, Tiny(2, norm=False), info)
+    save_weights(path, Tiny(2, norm=False).state_dict(), info)
     whole = path.read_bytes()
     for content in (whole[:-7], whole[:30], b"", b"text"):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"model\.safetensors: not a model file, or damaged"):
             load_model(path)
-    save_model(path, Tiny(5, norm=False), info)
+    save_weights(path, Tiny(5, norm=False).state_dict(), info)
     with pytest.raises(ValueError, match=r"model\.safetensors: damaged, or not the weights of tiny: .*head"):
         load_model(path)
-    save_model(path, Tiny(2, norm=False), replace(info, version=2))
+    save_weights(path, Tiny(2, norm=False).state_dict(), replace(info, version=2))
     with pytest.raises(ValueError, match=r"tiny must be of version 3, the file's is 2"):
         load_model(path)
     with pytest.raises(OSError, match="absent"):

@@ -1,8 +1,8 @@
 """An S3 server for tests: objects in memory over HTTP, with faults that a test asks for.
 
-It speaks what pyarrow's client uses: PUT, GET with ranges, HEAD, DELETE, ListObjectsV2, multipart uploads
-and bodies in the `aws-chunked` encoding. It stands in for a store, not for its access rules: signatures are
-not checked; one key id has no permission.
+It speaks what the mirror uses: PUT with If-Match and If-None-Match, GET with ranges, HEAD, DELETE,
+ListObjectsV2 and multipart uploads. It stands in for a store, not for its access rules: signatures are not
+checked; one key id has no permission.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class S3Server:
     times : dict
         When an object was written, by bucket and key, seconds since 1970.
     requests : list of (str, str)
-        What was asked for: the operation (``PutObject``, ``UploadPart``, ...) and the key.
+        The requests so far: the operation (``PutObject``, ``UploadPart``, ...) and the key.
     received : collections.Counter
         Bytes of bodies that arrived, by key.
     fault : callable or None
-        Called with operation and key before each request; gives ``"500"``, ``"503"``, ``"reset"`` (the
+        Called with operation and key before each request; returns ``"500"``, ``"503"``, ``"reset"`` (the
         connection is reset once the body arrived), ``"lose"`` (the request is carried out, then the
         connection is reset), ``"hang"`` (nothing is answered until the server ends), a number of seconds to
         wait first, or None.
@@ -80,14 +80,36 @@ class S3Server:
         self._http.server_close()
 
     def asked(self, operation: str, key: str = "") -> int:
-        """Number of requests of an operation whose key contains `key`."""
+        """Return the number of requests of an operation whose key contains `key`."""
         return sum(op == operation and key in name for op, name in self.requests)
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
         """Keep an object."""
         with self.lock:
-            self.objects[bucket][key] = data
-            self.times[bucket, key] = time.time() + self.clock_ahead_s
+            self._keep(bucket, key, data)
+
+    def put_if(self, bucket: str, key: str, data: bytes, matches: str | None, none_matches: bool) -> int:
+        """Keep an object on conditions; return the HTTP status.
+
+        Parameters
+        ----------
+        matches : str, optional
+            The e-tag that the object must have.
+        none_matches : bool
+            There must be no object.
+        """
+        with self.lock:
+            there = self.objects[bucket].get(key)
+            if matches is not None and there is None:
+                return 404
+            if (none_matches and there is not None) or (matches is not None and matches != etag(there)):
+                return 412
+            self._keep(bucket, key, data)
+            return 200
+
+    def _keep(self, bucket: str, key: str, data: bytes) -> None:
+        self.objects[bucket][key] = data
+        self.times[bucket, key] = time.time() + self.clock_ahead_s
 
 
 class _Server(ThreadingHTTPServer):
@@ -101,6 +123,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     store: S3Server
 
     def log_message(self, format: str, *args: object) -> None:
@@ -147,18 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
                 data += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
-        else:
-            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if "aws-chunked" in self.headers.get("Content-Encoding", ""):
-            plain, at = bytearray(), 0
-            while True:
-                line = data.index(b"\r\n", at)
-                size = int(data[at:line].split(b";")[0], 16)
-                if size == 0:
-                    return bytes(plain)
-                plain += data[line + 2 : line + 2 + size]
-                at = line + 2 + size + 2
-        return data
+            return data
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -181,12 +194,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     # ------------------------------------------------------------------ operations
 
-    def _head_bucket(self, bucket: str, key: str, query: Any, body: bytes) -> Any:
-        return 200, b"", {}
-
     def _put_object(self, bucket: str, key: str, query: Any, body: bytes) -> Any:
-        self.store.put(bucket, key, body)
-        return 200, b"", {"ETag": _etag(body)}
+        none = self.headers.get("If-None-Match") == "*"
+        status = self.store.put_if(bucket, key, body, self.headers.get("If-Match"), none)
+        if status == 200:
+            return 200, b"", {"ETag": etag(body)}
+        code = "NoSuchKey" if status == 404 else "PreconditionFailed"
+        return status, _document("Error", f"<Code>{code}</Code><Message>not as expected</Message>"), {}
 
     def _head_object(self, bucket: str, key: str, query: Any, body: bytes) -> Any:
         data = self.store.objects[bucket].get(key)
@@ -200,9 +214,13 @@ class _Handler(BaseHTTPRequestHandler):
             text = f"{_XML}<Error><Code>NoSuchKey</Code><Message>no such key</Message></Error>"
             return 404, text.encode(), {}
         about = self._about(bucket, key)
+        if self.headers.get("If-Match") not in (None, about["ETag"]):
+            return 412, b"", {}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if wanted is None:
             return 200, data, about
+        if int(wanted[1]) >= len(data):
+            return 416, b"", {}
         first, last = int(wanted[1]), min(int(wanted[2] or len(data) - 1), len(data) - 1)
         about["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
         return 206, data[first : last + 1], about
@@ -220,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _upload_part(self, bucket: str, key: str, query: Any, body: bytes) -> Any:
         self.store.uploads[query["uploadId"]][int(query["partNumber"])] = body
-        return 200, b"", {"ETag": _etag(body)}
+        return 200, b"", {"ETag": etag(body)}
 
     def _complete_multipart_upload(self, bucket: str, key: str, query: Any, body: bytes) -> Any:
         parts = self.store.uploads.pop(query["uploadId"])
@@ -228,8 +246,9 @@ class _Handler(BaseHTTPRequestHandler):
         if named != sorted(parts):
             text = f"{_XML}<Error><Code>InvalidPart</Code><Message>a part is missing</Message></Error>"
             return 400, text.encode(), {}
-        self.store.put(bucket, key, b"".join(parts[n] for n in named))
-        inner = f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key><ETag>{_etag(b'')}</ETag>"
+        data = b"".join(parts[n] for n in named)
+        self.store.put(bucket, key, data)
+        inner = f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key><ETag>{etag(data)}</ETag>"
         return 200, _document("CompleteMultipartUploadResult", inner), {}
 
     def _abort_multipart_upload(self, bucket: str, key: str, query: Any, body: bytes) -> Any:
@@ -254,13 +273,11 @@ class _Handler(BaseHTTPRequestHandler):
                 if cut:
                     folders.append(shown)
                 else:
-                    contents.append(
-                        (name, len(self.store.objects[bucket][name]), self.store.times[bucket, name])
-                    )
+                    contents.append((name, self.store.objects[bucket][name], self.store.times[bucket, name]))
         inner = "".join(
-            f"<Contents><Key>{escape(name)}</Key><Size>{size}</Size><ETag>{_etag(b'')}</ETag><LastModified>"
+            f"<Contents><Key>{escape(name)}</Key><Size>{len(data)}</Size><ETag>{etag(data)}</ETag><LastModified>"
             f"{time.strftime('%Y-%m-%dT%H:%M:%S.000Z', time.gmtime(at))}</LastModified></Contents>"
-            for name, size, at in contents
+            for name, data, at in contents
         )
         inner += "".join(f"<CommonPrefixes><Prefix>{escape(f)}</Prefix></CommonPrefixes>" for f in folders)
         inner += f"<KeyCount>{len(contents) + len(folders)}</KeyCount><MaxKeys>{most}</MaxKeys>"
@@ -270,8 +287,8 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, _document("ListBucketResult", inner), {"Content-Type": "application/xml"}
 
     def _about(self, bucket: str, key: str) -> dict[str, str]:
-        at = self.store.times[bucket, key]
-        return {"Last-Modified": formatdate(at, usegmt=True), "ETag": _etag(b""), "Accept-Ranges": "bytes"}
+        at, tag = self.store.times[bucket, key], etag(self.store.objects[bucket][key])
+        return {"Last-Modified": formatdate(at, usegmt=True), "ETag": tag, "Accept-Ranges": "bytes"}
 
 
 def _operation(method: str, key: str, query: dict[str, str]) -> str:
@@ -281,16 +298,19 @@ def _operation(method: str, key: str, query: dict[str, str]) -> str:
         return "AbortMultipartUpload" if "uploadId" in query else "DeleteObject"
     if method == "PUT":
         return "UploadPart" if "partNumber" in query else "PutObject"
-    if not key:
-        return "HeadBucket" if method == "HEAD" else "ListObjectsV2"
-    return "HeadObject" if method == "HEAD" else "GetObject"
+    if method == "HEAD":
+        return "HeadObject"
+    return "GetObject" if key else "ListObjectsV2"
 
 
 def _method(operation: str) -> str:
     return re.sub(r"(?=[A-Z])", "_", operation).lower()
 
 
-def _etag(data: bytes) -> str:
+def etag(data: bytes | None) -> str:
+    """Return the e-tag of an object's content."""
+    if data is None:
+        return ""
     return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
 
 

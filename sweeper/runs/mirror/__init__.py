@@ -1,4 +1,4 @@
-"""Run folders at a URL: a local folder that is kept the same as one in S3, or wherever pyarrow writes.
+"""Run folders at a URL: a local folder that is kept the same as one in S3 or another object store.
 
 Everything else sees a local folder. :func:`mirrored` fills it from the URL before a sweep and sends what
 changes while the sweep runs; :func:`pulled` gives those who only read a temporary copy.

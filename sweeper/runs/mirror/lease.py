@@ -1,4 +1,9 @@
-"""The lease of a URL: which driver keeps it the same as its folder, so that no two do."""
+"""The lease of a URL: the one driver that may write there holds it.
+
+It is a file that is only ever written on the condition that it is still as it was read, so that of several
+drivers that reach for it in the same moment the store lets one through. It is never deleted, since stores
+delete without conditions: a lease that was let go is a file that names nobody.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +12,28 @@ import os
 import socket
 import threading
 import time
+import uuid
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sweeper.errors import InputError
-from sweeper.runs.mirror.remote import Remote, patiently
+from sweeper.runs.mirror.remote import Remote, StoreError, Version
 
 NAME = "lease.json"
 EXPIRES_S = 60.0
-"""A holder that was not heard of for so long is gone."""
+"""A holder that has not refreshed its lease for so long is gone."""
 REFRESH_S = 15.0
+
+_MOST_ROUNDS = 5
+
+_active: weakref.WeakValueDictionary[str, Lease] = weakref.WeakValueDictionary()
+"""Leases that this process takes or holds, by their ids."""
 
 
 def _place() -> str:
-    """This machine since it was started, and the namespace that process numbers are counted in."""
+    """Return this machine since it was started, and the namespace that process numbers are counted in."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     space = Path("/proc/self/ns/pid")
     try:
@@ -41,112 +53,143 @@ def _runs(pid: int) -> bool:
 
 
 class Lease:
-    """The lease of one URL.
-
-    It is a file that is read before it is written and once again after: stores have no locks. Two drivers
-    that begin in the same moment are told apart at the latest when the first refreshes its lease.
-    """
+    """The lease of one URL."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
-        self._mine = {"host": socket.gethostname(), "pid": os.getpid(), "place": _place()}
+        self.id = uuid.uuid4().hex
         self._refreshed = float("-inf")
+        self._problem = ""
         self._lock = threading.Lock()
-        self.taken = False
 
     def take(self) -> None:
         """Become the holder.
 
         Raises
         ------
-        ValueError
-            Names the holder, who was heard of less than :data:`EXPIRES_S` ago.
+        InputError
+            Another driver holds the lease and refreshed it less than :data:`EXPIRES_S` ago; names it.
         """
-        for _ in range(2):
-            other = self._other()
-            if other is not None and _lives(other):
-                age = self._age_s()
-                if age < EXPIRES_S:
+        _active[self.id] = self
+        try:
+            for _ in range(_MOST_ROUNDS):
+                holding, version = _read(self._remote)
+                if holding is not None and holding["id"] == self.id:
+                    return
+                if holding is not None and _lives(holding) and (age := self._age_s()) < EXPIRES_S:
                     raise InputError(
-                        f"{self._remote.shown}: another sweep is running there ({_named(other)}, last heard "
-                        f"of {age:.0f} s ago)"
+                        f"{self._remote.shown}: another sweep is running there ({_named(holding)}, "
+                        f"last heard of {age:.0f} s ago)"
                     )
-            if not self.taken:
-                self._write()
-                self.taken = True
-            elif other is None:
-                return
+                self._write(version)  # the next look tells whether this write was the one let through
+            raise StoreError(f"{NAME} cannot be written ({self._problem})")
+        except BaseException:
+            self.abandon()
+            raise
 
     def refresh(self) -> str | None:
-        """Stay the holder, if it is time to say so; gives the one who took over, None when nobody did."""
+        """Stay the holder, if it is time to say so; return the driver that took over, None if nobody did."""
         with self._lock:
             if time.monotonic() - self._refreshed < REFRESH_S:
                 return None
-            other = self._other()
-            if other is not None:
-                self.taken = False
-                return _named(other)
-            self._write()
-            return None
+            for _ in range(_MOST_ROUNDS):
+                holding, version = _read(self._remote)
+                if holding is not None and holding["id"] != self.id:
+                    self.abandon()
+                    return _named(holding)
+                if self._write(version):
+                    return None
+            raise StoreError(f"{NAME} cannot be written ({self._problem})")
 
     def release(self) -> None:
         """Let go; nothing happens to a lease that is another's."""
-        if self.taken and self._other() is None:
-            self._remote.delete(NAME)
-        self.taken = False
+        if _active.pop(self.id, None) is None:
+            return
+        holding, version = _read(self._remote)
+        if holding is not None and holding["id"] == self.id:
+            self._remote.replace(NAME, b"{}", version)
 
-    def _write(self) -> None:
-        said = {**self._mine, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-        self._remote.write(NAME, json.dumps(said).encode())
-        self._refreshed = time.monotonic()
+    def abandon(self) -> None:
+        """Let go without a word to the store: another driver of this process may take over at once."""
+        _active.pop(self.id, None)
 
-    def _other(self) -> dict[str, Any] | None:
-        """The holder, when it is not this process."""
-        said = _read(self._remote)
-        return None if said is None or self._mine.items() <= said.items() else said
+    def _write(self, seen: Version | None) -> bool:
+        """Write that this driver holds the lease, if it is still as it was seen; return whether it worked.
+
+        False does not mean that nothing was written: the answer may have been lost.
+        """
+        holding = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "place": _place(),
+            "id": self.id,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        began = time.monotonic()
+        try:
+            if not self._remote.replace(NAME, json.dumps(holding).encode(), seen):
+                self._problem = "it changes all the time"
+                return False
+        except StoreError as error:
+            self._problem = str(error)
+            return False
+        self._refreshed = began
+        return True
 
     def _age_s(self) -> float:
-        """Time since the holder was heard of, by the store's clock: machines' clocks may differ."""
-        probe = f".now-{os.getpid()}"
+        """Return how long ago the holder was heard of, by the store's clock: machines' clocks may differ."""
+        probe = f".now-{self.id}"
         self._remote.write(probe, b".")
         try:
-            return max(0.0, self._remote.modified_s(probe) - self._remote.modified_s(NAME))
+            now, then = self._remote.modified(probe), self._remote.modified(NAME)
         finally:
             self._remote.delete(probe)
+        return max(0.0, (now - then).total_seconds()) if now and then else EXPIRES_S
 
 
-def _read(remote: Remote) -> dict[str, Any] | None:
-    data = patiently(lambda: remote.read_small(NAME))
+def _read(remote: Remote) -> tuple[dict[str, Any] | None, Version | None]:
+    """Return who holds the lease, None for nobody, and the file's version, None if there is no file."""
+    file = remote.read_small(NAME)
+    if file is None:
+        return None, None
     try:
-        said = json.loads(data or b"")
-        return said if isinstance(said["host"], str) and isinstance(said["pid"], int) else None
+        holding = json.loads(file[0])
+        known = isinstance(holding["host"], str) and isinstance(holding["pid"], int)
+        return ({"id": "", "place": "", **holding} if known else None), file[1]
     except (ValueError, TypeError, KeyError):
-        return None
+        return None, file[1]
 
 
-def _lives(said: dict[str, Any]) -> bool:
-    """Whether a holder may be alive: for one of this machine that can be seen."""
-    return said.get("place") != _place() or _runs(int(said["pid"]))
+def _lives(holding: dict[str, Any]) -> bool:
+    """Return whether a holder may be alive; of one on this machine that can be seen."""
+    if holding["place"] != _place():
+        return True
+    if holding["pid"] == os.getpid():
+        return holding["id"] in _active
+    return _runs(holding["pid"])
 
 
-def _named(said: dict[str, Any]) -> str:
-    host = "".join(c for c in said["host"][:100] if c.isprintable())
-    return f"host {host}, process {said['pid']}"
+def _named(holding: dict[str, Any]) -> str:
+    host = "".join(c for c in holding["host"][:100] if c.isprintable())
+    return f"host {host}, process {holding['pid']}"
 
 
 def holder(url: str) -> str | None:
-    """Who runs a sweep at a URL, ``host h, process 17``; None when nobody does, by this machine's clock.
+    """Return who runs a sweep at a URL, ``host h, process 17``; None if nobody does, by this machine's clock.
 
     Raises
     ------
-    ValueError
+    InputError
         Nothing can be read there.
     """
     remote = Remote(url)
     try:
-        said = _read(remote)
-        if said is None or not _lives(said) or time.time() - remote.modified_s(NAME) > EXPIRES_S:
+        holding, _ = _read(remote)
+        if holding is None or not _lives(holding):
             return None
-    except OSError as error:
+        then = remote.modified(NAME)
+    except StoreError as error:
         raise remote.error(error) from None
-    return _named(said)
+    if then is None or time.time() - then.timestamp() > EXPIRES_S:
+        return None
+    return _named(holding)

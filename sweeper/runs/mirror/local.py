@@ -1,4 +1,4 @@
-"""What a run folder on this machine has to send."""
+"""The files of a run folder on this machine that belong at its URL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHANGING = (NETWORKS, PREDICTIONS)
 
 
 def run_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Regular files of a run folder, the journal aside, with their names in it; hidden ones are left out."""
+    """Yield the regular files of a run folder with their names in it, without the journal and hidden ones."""
     yield from ((name, folder / name) for name in ALONE if (folder / name).is_file())
     for part, recursive in ((FEATURES, False), (NETWORKS, True), (PREDICTIONS, False)):
         for parent, folders, files in os.walk(folder / part):

@@ -14,7 +14,7 @@ from sweeper.errors import InputError, MirrorError
 from sweeper.runs.mirror.lease import Lease
 from sweeper.runs.mirror.local import ALONE, CHANGING, FEATURES, run_files
 from sweeper.runs.mirror.parts import WHOLE, JournalParts, is_prefix
-from sweeper.runs.mirror.remote import ANSWER_S, Entry, Remote, patiently, reason
+from sweeper.runs.mirror.remote import Entry, Remote, StoreError, reason
 from sweeper.runs.mirror.urls import local_folder
 
 _AT_ONCE = 4
@@ -28,11 +28,11 @@ Note = Callable[[str], None]
 
 
 class _OutOfTimeError(Exception):
-    """The mirror was stopped and its time is over."""
+    """The mirror was stopped, and the time that it was given is over."""
 
 
 def _nothing(text: str) -> None:
-    """Say nothing."""
+    """Ignore a note."""
 
 
 class Mirror:
@@ -44,11 +44,11 @@ class Mirror:
     folder : Path
         On this machine.
     note : callable, optional
-        Gets a line when the store stops answering, and when it answers again; from another thread.
+        Called from another thread with a line when the store stops answering, and when it answers again.
 
     Raises
     ------
-    ValueError
+    InputError
         Not a URL that can be opened.
     """
 
@@ -72,27 +72,25 @@ class Mirror:
     # ------------------------------------------------------------------ before the sweep
 
     def pull(self) -> str:
-        """Bring what is at the URL here, and become the one who writes there; gives a line on what came.
+        """Take the lease of the URL and bring here what is there; return a line on what came.
 
-        A journal that is here stays when the one at the URL is the beginning of it; then the files here
-        are the newer ones, and stay too. Otherwise the URL is right.
+        If the journal at the URL is the beginning of the one here, the files here are the newer ones and
+        stay. Otherwise those at the URL replace them.
 
         Raises
         ------
-        ValueError
+        InputError
             Nobody answers, no permission, no such bucket, something else is there, or another sweep runs.
         """
         top = self._remote.top()
         if top and not {"sweep.yaml", "lease.json", WHOLE, *ALONE} & set(top):
             raise InputError(f"{self._remote.shown}: is not empty and holds no sweep; choose another folder")
         try:
-            patiently(self._lease.take, ANSWER_S)
-            said = self._pull()
+            self._lease.take()
+            arrived = self._pull()
             self._pulled = True
-            return said
-        except OSError as error:
-            if error.errno is not None and not isinstance(error, PermissionError):
-                raise
+            return arrived
+        except (StoreError, PermissionError) as error:
             raise self._remote.error(error) from None
         finally:
             if not self._pulled:
@@ -101,12 +99,11 @@ class Mirror:
     def _pull(self) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)
         ahead, fetched = self._pull_journal()
-        there = patiently(lambda: self._remote.list(""))
-        there = {name: entry for name, entry in there.items() if name in ALONE}
-        features = patiently(lambda: self._remote.list(FEATURES))
+        there = {name: entry for name, entry in self._remote.list("").items() if name in ALONE}
+        features = self._remote.list(FEATURES)
         there |= {name: entry for name, entry in features.items() if name.endswith(".parquet")}
         for folder in CHANGING:
-            files = patiently(lambda folder=folder: self._remote.list(folder, recursive=True))  # type: ignore[misc]
+            files = self._remote.list(folder, recursive=True)
             self._may_go |= set(files)
             there |= files
         wanted = {name: entry for name, entry in there.items() if not self._is_here(name, entry, ahead)}
@@ -126,10 +123,10 @@ class Mirror:
         return f"{len(wanted)} files, {fetched / 1e6:.1f} MB from {self._remote.shown}"
 
     def _pull_journal(self) -> tuple[bool, int]:
-        """Whether the journal here is as far as the one at the URL, or further; bytes that came if not."""
+        """Fetch the journal if the one here is behind; return whether it was ahead, and bytes that came."""
         here, there = self._folder / WHOLE, self._folder / f".{WHOLE}.{os.getpid()}.partial"
         try:
-            size = patiently(lambda: self._journal.fetch(there, self._live_on))
+            size = self._journal.fetch(there, self._live_on)
             if is_prefix(there, size, here):
                 return True, 0
             if here.exists():
@@ -149,7 +146,7 @@ class Mirror:
     # ------------------------------------------------------------------ while it runs
 
     def start(self, interval_s: float = _INTERVAL_S) -> None:
-        """Send what changes from now on, in a thread, every so many seconds."""
+        """Send what changes from now on, in a thread, every `interval_s` seconds."""
         self._interval_s = interval_s
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
         self._thread.start()
@@ -164,19 +161,19 @@ class Mirror:
         self._finish()
 
     def _attempt(self) -> bool:
-        """Send what changed; False, and a note the first time, when that failed."""
+        """Send what changed; return False, with a note the first time, if that failed."""
         try:
             self._push()
         except _OutOfTimeError:
             return False
         except Exception as error:
-            said, self._problem = self._problem, reason(error)
-            if not said:
+            before, self._problem = self._problem, reason(error)
+            if not before:
                 self._note(f"{self._remote.shown}: {self._problem}; results are kept in {self._folder}")
             return False
         if self._problem:
             self._problem = ""
-            self._note(f"{self._remote.shown}: everything is there again")
+            self._note(f"{self._remote.shown}: answers again; everything is there")
         return True
 
     def _push(self) -> None:
@@ -215,27 +212,27 @@ class Mirror:
             raise _OutOfTimeError
 
     def _live_on(self) -> None:
-        """Keep the lease between pieces of long files; when the store is unwell, later."""
-        with suppress(OSError):
+        """Keep the lease between pieces of long files; later, if the store does not answer now."""
+        with suppress(StoreError):
             self._keep_lease()
 
     def _between(self) -> None:
-        """Between pieces of a long file: the lease and the journal must not wait for its end."""
+        """Keep the lease and send the journal, which must not wait for the end of a long file."""
         self._check_time()
         self._live_on()
         try:
             if time.monotonic() - self._journal_pushed > self._interval_s:
                 self._push_journal()
-        except OSError:
-            self._journal_pushed = time.monotonic()  # the file goes on; it is tried again later
+        except (StoreError, OSError):
+            self._journal_pushed = time.monotonic()  # the file goes on; the journal is tried again later
 
     def _keep_lease(self) -> None:
-        """Say that this driver lives, when it is time to.
+        """Refresh the lease, if it is time to.
 
         Raises
         ------
         MirrorError
-            Another one took over: nothing may be written any more.
+            Another driver took over: nothing may be written any more.
         """
         self._taken_by = self._taken_by or self._lease.refresh()
         if self._taken_by is not None:
@@ -244,12 +241,12 @@ class Mirror:
     # ------------------------------------------------------------------ after it
 
     def stop(self, within_s: float = _END_S) -> None:
-        """Send the rest, make one file of the journal, let the lease go.
+        """Send the rest, make one file of the journal, and let go of the lease.
 
         Raises
         ------
         MirrorError
-            Not everything could be sent in this time. Says what is missing; nothing is lost.
+            Not everything could be sent in this time; names what is missing. Nothing is lost.
         """
         if not self._pulled:
             return
@@ -262,10 +259,11 @@ class Mirror:
         self._thread.join(within_s + _GRACE_S)
         missing = self._missing()
         if missing or self._taken_by is not None:
+            self._lease.abandon()  # a request that hangs may keep the thread from letting go
             why = self._problem or "the time was too short"
             raise MirrorError(
                 f"{self._remote.shown}: not everything was sent ({missing or 'nothing new'}): {why}; "
-                f"{self._folder} holds everything, and the same command goes on from there"
+                f"everything is in {self._folder}; run the same command again to send it"
             )
 
     def _finish(self) -> None:
@@ -284,12 +282,15 @@ class Mirror:
         self._release()
 
     def _release(self) -> None:
-        """Let go of the lease; one that stays expires."""
-        with suppress(OSError):
+        """Let go of the lease; one that stays expires, which a store that does not answer is left to."""
+        if self._problem:
+            self._lease.abandon()
+            return
+        with suppress(StoreError):
             self._lease.release()
 
     def _missing(self) -> str:
-        """What is not there, ``2 files of 1.3 MB, 17 kB of the journal``; empty when all is."""
+        """Return what is not at the URL, ``2 files of 1.3 MB, 17 kB of the journal``; empty if nothing."""
         sizes = []
         for name, path in run_files(self._folder):
             try:
@@ -299,28 +300,28 @@ class Mirror:
             if self._sent.get(name) != (status.st_size, status.st_mtime_ns):
                 sizes.append(status.st_size)
         lines = self._journal.unsent(self._folder / WHOLE)
-        said = [f"{len(sizes)} files of {sum(sizes) / 1e6:.1f} MB"] if sizes else []
-        return ", ".join([*said, *([f"{lines / 1e3:.1f} kB of the journal"] if lines else [])])
+        files = [f"{len(sizes)} files of {sum(sizes) / 1e6:.1f} MB"] if sizes else []
+        return ", ".join([*files, *([f"{lines / 1e3:.1f} kB of the journal"] if lines else [])])
 
 
 @contextmanager
 def mirrored(url: str, note: Note = _nothing, interval_s: float = _INTERVAL_S) -> Iterator[Path]:
-    """A local folder that holds what is at a URL, and whose changes are sent there until the block ends.
+    """Yield a local folder with what is at a URL, and send its changes there until the block ends.
 
     Parameters
     ----------
     url : str
     note : callable, optional
-        Gets lines on what came, and on a store that does not answer.
+        Called with lines on what came, and on a store that does not answer.
     interval_s : float
-        Between two looks at what changed.
+        Time between two looks at what changed.
 
     Raises
     ------
-    ValueError
+    InputError
         The URL cannot be used, or another sweep runs there.
     MirrorError
-        At the end not everything was sent. An error of the block goes first, with this one as a note.
+        Not everything was sent by the end. An error of the block goes first, with this one as a note.
     """
     folder = local_folder(url)
     mirror = Mirror(url, folder, note)

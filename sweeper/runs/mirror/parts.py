@@ -1,26 +1,29 @@
 """The journal at a URL: ``journal.jsonl`` and, after it, parts named by where they begin.
 
 Objects cannot be appended to. What is new goes to ``journal/<offset>.jsonl``, whole lines only, so nothing
-is sent twice; a clean end makes one ``journal.jsonl`` of it all. Read in order of their offsets, parts that
-the file before them already holds are passed over, and what follows a gap or a torn line is not there.
+is sent twice; a clean end makes one ``journal.jsonl`` of it all. Whoever reads goes by the offsets, skips
+parts that the file before them already holds, and ends at a gap or a torn line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from sweeper.runs.mirror.remote import PIECE, Remote
+from sweeper.runs.mirror.remote import PIECE, NotThereError, Remote
 
 WHOLE = "journal.jsonl"
 _FOLDER = "journal"
 _MOST_PARTS = 256
-"""More are made one in between, so that reading does not take as many requests as there were pushes."""
+"""When there are more they are made one file, so that reading does not take a request for each push."""
+
+_LOOKS = 3
 
 
 def whole_lines(file: BinaryIO, start: int, end: int) -> int:
-    """Where the last line that ends between two places ends; `start` when none does."""
+    """Return where the last line that ends between two places ends; `start` when none does."""
     while end > start:
         first = max(start, end - PIECE)
         file.seek(first)
@@ -32,7 +35,7 @@ def whole_lines(file: BinaryIO, start: int, end: int) -> int:
 
 
 def is_prefix(prefix: Path, size: int, path: Path) -> bool:
-    """Whether a file begins with the first bytes of another."""
+    """Return whether a file begins with the first bytes of another."""
     if not path.exists() or path.stat().st_size < size:
         return False
     with prefix.open("rb") as one, path.open("rb") as other:
@@ -50,7 +53,7 @@ class JournalParts:
     Attributes
     ----------
     sent : int
-        Bytes of it that are there.
+        Bytes of it that are at the URL.
     """
 
     def __init__(self, remote: Remote) -> None:
@@ -60,7 +63,13 @@ class JournalParts:
         self._parts: list[str] = []
 
     def fetch(self, to: Path, piece_done: Callable[[], None] | None = None) -> int:
-        """Write what is there into a file; gives its size, that of whole lines."""
+        """Write the journal at the URL into a file, whole lines only; return its size in bytes."""
+        for _ in range(_LOOKS - 1):
+            with suppress(NotThereError):  # the driver made one file of the parts since they were listed
+                return self._fetch(to, piece_done)
+        return self._fetch(to, piece_done)
+
+    def _fetch(self, to: Path, piece_done: Callable[[], None] | None) -> int:
         sizes = {name: entry.size for name, entry in self._remote.list(_FOLDER).items()}
         starts = {int(Path(name).stem): name for name in sizes if Path(name).stem.isdecimal()}
         self._parts = [starts[start] for start in sorted(starts)]
@@ -103,7 +112,7 @@ class JournalParts:
             self.compact(path, piece_done)
 
     def unsent(self, path: Path) -> int:
-        """Bytes of whole lines that are not there."""
+        """Return the number of bytes, in whole lines, that are not at the URL."""
         if not path.exists():
             return 0
         with path.open("rb") as file:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import fnmatch
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweeper.errors import InputError
 from sweeper.runs.mirror.parts import WHOLE, JournalParts
-from sweeper.runs.mirror.remote import Entry, Remote, patiently
+from sweeper.runs.mirror.remote import Entry, NotThereError, Remote, StoreError
 
 _ALWAYS = ("sweep.yaml", "environment.json")
 
 
 @contextmanager
 def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
-    """A temporary folder with the spec, the environment and the journal of the run at a URL.
+    """Yield a temporary folder with the spec, the environment and the journal of the run at a URL.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
 
     Raises
     ------
-    ValueError
+    InputError
         Nobody answers, no permission, no sweep is there.
     """
     remote = Remote(url)
@@ -41,19 +41,18 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
             wanted = {name: top[name] for name in (*_ALWAYS, *names) if name in top}
             for name in names:
                 if name not in top:
-                    wanted |= patiently(lambda name=name: _listed(remote, name))  # type: ignore[misc]
+                    wanted |= _listed(remote, name)
             for name, entry in wanted.items():
-                remote.fetch(name, entry, folder / name)
-            patiently(lambda: JournalParts(remote).fetch(folder / WHOLE))
-        except OSError as error:
-            if error.errno is not None:
-                raise
+                with suppress(NotThereError):  # removed since it was listed
+                    remote.fetch(name, entry, folder / name)
+            JournalParts(remote).fetch(folder / WHOLE)
+        except StoreError as error:
             raise remote.error(error) from None
         yield folder
 
 
 def _listed(remote: Remote, name: str) -> dict[str, Entry]:
-    """Files of a folder, or those in it that a pattern means."""
+    """Return the files of a folder, or those in it that a pattern matches."""
     folder, slash, pattern = name.rpartition("/")
     if not slash or not set("*?[") & set(pattern):
         return remote.list(name, recursive=True)

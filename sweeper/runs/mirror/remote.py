@@ -1,31 +1,44 @@
-"""Files below a URL: listed, read and written in pieces, with patience for a store that is unwell."""
+"""Files below a URL: listed, read and written in pieces. The store's library repeats what fails."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-import time
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from sweeper.errors import InputError
-from sweeper.runs.mirror.urls import endpoint, hidden, open_url, shown
+from sweeper.runs.mirror.stores import Place, place_of
+from sweeper.runs.mirror.urls import credentials_of, hidden, shown
 
-PIECE = 4 * 2**20
-"""Bytes that are in memory at once for one file."""
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+PIECE = 5 * 2**20
+"""Bytes of one file that are read or sent in one request; S3 takes no smaller parts."""
+
+REQUEST_TIMEOUT_S = 5.0
+"""For a request that carries little; it is repeated for ANSWER_S while it fails."""
 ANSWER_S = 15.0
-"""Patience with the first request; timeouts of the request itself may add a few seconds."""
-PATIENCE_S = 60.0
-_FIRST_PAUSE_S = 0.25
-_LONGEST_PAUSE_S = 8.0
-_REFUSED = (
-    "ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "INVALID_CLIENT_TOKEN_ID", "SIGNATURE_DOES_NOT_MATCH",
-    "UNRECOGNIZED_CLIENT", "MISSING_AUTHENTICATION_TOKEN", "EXPIRED", "HTTP status 401", "HTTP status 403",
-)  # fmt: skip
-_NO_BUCKET = ("NO_SUCH_BUCKET", "Bucket not found")
+DATA_TIMEOUT_S = 30.0
+"""For a request that carries a piece of a file; a piece that fails is read again for READING_S."""
+READING_S = 60.0
+WRITING_S = 3.0
+"""What cannot be written is soon said, and sent later. With DATA_TIMEOUT_S, less than what is left of a lease
+between two refreshes."""
 
-_T = TypeVar("_T")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
+_REFUSED = ("401 Unauthorized", "403 Forbidden", "os error 13", "PermissionDenied", "Unauthenticated")
+_NO_CREDENTIALS = ("/latest/api/token", "/computeMetadata/", "/identity/oauth2/token")
+"""Where a cloud's machines are asked for credentials when nothing else has them."""
 
 
 @dataclass(frozen=True)
@@ -36,41 +49,61 @@ class Entry:
     modified_s: float
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether asking again may help; errors of a disk carry a number, those of a store do not."""
-    if not isinstance(error, OSError) or error.errno is not None:
-        return False
-    return not any(word in str(error) for word in (*_REFUSED, *_NO_BUCKET))
+Version = dict[str, str]
+"""What tells one content of a file from the next: e-tag, or whatever the store has for it."""
 
 
-def patiently(ask: Callable[[], _T], patience_s: float = PATIENCE_S) -> _T:
-    """What `ask` gives; asked again, after pauses that double, while its error may pass and time is left."""
-    end, pause = time.monotonic() + patience_s, _FIRST_PAUSE_S
-    while True:
-        try:
-            return ask()
-        except OSError as error:
-            if not is_transient(error) or time.monotonic() + pause > end:
-                raise
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_S)
+class StoreError(Exception):
+    """The store did not do what it was asked for; the message says why in a few words."""
+
+
+class NotThereError(StoreError):
+    """The file is not there, or no longer what it was."""
+
+
+@contextmanager
+def _asking(place: Place) -> Iterator[None]:
+    """Turn the errors of the store's library into :class:`StoreError`; those of a disk carry a number."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        gone = isinstance(error, FileNotFoundError | PreconditionError)
+        kind = NotThereError if gone and not any(word in str(error) for word in _NO_BUCKET) else StoreError
+        raise kind(_reason(str(error), place)) from None
+
+
+def _reason(text: str, place: Place) -> str:
+    """Return what was wrong, in a few words, without credentials and without the address of the request."""
+    text, _, details = text.partition("\n\nDebug source")
+    _, sent, answer = text.partition(" - ")
+    short = hidden(" ".join((answer if sent else text).split()))
+    if xml := re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", short):
+        short = f"{xml[1]}: {xml[2]}"
+    if any(word in text for word in _NO_BUCKET):
+        return "no such bucket"
+    if any(word in text for word in _NO_CREDENTIALS):
+        return f"no credentials; they come from {credentials_of(place.scheme)}"
+    if any(word in text or word in details for word in _REFUSED):
+        return f"no permission ({short})"
+    if "HTTP error" in short:
+        causes = re.findall(r'(?:message|error): "([^"]+)"', details)
+        if "InvalidCertificate" in details:
+            causes = ["its certificate is not trusted"]
+        elif "TimedOut" in details:
+            causes = ["timed out"]
+        return f"{place.name} does not answer ({hidden(causes[-1]) if causes else short})"
+    return short
 
 
 def reason(error: BaseException) -> str:
-    """What was wrong, in a few words, without credentials."""
-    text = " ".join(str(error).split())
-    if any(word in text for word in _NO_BUCKET):
-        return "no such bucket"
-    if isinstance(error, PermissionError) or any(word in text for word in _REFUSED):
-        return f"no permission ({hidden(text)})"
-    if "NETWORK_CONNECTION" in text:
-        place = shown(named).partition("://")[2] if (named := endpoint()) else "the store"
-        return f"{place} does not answer ({hidden(text)})"
-    return hidden(text)
+    """Return an error of the store or of this machine's disk as one line, without credentials."""
+    return hidden(" ".join(str(error).split()))
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name stays in its folder and is not hidden: nothing empty, no part begins with a dot."""
+    """Return whether a name stays in its folder and is not hidden: no part is empty or begins with a dot."""
     return all(part and not part.startswith(".") for part in name.split("/"))
 
 
@@ -83,86 +116,99 @@ class Remote:
 
     Raises
     ------
-    ValueError
-        It cannot be opened.
+    InputError
+        The URL cannot be opened.
     """
 
     def __init__(self, url: str) -> None:
         self.shown = shown(url)
-        self._fs, self._base = open_url(url)
-        self._folders = self._fs.type_name in ("local", "hdfs")
+        self._place = place_of(url)
+        self._asked = self._place.store(REQUEST_TIMEOUT_S, ANSWER_S)
+        self._read = self._place.store(DATA_TIMEOUT_S, READING_S)
+        self._written = self._place.store(DATA_TIMEOUT_S, WRITING_S)
 
     def _path(self, name: str) -> str:
-        return f"{self._base}/{name}" if name else self._base
+        return f"{self._place.folder}/{name}".strip("/")
 
-    def error(self, error: BaseException) -> ValueError:
-        """An error of the store as one of the user's input."""
+    def _asking(self) -> Any:
+        return _asking(self._place)
+
+    def error(self, error: BaseException) -> InputError:
+        """Return an error of the store as one of the user's input."""
         return InputError(f"{self.shown}: {reason(error)}")
 
     def top(self) -> dict[str, Entry]:
-        """Files right below the URL; the first thing to ask.
+        """Return the files right below the URL; the first thing to ask.
 
         Raises
         ------
-        ValueError
+        InputError
             No such bucket, no permission, nobody answers.
         """
         try:
-            found = patiently(lambda: self.list(""), ANSWER_S)
-            if not found and self._fs.type_name == "s3":
-                self._check_bucket()
-            return found
-        except OSError as error:
+            return self.list("")
+        except StoreError as error:
             raise self.error(error) from None
 
-    def _check_bucket(self) -> None:
-        from pyarrow import fs
-
-        bucket = self._base.partition("/")[0]
-        try:
-            there = self._fs.get_file_info(bucket).type != fs.FileType.NotFound
-        except OSError:
-            return  # may be listed and not asked about; writing will tell
-        if not there:
-            raise InputError(f"{self.shown}: no such bucket ({bucket})")
-
     def list(self, folder: str, *, recursive: bool = False) -> dict[str, Entry]:
-        """Files in a folder by name below the URL; none where there is none. Hidden ones are left out."""
-        from pyarrow import fs
+        """Return the files in a folder by their names below the URL; hidden and empty ones are left out."""
+        path, base = self._path(folder), self._place.folder
+        with self._asking():
+            if recursive:
+                objects = [meta for batch in obstore.list(self._asked, path) for meta in batch]
+            else:
+                objects = list(obstore.list_with_delimiter(self._asked, path)["objects"])
+        named = {meta["path"].removeprefix(base).lstrip("/"): meta for meta in objects}
+        # an empty object may be a mark of a folder: the slash that ends its name is not seen here
+        return {
+            name: Entry(meta["size"], meta["last_modified"].timestamp())
+            for name, meta in named.items()
+            if meta["size"] and is_plain(name)
+        }
 
-        selector = fs.FileSelector(self._path(folder), allow_not_found=True, recursive=recursive)
-        found = {}
-        for info in self._fs.get_file_info(selector):
-            name = info.path.removeprefix(f"{self._base}/")
-            if info.type == fs.FileType.File and is_plain(name):
-                found[name] = Entry(int(info.size), info.mtime_ns / 1e9 if info.mtime_ns else 0.0)
-        return found
-
-    def modified_s(self, name: str) -> float:
-        """When the store says that a file was written; 0 when it is not there."""
-        return float(self._fs.get_file_info(self._path(name)).mtime_ns or 0) / 1e9
+    def modified(self, name: str) -> datetime | None:
+        """Return when the store says that a file was written; None when it is not there."""
+        try:
+            with self._asking():
+                return obstore.head(self._asked, self._path(name))["last_modified"]
+        except NotThereError:
+            return None
 
     def read(
         self, name: str, into: BinaryIO, skip: int = 0, piece_done: Callable[[], None] | None = None
     ) -> int:
-        """Append a file, without its first bytes, to one that is open here; gives the number of bytes."""
-        read = 0
-        with self._fs.open_input_file(self._path(name)) as source:
-            source.seek(skip)
-            while len(piece := source.read_buffer(PIECE)):
-                into.write(piece)
-                read += len(piece)
-                if piece_done is not None:
-                    piece_done()
-        return read
+        """Append a file, without its first bytes, to one that is open here; return the number of bytes.
 
-    def read_small(self, name: str, most: int = 65536) -> bytes | None:
-        """The first bytes of a file; None when there is none."""
+        The file must be longer than what is skipped.
+
+        Raises
+        ------
+        NotThereError
+            The file is not there, or was written again meanwhile.
+        """
+        at, size = skip, skip + 1
+        options: GetOptions = {}
+        while at < size:
+            options["range"] = (at, at + PIECE)
+            with self._asking():
+                answer = obstore.get(self._read, self._path(name), options=options)
+                piece = answer.bytes()
+            size = answer.meta["size"]
+            if tag := answer.meta["e_tag"]:
+                options["if_match"] = tag
+            into.write(piece)
+            at += len(piece)
+            if piece_done is not None:
+                piece_done()
+        return at - skip
+
+    def read_small(self, name: str, most: int = 65536) -> tuple[bytes, Version] | None:
+        """Return a file and its version; None when there is none. One that is too long counts as empty."""
         try:
-            with self._fs.open_input_file(self._path(name)) as source:
-                data: bytes = source.read(most)
-                return data
-        except FileNotFoundError:
+            with self._asking():
+                answer = obstore.get(self._asked, self._path(name))
+                return (bytes(answer.bytes()) if answer.meta["size"] <= most else b""), _version(answer.meta)
+        except NotThereError:
             return None
 
     def fetch(self, name: str, entry: Entry, to: Path, piece_done: Callable[[], None] | None = None) -> None:
@@ -170,12 +216,8 @@ class Remote:
         to.parent.mkdir(parents=True, exist_ok=True)
         partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
         try:
-
-            def copy() -> None:
-                with partial.open("wb") as file:
-                    self.read(name, file, piece_done=piece_done)
-
-            patiently(copy)
+            with partial.open("wb") as file:
+                self.read(name, file, piece_done=piece_done)
             os.utime(partial, (entry.modified_s, entry.modified_s))
             partial.replace(to)
         finally:
@@ -183,7 +225,38 @@ class Remote:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file."""
-        self._write(name, lambda stream: stream.write(data))
+        with self._asking():
+            obstore.put(self._asked, self._path(name), data)
+
+    def replace(self, name: str, data: bytes, seen: Version | None) -> bool:
+        """Write a small file if it is still as it was seen (None: not there); return whether it was written.
+
+        Nobody can write in between. After an answer was lost, False may be returned for what was written.
+        """
+        if self._place.local:
+            return self._replace_here(name, data, seen)
+        with self._asking():
+            try:
+                mode: Any = "create" if seen is None else seen
+                obstore.put(self._asked, self._path(name), data, mode=mode)
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+                return False
+        return True
+
+    def _replace_here(self, name: str, data: bytes, seen: Version | None) -> bool:
+        """Do the same in a folder, which has no conditional writes: a lock keeps others away meanwhile."""
+        folder = Path("/", self._place.folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / f".{name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                now = self.read_small(name)
+                if (None if now is None else now[1]) != seen:
+                    return False
+                self.write(name, data)
+                return True
+        except OSError as error:
+            raise StoreError(reason(error)) from None
 
     def send(
         self,
@@ -193,10 +266,19 @@ class Remote:
         size: int,
         piece_done: Callable[[], None] | None = None,
     ) -> None:
-        """Write bytes of an open file; what is not written whole is taken back."""
+        """Write bytes of an open file, whole or not at all.
 
-        def copy(stream: Any) -> None:
-            source.seek(start)
+        Raises
+        ------
+        EOFError
+            The file is shorter.
+        """
+        path = self._path(name)
+        source.seek(start)
+        with (
+            self._asking(),
+            obstore.open_writer(self._written, path, buffer_size=PIECE, max_concurrency=1) as stream,
+        ):
             left = size
             while left:
                 piece = source.read(min(left, PIECE))
@@ -207,37 +289,11 @@ class Remote:
                 if left and piece_done is not None:
                     piece_done()
 
-        self._write(name, copy)
-
-    def _write(self, name: str, fill: Callable[[Any], object]) -> None:
-        path = self._path(name)
-        target = path
-        if self._folders:
-            folder, _, last = path.rpartition("/")
-            self._fs.create_dir(folder, recursive=True)
-            if self._fs.type_name == "local":
-                target = f"{folder}/.{last}.{os.getpid()}.partial"
-        stream = self._fs.open_output_stream(target)
-        try:
-            fill(stream)
-        except BaseException:
-            self._take_back(stream, target)
-            raise
-        stream.close()
-        if target != path:
-            self._fs.move(target, path)
-
-    def _take_back(self, stream: Any, path: str) -> None:
-        """Closing publishes what was written so far, and a stream that is not closed closes itself."""
-        try:
-            stream.close()
-            self._fs.delete_file(path)
-        except (OSError, ValueError):
-            return  # its size tells that it is not whole: it is sent again
-
     def delete(self, name: str) -> None:
         """Remove a file; none is there afterwards."""
-        try:
-            self._fs.delete_file(self._path(name))
-        except FileNotFoundError:
-            return
+        with suppress(NotThereError), self._asking():
+            obstore.delete(self._asked, self._path(name))
+
+
+def _version(meta: Mapping[str, Any]) -> Version:
+    return {part: meta[part] for part in ("e_tag", "version") if meta[part] is not None}
