@@ -28,12 +28,13 @@ def add(commands: Any) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from sweeper.report import NAME, NEEDED, write_report
+    from sweeper.report import NEEDED, write_report
+    from sweeper.runs.contents import REPORT
     from sweeper.runs.place import shown
 
     run = args.run_folder
     if isinstance(run, Path):
-        html, files = write_report(run, str(run.resolve()), args.html or run / NAME, args.figures)
+        html, files = write_report(run, str(run.resolve()), args.html or run / REPORT, args.figures)
     else:
         from sweeper.runs.mirror import pulled
 

@@ -13,11 +13,10 @@ from typing import Any
 
 from sweeper.errors import InputError
 from sweeper.plugins import PACKAGES, source_folder
+from sweeper.runs.contents import SPEC
 from sweeper.runs.mirror import is_url, shown
 from sweeper.runs.spec import SweepSpec
 from sweeper.yamlfile import to_yaml
-
-_SPEC = "sweep.yaml"
 
 
 @contextmanager
@@ -81,8 +80,8 @@ def submit(spec: SweepSpec, out: str, address: str) -> str:
             source = source_folder(package)
             ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
             shutil.copytree(source, Path(folder, *package.split(".")), ignore=ignored, dirs_exist_ok=True)
-        Path(folder, _SPEC).write_text(to_yaml(spec.resolved()))
-        command = ["python", "-m", "sweeper", "run", _SPEC, "--address", "auto", "--out", out]
+        Path(folder, SPEC).write_text(to_yaml(spec.resolved()))
+        command = ["python", "-m", "sweeper", "run", SPEC, "--address", "auto", "--out", out]
         job: str = client.submit_job(
             entrypoint=shlex.join(command),
             runtime_env={"working_dir": folder},

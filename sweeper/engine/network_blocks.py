@@ -41,6 +41,7 @@ from sweeper.networks.fit import Fit, TrainingData
 from sweeper.networks.inputs import INPUT_VERSION, Inputs
 from sweeper.networks.model import model_path
 from sweeper.pipeline import Pipeline, digest
+from sweeper.runs.contents import BEST_NETWORKS
 
 _PART = 4096
 """Rows of one block file."""
@@ -342,7 +343,7 @@ class NetworkBlocks:
                 shutil.rmtree(folder, ignore_errors=True)
         if trials:
             text = json.dumps({"trials": trials}, indent=1)
-            write_text(self._settings.networks / "best.json", text)
+            write_text(self._settings.networks.parent / BEST_NETWORKS, text)
 
 
 def _devices(resources: Resources) -> dict[str, float]:

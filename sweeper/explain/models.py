@@ -58,13 +58,13 @@ def find_models(model: Path, trial: int | None = None) -> Models:
         return Models((model,))
     folder = RunFolder(model)
     folder.load_spec()
-    files = _model_files(model / "networks", _chosen(model, trial))
+    files = _model_files(folder.networks, _chosen(model, trial))
     return Models(files, _held_out(folder, files) if len(files) > 1 else {})
 
 
 def _chosen(run: Path, trial: int | None) -> Mapping[str, Any]:
     """Entry of ``networks/best.json``: the best trial's, or that of the one asked for."""
-    best = run / "networks" / "best.json"
+    best = RunFolder(run).best_networks
     try:
         trials = json.loads(best.read_text())["trials"] if best.exists() else []
         trials = [entry for entry in trials if entry["models"]]

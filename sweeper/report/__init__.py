@@ -13,11 +13,10 @@ from sweeper.report.content import Section
 from sweeper.report.labels import Labels
 from sweeper.report.reading import read_run
 from sweeper.report.run import Run
+from sweeper.runs.contents import ENSEMBLE, FRAMES, PREDICTIONS, SESSIONS
 from sweeper.runs.folder import RunFolder
 
-NAME = "report.html"
-"""In the run folder."""
-NEEDED = ("frames.parquet", "predictions", "sessions.jsonl", "ensemble.json")
+NEEDED = (FRAMES, PREDICTIONS, SESSIONS, ENSEMBLE)
 """Files of a run at a URL that are read beside its spec, environment and journal."""
 
 

@@ -18,7 +18,7 @@ _TITLE = "Figure 3. Grad-CAM of the best network"
 
 def blocks(run: Run) -> list[Block]:
     """The figure, or why it is not there; nothing for a run without a network that was kept."""
-    if not (run.folder.networks / "best.json").is_file():
+    if not run.folder.best_networks.is_file():
         return []
     try:
         sheet = contact_sheet(run)

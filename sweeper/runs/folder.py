@@ -14,6 +14,7 @@ from typing import Any
 
 from sweeper.atomic import write_text
 from sweeper.errors import InputError
+from sweeper.runs import contents
 from sweeper.runs.journal import is_open
 from sweeper.runs.results import Results
 from sweeper.runs.spec import SweepSpec, load_spec
@@ -30,39 +31,49 @@ class RunFolder:
 
     @property
     def spec(self) -> Path:
-        return self.path / "sweep.yaml"
+        return self.path / contents.SPEC
 
     @property
     def environment(self) -> Path:
-        return self.path / "environment.json"
+        return self.path / contents.ENVIRONMENT
 
     @property
     def journal(self) -> Path:
-        return self.path / "journal.jsonl"
+        return self.path / contents.JOURNAL
 
     @property
     def features(self) -> Path:
-        return self.path / "features"
+        return self.path / contents.FEATURES
 
     @property
     def networks(self) -> Path:
         """Checkpoints, and models of the best networks."""
-        return self.path / "networks"
+        return self.path / contents.NETWORKS
+
+    @property
+    def best_networks(self) -> Path:
+        """Which model files belong to the best trial of each network."""
+        return self.path / contents.BEST_NETWORKS
+
+    @property
+    def similar(self) -> Path:
+        """Indices of nearest frames."""
+        return self.path / contents.SIMILAR
 
     @property
     def predictions(self) -> Path:
         """What the best pipelines predicted."""
-        return self.path / "predictions"
+        return self.path / contents.PREDICTIONS
 
     @property
     def sessions(self) -> Path:
         """A line for each time that the sweep was run: when, how long, what was computed and what reused."""
-        return self.path / "sessions.jsonl"
+        return self.path / contents.SESSIONS
 
     @property
     def logs(self) -> Path:
         """What ``--log`` writes for other tools."""
-        return self.path / "logs"
+        return self.path / contents.LOGS
 
     @property
     def name(self) -> str:
@@ -71,24 +82,24 @@ class RunFolder:
 
     @property
     def frames(self) -> Path:
-        return self.path / "frames.parquet"
+        return self.path / contents.FRAMES
 
     @property
     def leaderboard(self) -> Path:
-        return self.path / "leaderboard.csv"
+        return self.path / contents.LEADERBOARD
 
     @property
     def ensemble(self) -> Path:
         """The ensemble's records, as long as they are current."""
-        return self.path / "ensemble.json"
+        return self.path / contents.ENSEMBLE
 
     @property
     def quarantine(self) -> Path:
-        return self.path / "quarantine.csv"
+        return self.path / contents.QUARANTINE
 
     @property
     def bad_frames(self) -> Path:
-        return self.path / "bad_frames.csv"
+        return self.path / contents.BAD_FRAMES
 
     def _wait_until_free(self) -> None:
         """A killed driver's workers need a few seconds to let go of the journal."""
@@ -144,7 +155,7 @@ class RunFolder:
     def load_spec(self) -> SweepSpec:
         """The spec of the sweep in this folder; ValueError when there is none."""
         if not self.spec.exists():
-            raise InputError(f"{self.path}: no sweep here (sweep.yaml is missing)")
+            raise InputError(f"{self.path}: no sweep here ({contents.SPEC} is missing)")
         return load_spec(self.spec)
 
     def check_dataset(self, digest: str) -> None:

@@ -120,7 +120,7 @@ class Search:
         reducer = "standard" if pipeline.reducer == "none" else pipeline.reducer
         params, seed = pipeline.reducer_params, self._spec.seed
         key = digest([INDEX_VERSION, self._features.key, reducer, dict(sorted(params.items())), seed])
-        kept = run / "similar" if keep else None
+        kept = folder.similar if keep else None
         features = self._features
         self._index = open_index(kept, key, features.chunks, features.rows, reducer, params, seed)
         self._labels: Rows = self._data.dataset.labels[self._index.rows]

@@ -23,6 +23,7 @@ from sweeper.features import keys
 from sweeper.features.names import block_name
 from sweeper.features.representation import Descriptors, NetworkFeatures, Words, representation
 from sweeper.pipeline import Pipeline, digest
+from sweeper.runs.contents import FEATURES, FRAMES, NETWORKS
 from sweeper.runs.data import RunData
 from sweeper.runs.folder import RunFolder
 from sweeper.similar.index import Chunks
@@ -81,7 +82,8 @@ def needed_files(folder: RunFolder, pipeline: Pipeline) -> list[str]:
     """Patterns of the files of a run that :func:`features_of` may read, beside spec and journal."""
     stem = pipeline.featurizer.replace(":", "-")
     fits = sorted(set(_fits(folder, pipeline).values()))
-    return ["frames.parquet", f"features/{stem}-*.parquet", *(f"networks/{fit}/*" for fit in fits)]
+    models = [f"{NETWORKS}/{fit}/*" for fit in fits]
+    return [FRAMES, f"{FEATURES}/{stem}-*.parquet", *models]
 
 
 def _missing(place: Path, pipeline: Pipeline) -> InputError:

@@ -7,19 +7,15 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-ALONE = (
-    "sweep.yaml", "environment.json", "frames.parquet", "leaderboard.csv", "quarantine.csv", "bad_frames.csv",
-    "report.html", "sessions.jsonl", "ensemble.json",
-)  # fmt: skip
-"""Files right in a run folder, the journal aside."""
-FEATURES, NETWORKS, PREDICTIONS = "features", "networks", "predictions"
+from sweeper.runs.contents import FEATURES, FILES, NETWORKS, PREDICTIONS
+
 CHANGING = (NETWORKS, PREDICTIONS)
 """Folders whose files are also removed while a sweep runs."""
 
 
 def run_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the regular files of a run folder with their names in it, without the journal and hidden ones."""
-    yield from ((name, folder / name) for name in ALONE if (folder / name).is_file())
+    yield from ((name, folder / name) for name in FILES if (folder / name).is_file())
     for part, recursive in ((FEATURES, False), (NETWORKS, True), (PREDICTIONS, False)):
         for parent, folders, files in os.walk(folder / part):
             folders[:] = sorted(f for f in folders if recursive and not f.startswith("."))

@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweeper.errors import InputError, MirrorError
+from sweeper.runs.contents import FEATURES, FILES, JOURNAL, SPEC
 from sweeper.runs.mirror.lease import Lease
-from sweeper.runs.mirror.local import ALONE, CHANGING, FEATURES, run_files
-from sweeper.runs.mirror.parts import WHOLE, JournalParts, is_prefix
+from sweeper.runs.mirror.local import CHANGING, run_files
+from sweeper.runs.mirror.parts import JournalParts, is_prefix
 from sweeper.runs.mirror.remote import Entry, Remote, StoreError, reason
 from sweeper.runs.mirror.urls import local_folder
 
@@ -83,7 +84,7 @@ class Mirror:
             Nobody answers, no permission, no such bucket, something else is there, or another sweep runs.
         """
         top = self._remote.top()
-        if top and not {"sweep.yaml", "lease.json", WHOLE, *ALONE} & set(top):
+        if top and not {SPEC, "lease.json", JOURNAL, *FILES} & set(top):
             raise InputError(f"{self._remote.shown}: is not empty and holds no sweep; choose another folder")
         try:
             self._lease.take()
@@ -99,7 +100,7 @@ class Mirror:
     def _pull(self) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)
         ahead, fetched = self._pull_journal()
-        there = {name: entry for name, entry in self._remote.list("").items() if name in ALONE}
+        there = {name: entry for name, entry in self._remote.list("").items() if name in FILES}
         features = self._remote.list(FEATURES)
         there |= {name: entry for name, entry in features.items() if name.endswith(".parquet")}
         for folder in CHANGING:
@@ -114,7 +115,7 @@ class Mirror:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(fetch, wanted.items()))
         if any("/" in name for name in there):
-            (self._folder / WHOLE).touch()  # it had begun, without a first evaluation
+            (self._folder / JOURNAL).touch()  # it had begun, without a first evaluation
         for name, entry in there.items():
             status = (self._folder / name).stat()
             if status.st_size == entry.size and status.st_mtime <= entry.modified_s + 1:
@@ -124,13 +125,13 @@ class Mirror:
 
     def _pull_journal(self) -> tuple[bool, int]:
         """Fetch the journal if the one here is behind; return whether it was ahead, and bytes that came."""
-        here, there = self._folder / WHOLE, self._folder / f".{WHOLE}.{os.getpid()}.partial"
+        here, there = self._folder / JOURNAL, self._folder / f".{JOURNAL}.{os.getpid()}.partial"
         try:
             size = self._journal.fetch(there, self._live_on)
             if is_prefix(there, size, here):
                 return True, 0
             if here.exists():
-                here.replace(self._folder / f".{WHOLE}.replaced")
+                here.replace(self._folder / f".{JOURNAL}.replaced")
             if size:
                 there.replace(here)
             return False, size
@@ -141,7 +142,7 @@ class Mirror:
         path = self._folder / name
         if not path.is_file():
             return False
-        return ahead or (name not in ALONE and path.stat().st_size == entry.size)
+        return ahead or (name not in FILES and path.stat().st_size == entry.size)
 
     # ------------------------------------------------------------------ while it runs
 
@@ -192,7 +193,7 @@ class Mirror:
             self._sent.pop(name, None)
 
     def _push_journal(self) -> None:
-        self._journal.push(self._folder / WHOLE, self._check_time)
+        self._journal.push(self._folder / JOURNAL, self._check_time)
         self._journal_pushed = time.monotonic()
 
     def _push_file(self, name: str, path: Path) -> None:
@@ -276,7 +277,7 @@ class Mirror:
             pause = min(2 * pause, _LONGEST_INTERVAL_S)
         try:
             if self._taken_by is None and not self._problem and not self._missing():
-                self._journal.compact(self._folder / WHOLE, self._check_time)
+                self._journal.compact(self._folder / JOURNAL, self._check_time)
         except Exception as error:
             self._note(f"{self._remote.shown}: the journal there stays in parts ({reason(error)})")
         self._release()
@@ -299,7 +300,7 @@ class Mirror:
                 continue
             if self._sent.get(name) != (status.st_size, status.st_mtime_ns):
                 sizes.append(status.st_size)
-        lines = self._journal.unsent(self._folder / WHOLE)
+        lines = self._journal.unsent(self._folder / JOURNAL)
         files = [f"{len(sizes)} files of {sum(sizes) / 1e6:.1f} MB"] if sizes else []
         return ", ".join([*files, *([f"{lines / 1e3:.1f} kB of the journal"] if lines else [])])
 

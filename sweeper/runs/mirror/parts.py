@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from sweeper.runs.contents import JOURNAL
 from sweeper.runs.mirror.remote import PIECE, NotThereError, Remote
 
-WHOLE = "journal.jsonl"
 _FOLDER = "journal"
 _MOST_PARTS = 256
 """When there are more they are made one file, so that reading does not take a request for each push."""
@@ -74,10 +74,10 @@ class JournalParts:
         starts = {int(Path(name).stem): name for name in sizes if Path(name).stem.isdecimal()}
         self._parts = [starts[start] for start in sorted(starts)]
         pieces = [(start, starts[start]) for start in sorted(starts)]
-        there = self._remote.list("").get(WHOLE)
+        there = self._remote.list("").get(JOURNAL)
         if there is not None:
-            sizes[WHOLE] = there.size
-            pieces.insert(0, (0, WHOLE))
+            sizes[JOURNAL] = there.size
+            pieces.insert(0, (0, JOURNAL))
         end = 0
         with to.open("w+b") as file:
             for start, name in pieces:
@@ -88,7 +88,7 @@ class JournalParts:
                     self._remote.read(name, file, end - start, piece_done)
                     end = whole_lines(file, end, file.tell())
                     file.truncate(end)
-                if name == WHOLE:
+                if name == JOURNAL:
                     self._whole = end
         self.sent = end
         return end
@@ -122,7 +122,7 @@ class JournalParts:
         """Make one file of all that was sent."""
         if self.sent > self._whole:
             with path.open("rb") as file:
-                self._remote.send(WHOLE, file, 0, self.sent, piece_done)
+                self._remote.send(JOURNAL, file, 0, self.sent, piece_done)
             self._whole = self.sent
         while self._parts:
             self._remote.delete(self._parts[-1])

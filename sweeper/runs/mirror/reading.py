@@ -9,10 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sweeper.errors import InputError
-from sweeper.runs.mirror.parts import WHOLE, JournalParts
+from sweeper.runs.contents import ENVIRONMENT, JOURNAL, SPEC
+from sweeper.runs.mirror.parts import JournalParts
 from sweeper.runs.mirror.remote import Entry, NotThereError, Remote, StoreError
 
-_ALWAYS = ("sweep.yaml", "environment.json")
+_ALWAYS = (SPEC, ENVIRONMENT)
 
 
 @contextmanager
@@ -33,8 +34,8 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
     """
     remote = Remote(url)
     top = remote.top()
-    if "sweep.yaml" not in top:
-        raise InputError(f"{remote.shown}: no sweep here (sweep.yaml is missing)")
+    if SPEC not in top:
+        raise InputError(f"{remote.shown}: no sweep here ({SPEC} is missing)")
     with tempfile.TemporaryDirectory(prefix="sweeper-run-") as temporary:
         folder = Path(temporary)
         try:
@@ -45,7 +46,7 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
             for name, entry in wanted.items():
                 with suppress(NotThereError):  # removed since it was listed
                     remote.fetch(name, entry, folder / name)
-            JournalParts(remote).fetch(folder / WHOLE)
+            JournalParts(remote).fetch(folder / JOURNAL)
         except StoreError as error:
             raise remote.error(error) from None
         yield folder
