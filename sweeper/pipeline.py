@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,8 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(canonical_json(value).encode(), digest_size=10).hexdigest()
 
 
-def _plain(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON keeps them: tuples as lists."""
+def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as JSON keeps them: sorted by name, tuples as lists."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in sorted(params.items())}
 
 
@@ -32,9 +33,9 @@ def value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def representation_text(featurizer: str, params: dict[str, Any], intensity: dict[str, Any]) -> str:
+def representation_text(featurizer: str, params: Mapping[str, Any], intensity: Mapping[str, Any]) -> str:
     """Return text that tells one representation from another."""
-    return canonical_json([featurizer, _plain(params), _plain(intensity)])
+    return canonical_json([featurizer, plain_params(params), plain_params(intensity)])
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ class Pipeline:
     def to_dict(self) -> dict[str, Any]:
         """The pipeline as JSON keeps it; equal pipelines give equal dicts."""
         return {
-            "intensity": _plain(self.intensity),
+            "intensity": plain_params(self.intensity),
             "featurizer": self.featurizer,
-            "featurizer_params": _plain(self.featurizer_params),
+            "featurizer_params": plain_params(self.featurizer_params),
             "reducer": self.reducer,
-            "reducer_params": _plain(self.reducer_params),
+            "reducer_params": plain_params(self.reducer_params),
             "classifier": self.classifier,
-            "classifier_params": _plain(self.classifier_params),
+            "classifier_params": plain_params(self.classifier_params),
         }
 
     @classmethod

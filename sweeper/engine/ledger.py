@@ -22,11 +22,9 @@ class Ledger:
     """
 
     def __init__(self, path: Path, predictions: Path, metric: str, folds: int) -> None:
-        self._journal = Journal(path)
-        remove_partial(predictions)
-        self._predictions = PredictionFiles(predictions, metric, folds)
-        self._predictions.resume({key: self._journal.get(key) for key in self._predictions.found()})
-        self._known_at_start = len(self._journal)
+        self._path = path
+        self._predictions_folder = predictions
+        self._metric, self._folds = metric, folds
         self._context: Any = None
         self._store_settings: Any = None
         self._started: dict[str, float] = {}
@@ -34,8 +32,21 @@ class Ledger:
         self._failures: dict[str, Exception | None] = {}
         self._deadline = float("inf")
 
-    def ready(self) -> int:
-        """Number of unreadable lines that were left out; returns once the journal is open."""
+    def open(self) -> int:
+        """Open the journal, before anything is asked of it; returns the number of unreadable lines.
+
+        Raises
+        ------
+        InputError
+            Another sweep has it open, or it is of another format.
+        JournalError
+            It cannot be written.
+        """
+        self._journal = Journal(self._path)
+        remove_partial(self._predictions_folder)
+        self._predictions = PredictionFiles(self._predictions_folder, self._metric, self._folds)
+        self._predictions.resume({key: self._journal.get(key) for key in self._predictions.found()})
+        self._known_at_start = len(self._journal)
         return self._journal.unreadable_lines
 
     def set_context(self, context: Any) -> None:

@@ -36,7 +36,7 @@ from sweeper.engine.tune.callback import Actors, StopAll, Watch
 from sweeper.engine.tune.schedulers import make_scheduler
 from sweeper.engine.tune.searcher import SweepSearcher
 from sweeper.engine.tune.trial import SweepTrial
-from sweeper.errors import FaultError, JournalError, StoppedError
+from sweeper.errors import FaultError, JournalError, StoppedError, SweeperError
 from sweeper.features.keys import shard_digests, shards_of
 from sweeper.pipeline import Pipeline
 from sweeper.runs.folder import RunFolder
@@ -102,7 +102,7 @@ def run_search(sweep: Sweep) -> None:
     """
     spec = sweep.spec
     actors = _start_actors(sweep)
-    unreadable = ray.get(actors.ledger.ready.remote())
+    unreadable = _opened(actors.ledger)
     if unreadable:
         sweep.progress.note(f"{sweep.folder.journal}: {unreadable} unreadable lines left out; computed again")
     dataset, bounds = sweep.inputs.dataset, _limits(spec)
@@ -140,6 +140,15 @@ def run_search(sweep: Sweep) -> None:
         raise StoppedError(_LEDGER_LOST)
     if watch.fatal is not None:
         raise watch.fatal
+
+
+def _opened(ledger: Any) -> int:
+    """Open the journal; returns how many of its lines are unreadable."""
+    try:
+        unreadable: int = ray.get(ledger.open.remote())
+    except SweeperError as error:
+        raise cause_of(error) from None
+    return unreadable
 
 
 def _closed(ledger: Any) -> bool:

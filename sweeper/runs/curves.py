@@ -36,6 +36,7 @@ COLUMNS = (
 )
 """Columns of :func:`learning_curves`, in order."""
 
+_ACCURACY = VALUES.index("accuracy")
 _EPOCH = ("epoch", *COLUMNS[COLUMNS.index("loss") : COLUMNS.index("score")])
 
 
@@ -54,9 +55,9 @@ def learning_curves(results: Results, trial: int | None = None) -> pd.DataFrame:
     pandas.DataFrame
         :data:`COLUMNS`, a row an epoch, by representation, fold and epoch, the representation with the
         best score first. ``representation`` names the featurizer and those of its parameters that
-        differ between the networks of the sweep. ``fold`` is text: a number or ``test``.
-        ``held_out_`` columns are NaN where nothing was held out of the training. ``score`` is the best
-        mean accuracy over the folds, at its largest budget, of a pipeline that uses the
+        differ between the networks of the sweep. ``fold`` is text: a number, ``test``, or ``0 seed 7`` of
+        a rerun. ``held_out_`` columns are NaN where nothing was held out of the training. ``score`` is
+        the best mean accuracy over the folds, at its largest budget, of a pipeline that uses the
         representation; NaN without one.
 
     Raises
@@ -97,10 +98,10 @@ def learning_curves(results: Results, trial: int | None = None) -> pd.DataFrame:
 
 
 def _numerically(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Folds 0 to 10 in the order of numbers, words after them."""
+    """Return keys that sort folds 0 to 10 as numbers, and words after them."""
     if column.name != "fold":
         return column
-    return column.map(lambda fold: f"{int(fold):06}" if fold.isdigit() else fold)
+    return column.map(lambda fold: f"{int(fold):06}" if fold.isdigit() else f"~{fold}")
 
 
 def _fits_of_trial(results: Results, trial: int) -> set[str]:
@@ -139,12 +140,18 @@ def _settings(fit: NetworkFit) -> dict[str, str]:
 
 def _scores(results: Results) -> dict[str, float]:
     """Best mean accuracy, at the largest budget, of the pipelines that use each representation."""
-    rows, trial_of = results.complete_rows(None), results.owners
-    accuracy = rows.values[:, :, VALUES.index("accuracy")].mean(axis=1)
+    owners, budgets, folds, values = (column.tolist() for column in results.columns())
+    accuracies: dict[tuple[int, float], dict[int, float]] = {}
+    for owner, budget, fold, scores in zip(owners, budgets, folds, values, strict=True):
+        accuracies.setdefault((owner, budget), {}).setdefault(fold, scores[_ACCURACY])
+    at_largest: dict[int, float] = {}
+    for (owner, _), of_folds in sorted(accuracies.items()):  # the last budget is the largest
+        at_largest[owner] = sum(of_folds.values()) / len(of_folds)
     best: dict[str, float] = {}
-    for owner, score in zip(rows.owner.tolist(), accuracy.tolist(), strict=True):
-        identity = results.pipeline(trial_of[owner]).representation
-        best[identity] = max(score, best.get(identity, score))
+    for owner, trial in results.owners.items():
+        if (score := at_largest.get(owner)) is not None:
+            identity = results.pipeline(trial).representation
+            best[identity] = max(score, best.get(identity, score))
     return best
 
 

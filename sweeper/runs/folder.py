@@ -15,7 +15,7 @@ from typing import Any
 from sweeper.atomic import write_text
 from sweeper.errors import InputError
 from sweeper.runs import contents
-from sweeper.runs.journal import is_open
+from sweeper.runs.journal import check_format, is_open
 from sweeper.runs.results import Results
 from sweeper.runs.spec import SweepSpec, load_spec
 from sweeper.yamlfile import to_yaml
@@ -126,12 +126,13 @@ class RunFolder:
 
         Raises
         ------
-        ValueError
-            The folder is not writable, is something else's, or belongs to another sweep; the
-            message names the setting that differs.
+        InputError
+            The folder is not writable, is something else's, or belongs to another sweep, or its journal is of
+            another format; the message names the setting that differs.
         """
         _check_writable("--out", self.path, spec.data)
         self._wait_until_free()
+        check_format(self.journal)
         if self.spec.exists() and self.journal.exists():
             difference = spec.difference(self.load_spec())
             if difference is not None:
@@ -149,7 +150,7 @@ class RunFolder:
         write_text(self.spec, to_yaml(spec.resolved()))
 
     def results(self) -> Results:
-        """Read the journal; InputError when it is of a version that cannot be read."""
+        """Read the journal; InputError when it is of another format."""
         return Results.read(self.journal)
 
     def load_spec(self) -> SweepSpec:

@@ -14,6 +14,7 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from sweeper.errors import InputError, JournalError
@@ -34,7 +35,7 @@ def read_journal(path: Path) -> Iterator[tuple[int, Record]]:
     Raises
     ------
     InputError
-        The journal is of a version that cannot be read.
+        The journal is of another format.
     """
     if not path.exists():
         return
@@ -56,16 +57,24 @@ def read_record(path: Path, start: int) -> Record | None:
         return decode(file.readline())
 
 
+def check_format(path: Path) -> None:
+    """Raise InputError when a journal is of another format; one that is not there is of none."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        line = file.readline()
+        _check_header(path, line, decode(line))
+
+
 def _check_header(path: Path, line: bytes, record: Record | None) -> None:
-    """Refuse a journal of another version; one whose first line was never finished is empty."""
+    """Raise InputError where the first line is another format's; one that was never finished is none."""
     if isinstance(record, Header) and record.format == FORMAT:
         return
     if not line.endswith(b"\n"):
         return
-    version = f"Sweeper {record.sweeper}" if isinstance(record, Header) else "Sweeper 0.1.0 or is damaged"
+    version = f"Sweeper {record.sweeper}" if isinstance(record, Header) else "Sweeper 0.1.0"
+    damaged = "" if isinstance(record, Header) else " or its first line is damaged"
     raise InputError(
-        f"{path}: a journal must begin with the line of this version ({FORMAT}), this one was written by "
-        f"{version}; choose another run folder, or pass --features to share its blocks"
+        f"{path}: must be a journal of format {FORMAT}, this one was written by {version}{damaged}; run the "
+        "sweep again in another folder (--features takes over its blocks)"
     )
 
 
@@ -94,7 +103,7 @@ class Journal:
     Raises
     ------
     InputError
-        Another process keeps the journal open, or it is of another version.
+        Another process keeps the journal open, or it is of another format.
     """
 
     def __init__(self, path: Path, lock_timeout_s: float = 20.0) -> None:

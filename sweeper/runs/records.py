@@ -107,8 +107,13 @@ class Failed(msgspec.Struct, tag_field="status", tag="failed", frozen=True):
 
 
 def failed(cause: Cause, error: str) -> Failed:
-    """Return a failure; its text keeps names of files that are no UTF-8 readable."""
-    return Failed(cause, error[:500].encode("utf-8", "backslashreplace").decode())
+    """Return a failure; of a long error the beginning is kept."""
+    return Failed(cause, readable(error[:500]))
+
+
+def readable(text: str) -> str:
+    """Return text as JSON can keep it: bytes of a file's name that are no UTF-8 become ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Evaluation(msgspec.Struct, tag_field="kind", tag="evaluation", frozen=True, omit_defaults=True):
@@ -154,7 +159,7 @@ class NetworkFit(msgspec.Struct, tag_field="kind", tag="fit", frozen=True):
     featurizer : str
     featurizer_params, intensity : dict
     fold : int or str
-        The fold that asked for it first.
+        Name of the fold that asked for it first; of a rerun with its seed.
     n_train : int
     workers : int
     device : str
@@ -193,17 +198,23 @@ Record = Header | Trial | Evaluation | NetworkFit | Epoch
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
-def decode(line: bytes | memoryview) -> Record | None:
+def decode(line: bytes) -> Record | None:
     """Return the record of a line; None where the line holds none."""
     try:
-        return _decoder.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+        return _decoder.decode(line.decode())  # as text, so that no byte of a pipeline is damaged either
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return None
 
 
 def encode(record: Record) -> bytes:
-    """Return the line of a record, with its line break."""
-    return msgspec.json.encode(record) + b"\n"
+    """Return the line of a record, with its line break.
+
+    What is read must be what was written. Above all it must hold no NaN and no infinity: msgspec writes them as
+    null, which is a metric without a value, or a line that cannot be read.
+    """
+    line = msgspec.json.encode(record)
+    assert decode(line) == record, f"this record cannot be read back: {record}"
+    return line + b"\n"
 
 
 def read_pipeline(text: bytes | msgspec.Raw) -> Pipeline:

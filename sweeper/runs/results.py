@@ -115,7 +115,7 @@ class Results:
         Raises
         ------
         InputError
-            It is of a version that cannot be read.
+            It is of another format.
         """
         results = cls()
         results._path = path

@@ -13,80 +13,76 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from sweeper.cli import main
+from sweeper.pipeline import Pipeline
 from sweeper.runs._curves_drawing import _COLOURS, draw_curves
 from sweeper.runs.curves import COLUMNS, curves_table, learning_curves
 from sweeper.runs.folder import RunFolder
+from sweeper.runs.records import TEST, Epoch, FoldName, Trial
 from sweeper.runs.spec import SweepSpec
+from tests.runs.made_records import (
+    Records,
+    made_epoch,
+    made_evaluation,
+    made_failure,
+    made_fit,
+    made_pipeline,
+    made_trial,
+    results_of,
+    write_journal,
+)
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-Records = list[dict[str, Any]]
-
-
-def pipeline(featurizer: str, params: dict[str, Any], classifier: str = "head") -> dict[str, Any]:
-    nothing: dict[str, Any] = {"reducer": "none", "reducer_params": {}, "classifier_params": {}}
-    return {
-        "intensity": {"bin": 1},
-        "featurizer": featurizer,
-        "featurizer_params": params,
-        "classifier": classifier,
-        **nothing,
-    }
-
-
-def fit(params: dict[str, Any], fold: int | str, epochs: int, **more: Any) -> Records:
-    key = f"{json.dumps(params)}/{fold}{more}"
-    about = {"featurizer": "deepfreak", "featurizer_params": params, "fold": fold}
-    records: Records = [
-        {"kind": "fit", "key": key, **about, "n_train": 90, "workers": 1, "device": "cpu", **more}
-    ]
-    for epoch in range(1, epochs + 1):
-        figures = {
-            "loss": 2.0**-epoch + (fold == 1),
-            "accuracy": 1 - 0.5**epoch,
-            "learning_rate": 0.1,
-            "seconds": 2.0,
-        }
-        records.append({"kind": "epoch", "key": f"{key}-{epoch}", "fit": key, "epoch": epoch, **figures})
-    return records
-
-
-def evaluation(of: dict[str, Any], fold: int | str, accuracy: float, budget: float = 1.0) -> dict[str, Any]:
-    about = {"pipeline": of, "budget": budget, "fold": fold, "metrics": {"accuracy": accuracy}}
-    return {"kind": "evaluation", "key": f"{of}{fold}{budget}", "status": "done", **about}
-
-
 GOOD = {"topology": 2, "learning_rate": 0.05, "momentum": 0.9}
 BAD = {"topology": 7, "learning_rate": 0.05, "momentum": 0.9}
 
 
-@pytest.fixture
-def records() -> Records:
-    """Two topologies on two folds and the test split; the worse one is stopped early."""
-    head, forest, worse = (
-        pipeline("deepfreak", GOOD),
-        pipeline("deepfreak", GOOD, "rf"),
-        pipeline("deepfreak", BAD),
-    )
+def pipeline(params: dict[str, Any], classifier: str = "head") -> Pipeline:
+    return made_pipeline("deepfreak", classifier, featurizer_params=params, reducer="none")
+
+
+def trained(params: dict[str, Any], fold: FoldName, epochs: int, **held_out: float) -> Records:
+    """A network that was trained; in fold 1 the loss is larger by one."""
+    fit = made_fit("deepfreak", params, fold)
+    return [
+        fit,
+        *(made_epoch(fit, e, loss=2.0**-e + (fold == 1), **held_out) for e in range(1, epochs + 1)),
+    ]
+
+
+def made_records(**held_out: float) -> Records:
+    """Two topologies on two folds and the test split; the worse one is stopped early.
+
+    `held_out` is of the epochs of the better one on fold 0.
+    """
+    head, forest, worse = pipeline(GOOD), pipeline(GOOD, "rf"), pipeline(BAD)
     found: Records = [
-        {"kind": "trial", "trial": 0, "pipeline": worse},
-        {"kind": "trial", "trial": 1, "pipeline": head},
-        {"kind": "trial", "trial": 2, "pipeline": pipeline("glcm", {})},
+        Trial.of(number, of) for number, of in enumerate([worse, head, made_pipeline("glcm"), forest])
     ]
     for fold in (0, 1):
-        found += fit(BAD, fold, 3) + fit(GOOD, fold, 9)
-        found += [evaluation(worse, fold, 0.5, 1 / 3), evaluation(head, fold, 0.95 - 0.2 * fold, 1 / 3)]
-        found += [evaluation(head, fold, 0.7), evaluation(forest, fold, 0.8 + 0.1 * fold)]
-    found += [*fit(GOOD, "test", 9), evaluation(head, "test", 0.99)]
-    found += [
-        {"kind": "evaluation", "key": "f", "pipeline": worse, "budget": 1.0, "fold": 0, "status": "failed"}
-    ]
+        found += trained(BAD, fold, 3)
+        found += trained(GOOD, fold, 9, **(held_out if fold == 0 else {}))
+        found += [made_evaluation(worse, fold, 0.5, budget=1 / 3)]
+        found += [made_evaluation(head, fold, 0.95 - 0.2 * fold, budget=1 / 3)]
+        found += [made_evaluation(head, fold, 0.7), made_evaluation(forest, fold, 0.8 + 0.1 * fold)]
+    found += [*trained(GOOD, TEST, 9), made_evaluation(head, TEST, 0.99)]
+    found += [made_evaluation(worse, 0, made_failure())]
     return found
 
 
+@pytest.fixture
+def records() -> Records:
+    return made_records()
+
+
+def curves_of(records: Records, trial: int | None = None) -> pd.DataFrame:
+    return learning_curves(results_of(records), trial)
+
+
 def test_one_row_an_epoch_with_the_columns_of_its_fit(records: Records) -> None:
-    curves = learning_curves(records)
+    curves = curves_of(records)
     assert tuple(curves.columns) == COLUMNS
     assert len(curves) == 3 * 9 + 2 * 3
     last = curves[
@@ -99,7 +95,7 @@ def test_one_row_an_epoch_with_the_columns_of_its_fit(records: Records) -> None:
 
 
 def test_the_best_stands_first_by_its_best_pipeline_at_its_largest_budget(records: Records) -> None:
-    curves = learning_curves(records)
+    curves = curves_of(records)
     assert list(dict.fromkeys(curves.representation)) == ["deepfreak topology=2", "deepfreak topology=7"]
     scores = curves.groupby("representation").score.first()
     assert scores["deepfreak topology=2"] == pytest.approx(
@@ -114,39 +110,38 @@ def test_the_best_stands_first_by_its_best_pipeline_at_its_largest_budget(record
 
 
 def test_an_epoch_that_was_trained_again_counts_once(records: Records) -> None:
-    again = [{**r, "loss": 99.0} for r in records if r["kind"] == "epoch"]
-    pd.testing.assert_frame_equal(learning_curves(records + again), learning_curves(records))
+    again = [structs.replace(r, loss=99.0) for r in records if isinstance(r, Epoch)]
+    pd.testing.assert_frame_equal(curves_of(records + again), curves_of(records))
 
 
 def test_folds_are_in_the_order_of_numbers() -> None:
-    records = [r for fold in (10, "test", 2, 0, "half") for r in fit(GOOD, fold, 1)]
-    assert learning_curves(records).fold.tolist() == ["0", "2", "10", "half", "test"]
+    records = [r for fold in (10, TEST, 2, 0, "0 seed 7") for r in trained(GOOD, fold, 1)]
+    assert curves_of(records).fold.tolist() == ["0", "2", "10", "0 seed 7", "test"]
 
 
 def test_one_trial(records: Records) -> None:
-    curves = learning_curves(records, trial=0)
+    curves = curves_of(records, trial=0)
     assert set(curves.representation) == {"deepfreak topology=7"}
-    assert set(learning_curves(records, trial=1).representation) == {"deepfreak topology=2"}
+    assert set(curves_of(records, trial=1).representation) == {"deepfreak topology=2"}
     with pytest.raises(ValueError, match="--trial 2: no network was trained for it, its featurizer is glcm"):
-        learning_curves(records, trial=2)
-    with pytest.raises(ValueError, match="--trial must be a trial of this sweep, got 3"):
-        learning_curves(records, trial=3)
+        curves_of(records, trial=2)
+    with pytest.raises(ValueError, match="--trial must be a trial of this sweep, got 4"):
+        curves_of(records, trial=4)
 
 
-def test_intensities_tell_representations_apart_where_fits_name_them() -> None:
-    records = fit(GOOD, 0, 2, intensity={"bin": 1}) + fit(GOOD, 0, 2, intensity={"bin": 2})
-    records += [evaluation(pipeline("deepfreak", GOOD), 0, 0.9)]
-    curves = learning_curves(records)
+def test_intensities_tell_representations_apart() -> None:
+    fits = [made_fit("deepfreak", GOOD, intensity={"bin": size}) for size in (1, 2)]
+    records = [*fits, *(made_epoch(fit, epoch) for fit in fits for epoch in (1, 2))]
+    records += made_trial(0, pipeline(GOOD), 0.9)
+    curves = curves_of(records)
     assert list(dict.fromkeys(curves.representation)) == ["deepfreak bin=1", "deepfreak bin=2"]
     assert curves.score.iloc[0] == 0.9
     assert curves.score.iloc[-1:].isna().all()
 
 
-def test_the_table_has_the_last_epoch_of_each_fit(records: Records) -> None:
-    for record in records:
-        if record["kind"] == "epoch" and record["fit"].endswith("/0{}"):
-            record |= {"held_out_loss": 0.25, "held_out_accuracy": 0.875}
-    head, *lines = curves_table(learning_curves(records)).splitlines()
+def test_the_table_has_the_last_epoch_of_each_fit() -> None:
+    records = made_records(held_out_loss=0.25, held_out_accuracy=0.875)
+    head, *lines = curves_table(curves_of(records)).splitlines()
     assert " ".join(head.split()) == "fold epoch loss accuracy held-out loss accuracy rate s network"
     assert len(lines) == 5
     assert " ".join(lines[0].split()) == "0 9 0.001953 0.998 0.25 0.875 0.1 18.0 deepfreak topology=2"
@@ -160,10 +155,10 @@ def colours(path: Path) -> set[str]:
 
 
 def test_the_picture_draws_each_representation_in_its_colour(records: Records, tmp_path: Path) -> None:
-    draw_curves(learning_curves(records), tmp_path / "two.png")
+    draw_curves(curves_of(records), tmp_path / "two.png")
     assert colours(tmp_path / "two.png") & set(_COLOURS[:4]) == set(_COLOURS[:2])
-    many = [r for topology in range(1, 12) for r in fit({"topology": topology}, 0, 1)]
-    draw_curves(learning_curves(many), tmp_path / "many.png")
+    many = [r for topology in range(1, 12) for r in trained({"topology": topology}, 0, 1)]
+    draw_curves(curves_of(many), tmp_path / "many.png")
     assert colours(tmp_path / "many.png") >= set(_COLOURS)
     assert list(tmp_path.glob(".*")) == []
 
@@ -178,7 +173,7 @@ def test_lines_are_means_over_folds_and_bands_reach_to_the_extremes(
     plot, fill = Axes.plot, Axes.fill_between
     monkeypatch.setattr(Axes, "plot", lambda self, *a, **k: lines.append(a) or plot(self, *a, **k))
     monkeypatch.setattr(Axes, "fill_between", lambda self, *a, **k: bands.append(a) or fill(self, *a, **k))
-    draw_curves(learning_curves(records, trial=1), tmp_path / "one.png")
+    draw_curves(curves_of(records, trial=1), tmp_path / "one.png")
     epochs = np.arange(1, 10)
     np.testing.assert_array_equal(lines[0][0], epochs)
     np.testing.assert_allclose(lines[0][1], 2.0**-epochs + 0.5)  # folds 0 and 1, the test split left out
@@ -194,7 +189,7 @@ def test_lines_are_means_over_folds_and_bands_reach_to_the_extremes(
 def run_folder(records: Records, textures: Path, tiny_space: Path, tmp_path: Path) -> Path:
     folder = RunFolder(tmp_path / "run")
     folder.claim(SweepSpec(data=str(textures), space=str(tiny_space)))
-    folder.journal.write_text("".join(json.dumps(record) + "\n" for record in records))
+    write_journal(folder.journal, records)
     return folder.path
 
 

@@ -1,8 +1,11 @@
-"""The journal: whole lines or none, whatever happens while it is written."""
+"""The journal: whole lines or none, whatever happens while it is written, and of one format."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -12,52 +15,83 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper.errors import JournalError
+from sweeper.cli import main
+from sweeper.errors import InputError, JournalError
 from sweeper.runs.journal import Journal, read_journal
+from sweeper.runs.records import FORMAT, Evaluation, Header, Record, Trial, decode, encode
+from tests.conftest import REPOSITORY
+from tests.runs.made_records import (
+    made_epoch,
+    made_evaluation,
+    made_failure,
+    made_fit,
+    made_pipeline,
+    made_score,
+    write_journal,
+)
+
+PIPELINE = made_pipeline()
+OLD_LINE = b'{"kind":"trial","trial":0,"pipeline":{"featurizer":"glcm","classifier":"rf"}}\n'
+"""How a journal of Sweeper 0.1.0 begins."""
 
 
-def evaluation(key: str, **more: object) -> dict[str, object]:
-    return {"kind": "evaluation", "key": key, **more}
+def evaluation(key: str, text: str = "") -> Evaluation:
+    return made_evaluation(PIPELINE, outcome=made_failure(text), key=key)
+
+
+def records(path: Path) -> list[Record]:
+    return [record for _, record in read_journal(path)]
+
+
+def keys(path: Path) -> list[str]:
+    return [record.key for record in records(path) if isinstance(record, Evaluation)]
 
 
 def test_what_is_appended_is_found_again(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
-    journal.append(evaluation("a", score=0.5))
-    journal.append({"kind": "trial", "trial": 0})
-    journal.close()
+    first, trial = made_evaluation(PIPELINE, key="a"), Trial.of(0, PIPELINE)
+    fit = made_fit("lenet", {"size": 32})
+    write_journal(path, [first, trial, fit, made_epoch(fit, 1)])
     again = Journal(path)
-    assert again.get("a") == evaluation("a", score=0.5)
+    assert again.get("a") == first
     assert again.get("b") is None
-    assert again.trial(0) == {"kind": "trial", "trial": 0}
+    assert again.trial(0) == trial
+    assert again.trial(1) is None
+    assert again.has_training(fit) and again.has_training(made_epoch(fit, 1, loss=9.0))
+    assert not again.has_training(made_epoch(fit, 2))
+    assert not again.has_training(made_fit("lenet", {"size": 48}))
     assert len(again) == 1
+
+
+def test_the_places_that_are_read_are_those_of_the_lines(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write_journal(path, [evaluation(key, key * 100) for key in "abc"])
+    whole = path.read_bytes()
+    for place, record in read_journal(path):
+        assert decode(whole[place:].splitlines()[0]) == record
 
 
 @settings(max_examples=40, deadline=None)
 @given(cut=st.integers(1, 40))
 def test_a_torn_last_line_is_cut_off(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("torn") / "journal.jsonl"
-    journal = Journal(path)
-    for i in range(3):
-        journal.append(evaluation(f"key{i}", text="x" * 30))
-    journal.close()
+    write_journal(path, [evaluation(f"key{i}", "x" * 30) for i in range(3)])
     os.truncate(path, path.stat().st_size - cut)
     again = Journal(path)
     assert len(again) == 2
-    again.append(evaluation("key2", text="again"))
+    again.append(evaluation("key2", "again"))
     again.close()
-    assert [record["key"] for record in read_journal(path)] == ["key0", "key1", "key2"]
+    assert keys(path) == ["key0", "key1", "key2"]
 
 
 def test_an_unreadable_line_is_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
-    journal.append(evaluation("a"))
-    journal.close()
-    path.write_bytes(path.read_bytes() + b'{"kind": "evalu\x00\xff\n' + b'{"kind":"evaluation","key":"b"}\n')
+    write_journal(path, [evaluation("a")])
+    path.write_bytes(path.read_bytes() + b'{"kind": "evalu\x00\xff\n' + encode(evaluation("b")))
     again = Journal(path)
     assert again.unreadable_lines == 1
     assert again.get("a") and again.get("b")
+    assert keys(path) == ["a", "b"]
 
 
 def test_a_full_disk_takes_nothing_away(tmp_path: Path) -> None:
@@ -68,78 +102,81 @@ import resource, signal
 from pathlib import Path
 from sweeper.runs.journal import Journal
 from sweeper.errors import JournalError
+from tests.runs.test_journal import evaluation
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(Path({str(path)!r}))
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
 for i in range(100):
     try:
-        journal.append({{"kind": "evaluation", "key": str(i), "text": "x" * 100}})
+        journal.append(evaluation(str(i), "x" * 100))
     except JournalError as error:
         print(i, error)
         break
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-journal.append({{"kind": "evaluation", "key": "after"}})
+journal.append(evaluation("after"))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
     failed_at, message = done.stdout.split(" ", 1)
+    assert int(failed_at) > 0
     assert str(path) in message
     assert "nothing recorded is lost" in message
-    keys = [record["key"] for record in read_journal(path)]
-    assert keys == [*map(str, range(int(failed_at))), "after"]
+    assert keys(path) == [*map(str, range(int(failed_at))), "after"]
 
 
 def test_two_processes_cannot_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
-    with pytest.raises(ValueError, match="another sweep is running"):
+    with pytest.raises(InputError, match="another sweep is running"):
         Journal(path, lock_timeout_s=0.2)
     journal.close()
     Journal(path, lock_timeout_s=0.2).close()
 
 
-def test_values_that_json_lacks_are_refused(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_lacks_never_reach_the_file(tmp_path: Path, number: float) -> None:
+    """A metric that is NaN would be read as one that is not defined, any other number not at all."""
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    fit = made_fit("lenet", {"size": 32})
+    before = path.read_bytes()
+    for record in (
+        made_evaluation(PIPELINE, outcome=number),
+        made_evaluation(PIPELINE, outcome=made_score(fit_s=number)),
+        made_evaluation(PIPELINE, featurize_ms_per_frame=number),
+        made_fit("lenet", {"learning_rate": number}, key="a"),
+        made_epoch(fit, 1, loss=number),
+        made_epoch(fit, 1, held_out_loss=number),
+    ):
+        with pytest.raises(AssertionError, match="cannot be read back"):
+            journal.append(record)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        journal.append(evaluation("a", score=float("nan")))
+        Trial.of(0, made_pipeline(classifier_params={"C": number}))
+    assert path.read_bytes() == before
+    journal.append(evaluation("a"))
+    assert keys(path) == ["a"]
 
 
 @pytest.mark.parametrize("length", [0, 4095, 4096, 4097, 20_000])
 def test_a_line_of_any_length_is_read_again(tmp_path: Path, length: int) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    records = [evaluation(key, text=key * length) for key in "abc"]
-    for record in records:
+    written = [evaluation(key, key * length) for key in "abc"]
+    for record in written:
         journal.append(record)
-    assert [journal.get(key) for key in "abc"] == records
+    assert [journal.get(key) for key in "abc"] == written
     assert "b" in journal and "d" not in journal
 
 
 def test_the_first_of_two_records_under_one_key_counts(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
-    for score in (0.1, 0.9):
-        journal.append(evaluation("a", score=score))
-        journal.append({"kind": "trial", "trial": 7, "score": score})
-
-    def check(journal: Journal) -> None:
-        assert journal.get("a") == evaluation("a", score=0.1)
-        assert journal.trial(7) == {"kind": "trial", "trial": 7, "score": 0.1}
-        assert len(journal) == 1
-
-    check(journal)
-    journal.close()
-    check(Journal(path))
-
-
-def test_names_of_files_that_are_no_text_are_kept(tmp_path: Path) -> None:
-    """A byte that is no UTF-8 is half a surrogate pair in Python, and Python alone reads it back."""
-    path = tmp_path / "journal.jsonl"
-    record = evaluation("a", error="no such file: frame\udcff.tif")
-    journal = Journal(path)
-    journal.append(record)
-    journal.close()
-    assert list(read_journal(path)) == [record]
+    pipelines = [made_pipeline(classifier) for classifier in ("rf", "svm")]
+    first, second = (made_evaluation(of, outcome=0.1 + i, key="a") for i, of in enumerate(pipelines))
+    write_journal(path, [first, Trial.of(7, pipelines[0]), second, Trial.of(7, pipelines[1])])
     again = Journal(path)
-    assert (again.get("a"), again.unreadable_lines) == (record, 0)
+    assert again.get("a") == first
+    assert again.trial(7) == Trial.of(7, pipelines[0])
+    assert len(again) == 1
 
 
 def test_a_journal_that_is_changed_while_it_is_open_is_noticed(tmp_path: Path) -> None:
@@ -158,14 +195,83 @@ def test_a_journal_that_is_changed_while_it_is_open_is_noticed(tmp_path: Path) -
 
 def test_an_open_journal_keeps_places_and_not_records(tmp_path: Path) -> None:
     path, count = tmp_path / "journal.jsonl", 2000
-    journal = Journal(path)
-    for i in range(count):
-        journal.append(evaluation(f"key{i}", numbers=list(range(1000, 1200))))
-    journal.close()
+    confusion = [list(range(1000, 1200))]
+    of_all = [
+        made_evaluation(PIPELINE, outcome=made_score(confusion=confusion), key=f"key{i}")
+        for i in range(count)
+    ]
+    write_journal(path, of_all)
     tracemalloc.start()
     again = Journal(path)
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert len(again) == count
     assert held < 400 * count
-    assert again.get("key1999") == evaluation("key1999", numbers=list(range(1000, 1200)))
+    assert again.get("key1999") == of_all[-1]
+
+
+# --------------------------------------------------------------------------- the format
+
+
+def test_a_journal_begins_with_its_format(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    for _ in range(2):  # the second time it is there
+        Journal(path).close()
+        assert path.read_bytes() == encode(Header(FORMAT, importlib.metadata.version("sweeper")))
+    assert records(path) == []
+
+
+@pytest.mark.parametrize("left", [0, 1, 20])
+def test_a_first_line_that_was_never_finished_is_written_again(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "journal.jsonl"
+    Journal(path).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:left])
+    assert records(path) == []
+    Journal(path).close()
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("first", "by"),
+    [
+        (OLD_LINE, "Sweeper 0.1.0 or its first line is damaged"),
+        (b'{"kind":"journal","format":1\x00\n', "Sweeper 0.1.0 or its first line is damaged"),
+        (encode(Header(FORMAT + 1, "9.8.7")), "Sweeper 9.8.7"),
+    ],
+)
+def test_a_journal_of_another_format_is_refused_and_left_as_it_is(
+    tmp_path: Path, first: bytes, by: str
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    text = first + encode(evaluation("a")) + b'{"kind":"evalu'
+    path.write_bytes(text)
+    message = f"{path}: must be a journal of format {FORMAT}, this one was written by {by};"
+    for use in (Journal, lambda path: list(read_journal(path))):
+        with pytest.raises(InputError) as refused:
+            use(path)
+        assert str(refused.value).startswith(message)
+    assert path.read_bytes() == text
+    with pytest.raises(InputError):  # nobody holds the lock
+        Journal(path, lock_timeout_s=0)
+
+
+@pytest.mark.parametrize("command", ["run", "status", "leaderboard", "curves", "report", "similar"])
+def test_a_run_folder_of_an_old_version_is_refused_on_the_command_line(
+    command: str, tmp_path: Path, textures: Path, tiny_space: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same command again would resume it: that must not write into it either."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "sweep.yaml").write_text(f"data: {textures}\nspace: {tiny_space}\ntrials: 2\n")
+    (run / "journal.jsonl").write_bytes(OLD_LINE)
+    before = shutil.copytree(run, tmp_path / "before")
+    arguments = {"run": [run / "sweep.yaml", "--out", run], "similar": [run, "--precision"]}
+    assert main([command, *map(str, arguments.get(command, [run]))]) == 2
+    said = capsys.readouterr()
+    (line,) = said.err.strip().splitlines()
+    assert said.out == ""
+    assert line.startswith(f"sweeper: {run / 'journal.jsonl'}: must be a journal of format {FORMAT}")
+    assert {p.name: p.read_bytes() for p in run.iterdir()} == {
+        p.name: p.read_bytes() for p in before.iterdir()
+    }

@@ -20,59 +20,36 @@ from sweeper.evaluate.statistics import interval, p_value
 from sweeper.pipeline import Pipeline
 from sweeper.runs import leaderboard
 from sweeper.runs.leaderboard import COLUMNS, build_leaderboard, select, write_csv
-
-Record = dict[str, Any]
-
-
-def pipeline(name: str, classifier: str = "rf", **options: Any) -> Record:
-    return Pipeline(
-        options.get("intensity", {"scale": "log1p"}),
-        options.get("featurizer", "glcm"),
-        {"distance": (1, 2), "name": name},
-        options.get("reducer", "standard"),
-        options.get("reducer_params", {}),
-        classifier,
-        {"n_trees": 10, "class_weight": (0.25, 0.75)},
-    ).to_dict()
+from sweeper.runs.records import TEST, Record, Scored, Trial
+from tests.runs.made_records import (
+    Records,
+    made_epoch,
+    made_evaluation,
+    made_failure,
+    made_fit,
+    made_pipeline,
+    made_score,
+    made_trial,
+    results_of,
+)
 
 
-def trial(number: int, which: Record) -> Record:
-    return {"kind": "trial", "trial": number, "pipeline": which}
-
-
-def evaluation(
-    which: Record, fold: int | str, accuracy: float | None, budget: float = 1.0, **other: Any
-) -> Record:
-    """A finished fold, or a failed one where accuracy is None."""
-    failed = accuracy is None
-    metrics = None if accuracy is None else {m: accuracy - i / 100 for i, m in enumerate(METRICS)}
-    return {
-        "kind": "evaluation",
-        "key": "k",
-        "pipeline": which,
-        "budget": budget,
-        "fold": fold,
-        "status": "failed" if failed else "done",
-        "error": "ValueError: no" if failed else None,
-        "metrics": metrics,
-        "confusion": None if failed else [[1]],
-        "n_train": 80,
-        "n_validation": 20,
-        "fit_s": 0.5,
-        "predict_ms_per_frame": 0.25,
-        "featurize_ms_per_frame": 2.0,
-        **other,
-    }
-
-
-def finished(
-    number: int, which: Record, *accuracies: float, budget: float = 1.0, **other: Any
-) -> list[Record]:
-    folds = [evaluation(which, fold, a, budget, **other) for fold, a in enumerate(accuracies)]
-    return [trial(number, which), *folds]
+def pipeline(name: str, classifier: str = "rf", **options: Any) -> Pipeline:
+    return made_pipeline(
+        classifier=classifier,
+        featurizer_params={"distance": (1, 2), "name": name},
+        classifier_params={"n_trees": 10, "class_weight": (0.25, 0.75)},
+        **{"intensity": {"scale": "log1p"}, **options},
+    )
 
 
 A, B, C, D = (pipeline(name) for name in "abcd")
+
+
+def leaderboard_of(*records: Record | Records, **options: Any) -> pd.DataFrame:
+    """The leaderboard of records, given one by one or trial by trial."""
+    flat = [record for one in records for record in (one if isinstance(one, list) else [one])]
+    return build_leaderboard(results_of(flat), **options)
 
 
 def by_trial(board: pd.DataFrame, number: int) -> Any:
@@ -86,7 +63,7 @@ def by_trial(board: pd.DataFrame, number: int) -> Any:
 def test_columns_are_those_of_the_design_and_values_those_of_the_folds() -> None:
     scores = [0.8, 0.9, 0.85]
     which = pipeline("a", "svm", reducer="pca", reducer_params={"components": 5})
-    board = build_leaderboard(finished(4, which, *scores))
+    board = leaderboard_of(made_trial(4, which, *scores))
     assert tuple(board.columns) == COLUMNS
     assert COLUMNS[:12] == (
         "rank", "trial", "featurizer", "featurizer_params", "training_set", "reducer", "classifier",
@@ -117,7 +94,7 @@ def test_columns_are_those_of_the_design_and_values_those_of_the_folds() -> None
 
 def test_p_vs_best_is_of_the_metric_over_the_same_folds() -> None:
     a, b = [0.9, 0.95, 0.92], [0.8, 0.94, 0.85]
-    board = build_leaderboard(finished(0, A, *a) + finished(1, B, *b) + finished(2, C, *a), metric="kappa")
+    board = leaderboard_of(made_trial(0, A, *a), made_trial(1, B, *b), made_trial(2, C, *a), metric="kappa")
     assert board.trial.tolist() == [0, 2, 1]
     assert np.isnan(board.p_vs_best[0])
     assert board.p_vs_best[1] == 1.0
@@ -125,28 +102,29 @@ def test_p_vs_best_is_of_the_metric_over_the_same_folds() -> None:
 
 
 def test_one_split_has_an_interval_but_no_spread_and_no_test() -> None:
-    board = build_leaderboard(finished(0, A, 0.9) + finished(1, B, 0.8))
+    board = leaderboard_of(made_trial(0, A, 0.9), made_trial(1, B, 0.8))
     assert board.accuracy_std.isna().all() and board.p_vs_best.isna().all()
     assert (board.accuracy_ci_low < board.accuracy).all() and (board.accuracy < board.accuracy_ci_high).all()
 
 
 def test_a_metric_without_meaning_in_some_folds() -> None:
-    records = finished(0, A, 0.9, 0.8) + finished(1, B, 0.7, 0.7)
-    records[1]["metrics"]["auc_ovr"] = None
-    for record in records[4:]:
-        record["metrics"]["auc_ovr"] = None
-    board = build_leaderboard(records, metric="auc_ovr")
+    def undefined(accuracy: float) -> Scored:
+        return made_score(accuracy, metrics={**made_score(accuracy).metrics, "auc_ovr": None})
+
+    board = leaderboard_of(
+        made_trial(0, A, undefined(0.9), 0.8), made_trial(1, B, *[undefined(0.7)] * 2), metric="auc_ovr"
+    )
     assert board.auc_ovr[0] == pytest.approx(0.74)
     assert np.isnan(board.auc_ovr_std[0])
     assert np.isnan(board.auc_ovr[1]) and board.accuracy[1] == pytest.approx(0.7)
     assert board.p_vs_best.isna().all()
 
 
-def test_intensity_is_told_where_it_differs() -> None:
-    same = build_leaderboard(finished(0, A, 0.9) + finished(1, B, 0.8))
+def test_the_intensity_stands_there_where_it_differs() -> None:
+    same = leaderboard_of(made_trial(0, A, 0.9), made_trial(1, B, 0.8))
     assert "intensity" not in same.featurizer_params[0]
     other = pipeline("b", intensity={"scale": "linear", "levels": 8})
-    board = build_leaderboard(finished(0, A, 0.9) + finished(1, other, 0.8))
+    board = leaderboard_of(made_trial(0, A, 0.9), made_trial(1, other, 0.8))
     assert json.loads(board.featurizer_params[0])["intensity"] == {"levels": None, "scale": "log1p"}
     assert json.loads(board.featurizer_params[1])["intensity"] == {"levels": 8, "scale": "linear"}
 
@@ -155,15 +133,14 @@ def test_intensity_is_told_where_it_differs() -> None:
 
 
 def test_done_then_stopped_then_failed() -> None:
-    records = [
-        *finished(0, A, 0.5, 0.6),
-        *finished(1, B, 0.99, 0.99, budget=1 / 9),
-        *finished(2, C, 0.9, 0.95, budget=1 / 3),
-        *[trial(3, D), evaluation(D, 0, 0.99), evaluation(D, 1, None)],
-        *finished(4, pipeline("e"), 0.5, 0.6),
-        *finished(5, pipeline("f"), 0.7, 0.6),
-    ]
-    board = build_leaderboard(records)
+    board = leaderboard_of(
+        made_trial(0, A, 0.5, 0.6),
+        made_trial(1, B, 0.99, 0.99, budget=1 / 9),
+        made_trial(2, C, 0.9, 0.95, budget=1 / 3),
+        made_trial(3, D, 0.99, made_failure()),
+        made_trial(4, pipeline("e"), 0.5, 0.6),
+        made_trial(5, pipeline("f"), 0.7, 0.6),
+    )
     assert board.trial.tolist() == [5, 0, 4, 2, 1, 3]
     assert board["rank"].tolist() == [1, 2, 3, 4, 5, 6]
     assert board.status.tolist() == ["done"] * 3 + ["stopped"] * 2 + ["failed"]
@@ -177,61 +154,59 @@ def test_done_then_stopped_then_failed() -> None:
 
 def test_the_largest_budget_with_all_folds_counts() -> None:
     records = [
-        trial(0, A),
-        *[evaluation(A, f, 0.6, 1 / 9) for f in range(3)],
-        *[evaluation(A, f, 0.7, 1 / 3) for f in range(3)],
-        *[evaluation(A, f, 0.8, 1.0) for f in range(2)],
+        *made_trial(0, A, 0.6, 0.6, 0.6, budget=1 / 9),
+        *[made_evaluation(A, f, 0.7, budget=1 / 3) for f in range(3)],
+        *[made_evaluation(A, f, 0.8) for f in range(2)],
     ]
-    board = build_leaderboard(records)
+    board = leaderboard_of(records)
     assert len(board) == 1
     assert (board.status[0], board.budget[0], board.accuracy[0]) == ("stopped", 1 / 3, pytest.approx(0.7))
-    board = build_leaderboard([*records, evaluation(A, 2, 0.8)])
+    board = leaderboard_of(records, made_evaluation(A, 2, 0.8))
     assert len(board) == 1
     assert (board.status[0], board.budget[0], board.accuracy[0]) == ("done", 1.0, pytest.approx(0.8))
 
 
 def test_a_pipeline_without_a_complete_budget_is_not_there_yet() -> None:
-    records = [*finished(0, A, 0.8, 0.8), trial(1, B), evaluation(B, 0, 0.9)]
-    assert build_leaderboard(records).trial.tolist() == [0]
-    assert len(build_leaderboard(finished(0, A, 0.8, 0.8), folds=3)) == 0
+    complete = made_trial(0, A, 0.8, 0.8)
+    assert leaderboard_of(complete, made_trial(1, B, 0.9)).trial.tolist() == [0]
+    assert len(leaderboard_of(complete, folds=3)) == 0
 
 
 def test_a_pipeline_proposed_twice_keeps_its_first_number() -> None:
-    board = build_leaderboard([*finished(3, A, 0.8), trial(17, A), *finished(5, B, 0.8)])
+    board = leaderboard_of(made_trial(3, A, 0.8), Trial.of(17, A), made_trial(5, B, 0.8))
     assert board.trial.tolist() == [3, 5]
 
 
-def test_pipelines_without_a_trial_line_get_free_numbers() -> None:
-    board = build_leaderboard([*finished(3, A, 0.8), evaluation(B, 0, 0.9), evaluation(C, 0, 0.7)])
-    assert board.trial.tolist() == [4, 3, 5]
+def test_pipelines_without_a_trial_are_left_out() -> None:
+    """Their evaluations name them by an id that nothing explains."""
+    records = [*made_trial(3, A, 0.8), made_evaluation(B, 0, 0.9), made_evaluation(C, 0, made_failure())]
+    assert leaderboard_of(records).trial.tolist() == [3]
+    assert leaderboard_of(records, Trial.of(4, B)).trial.tolist() == [4, 3]  # the line may come later
 
 
 def test_the_first_record_of_an_evaluation_counts() -> None:
-    board = build_leaderboard([*finished(0, A, 0.8, 0.6), evaluation(A, 1, 0.1)])
+    board = leaderboard_of(made_trial(0, A, 0.8, 0.6), made_evaluation(A, 1, 0.1))
     assert board.accuracy[0] == pytest.approx(0.7)
     assert board.folds[0] == 2
 
 
 def test_of_several_failures_the_one_at_the_smallest_budget_and_fold() -> None:
-    board = build_leaderboard(
-        [
-            trial(0, A),
-            evaluation(A, 1, None, 1.0, error="late"),
-            evaluation(A, 1, None, 1 / 3, error="second fold"),
-            evaluation(A, 0, None, 1 / 3, error="first fold"),
-        ]
+    board = leaderboard_of(
+        Trial.of(0, A),
+        made_evaluation(A, 1, made_failure("late")),
+        made_evaluation(A, 1, made_failure("second fold"), budget=1 / 3),
+        made_evaluation(A, 0, made_failure("first fold"), budget=1 / 3),
     )
     assert (board.error[0], board.budget[0]) == ("first fold", 1 / 3)
 
 
 def test_test_scores_and_a_failed_test() -> None:
-    records = [
-        *finished(0, A, 0.9, 0.9),
-        evaluation(A, "test", 0.88),
-        *finished(1, B, 0.8, 0.9),
-        evaluation(B, "test", None),
-    ]
-    board = build_leaderboard(records)
+    board = leaderboard_of(
+        made_trial(0, A, 0.9, 0.9),
+        made_evaluation(A, TEST, 0.88),
+        made_trial(1, B, 0.8, 0.9),
+        made_evaluation(B, TEST, made_failure()),
+    )
     assert board.status.tolist() == ["done", "done"]
     assert board.folds.tolist() == [2, 2]
     assert board.test_accuracy[0] == pytest.approx(0.88) and np.isnan(board.test_accuracy[1])
@@ -242,48 +217,48 @@ def test_test_scores_and_a_failed_test() -> None:
 @given(st.integers(0, 10_000))
 def test_the_order_of_records_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    records = []
+    records: Records = []
     for number in range(6):
         which = pipeline(str(number))
         budgets = [1 / 9, 1 / 3, 1.0][: rng.integers(1, 4)]
-        records.append(trial(number, which))
+        records.append(Trial.of(number, which))
         for budget, fold in itertools.product(budgets, range(3)):
-            records.append(
-                evaluation(which, fold, None if rng.random() < 0.02 else rng.integers(6) / 7, budget)
-            )
+            outcome = made_failure() if rng.random() < 0.02 else float(rng.integers(6) / 7)
+            records.append(made_evaluation(which, fold, outcome, budget=budget))
     shuffled = list(records)
     random.Random(seed).shuffle(shuffled)
-    pd.testing.assert_frame_equal(build_leaderboard(records), build_leaderboard(shuffled))
+    pd.testing.assert_frame_equal(leaderboard_of(records), leaderboard_of(shuffled))
 
 
 def test_equal_means_of_folds_in_another_order_are_a_tie() -> None:
-    board = build_leaderboard(finished(1, A, 0.1, 0.2, 0.3) + finished(0, B, 0.3, 0.2, 0.1))
+    board = leaderboard_of(made_trial(1, A, 0.1, 0.2, 0.3), made_trial(0, B, 0.3, 0.2, 0.1))
     assert board.trial.tolist() == [0, 1]
 
 
 def test_nothing_yet() -> None:
-    for records in ([], [trial(0, A)], [{"kind": "sweep", "seed": 1}]):
-        board = build_leaderboard(records)
+    fit = made_fit("lenet", {})
+    for records in ([], [Trial.of(0, A)], [fit, made_epoch(fit, 1)]):
+        board = leaderboard_of(*records)
         assert tuple(board.columns) == COLUMNS
         assert len(board) == 0
 
 
 def test_only_failures() -> None:
-    board = build_leaderboard([trial(0, A), evaluation(A, 0, None)])
+    board = leaderboard_of(made_trial(0, A, made_failure()))
     assert board.status.tolist() == ["failed"]
     assert board.accuracy.isna().all()
 
 
 def test_unknown_metric() -> None:
     with pytest.raises(ValueError, match=r"metric must be one of accuracy, .*, got 'f1'"):
-        build_leaderboard([], metric="f1")
+        leaderboard_of(metric="f1")
 
 
 # --------------------------------------------------------------------------- views
 
 
 def board_to_choose_from() -> pd.DataFrame:
-    records = []
+    records: Records = []
     rows = [
         ("glcm", "rf", 0.9, 5.0),
         ("lbp", "rf", 0.8, 1.0),
@@ -293,9 +268,9 @@ def board_to_choose_from() -> pd.DataFrame:
     ]
     for number, (featurizer, classifier, accuracy, latency) in enumerate(rows):
         which = pipeline("x", classifier, featurizer=featurizer)
-        records += finished(number, which, accuracy, accuracy, featurize_ms_per_frame=latency)
+        records += made_trial(number, which, accuracy, accuracy, featurize_ms_per_frame=latency)
     broken = pipeline("x", featurizer="sift")
-    return build_leaderboard([*records, trial(9, broken), evaluation(broken, 0, None)])
+    return leaderboard_of(records, made_trial(9, broken, made_failure()))
 
 
 def test_best_per_and_top() -> None:

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from itertools import permutations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from sweeper.runs.predictions import PredictionFiles, read_predictions, to_parquet
+from sweeper.runs.records import Evaluation, Failed, FoldName, Scored
+from tests.runs.made_records import made_evaluation, made_failure, made_pipeline, made_score
 
 FOLDS = 2
 CLASSES = ("a [1]", "ü", "c")
 
 
-def record(name: str, fold: int | str, accuracy: float | None = 0.5, status: str = "done") -> dict[str, Any]:
-    return {
-        "key": f"{name}-{fold}",
-        "pipeline": {"classifier": name},
-        "fold": fold,
-        "status": status,
-        "metrics": {"accuracy": accuracy} if status == "done" else None,
-    }
+def record(name: str, fold: FoldName, outcome: Scored | Failed | float = 0.5) -> Evaluation:
+    return made_evaluation(made_pipeline(classifier=name), fold, outcome, key=f"{name}-{fold}")
 
 
 def folder(path: Path, kept: int = 2) -> PredictionFiles:
@@ -50,7 +45,7 @@ def test_scores_that_differ_in_float64_alone_keep_their_class(tmp_path: Path) ->
 
 
 def test_the_best_stay_in_whatever_order_they_come(tmp_path: Path) -> None:
-    values = {"best": 0.9, "second": 0.8, "also second": 0.8, "undefined": None}
+    values = {"best": 0.9, "second": 0.8, "also second": 0.8, "undefined": made_score(None)}
     left = set()
     for i, order in enumerate(permutations(values)):
         files = folder(tmp_path / str(i))
@@ -80,13 +75,13 @@ def test_incomplete_ones_and_those_of_the_test_split_stay(tmp_path: Path) -> Non
 def test_a_failure_removes_what_its_other_folds_predicted(tmp_path: Path) -> None:
     files = folder(tmp_path / "p")
     files.add(record("one", 0), b"x")
-    files.add(record("one", 1, status="failed"), None)
+    files.add(record("one", 1, made_failure()), None)
     assert files.found() == []
 
 
 def test_a_folder_is_taken_over(tmp_path: Path) -> None:
     """Files without a record are those of a process killed between the two; they are computed again."""
-    records = {r["key"]: r for name in "ab" for r in (record(name, 0, 0.5), record(name, 1, 0.5))}
+    records = {r.key: r for name in "ab" for r in (record(name, 0, 0.5), record(name, 1, 0.5))}
     before = folder(tmp_path / "p")
     for r in records.values():
         before.add(r, b"x")

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from sweeper.data.intensity import resolve
-from sweeper.evaluate.metrics import METRICS
 from sweeper.pipeline import Pipeline
 from sweeper.runs import tables
 from sweeper.runs.leaderboard import build_leaderboard
+from sweeper.runs.records import TEST
+from sweeper.runs.results import Results
+from tests.runs.made_records import made_evaluation, made_failure, made_pipeline, made_trial, results_of
 
 FOLDS = 3
 WIDTHS = (80, 81, 90, 100, 119, 120, 150, 160, 200, 300)
@@ -18,14 +20,12 @@ WIDTHS = (80, 81, 90, 100, 119, 120, 150, 160, 200, 300)
 
 def pipeline(number: int, **intensity: Any) -> Pipeline:
     weights = (0.35, 0.1, 0.35, 0.1, 0.1) if number % 2 else "balanced"
-    return Pipeline(
-        resolve(intensity),
-        "glcm",
-        {"distance": (1, 2, 4, 8), "angle_deg": (45, 135)},
-        "pca",
-        {"components": 10 + number},
-        "rf",
-        {
+    return made_pipeline(
+        intensity=resolve(intensity),
+        featurizer_params={"distance": (1, 2, 4, 8), "angle_deg": (45, 135)},
+        reducer="pca",
+        reducer_params={"components": 10 + number},
+        classifier_params={
             "n_trees": 1000,
             "max_features": 0.25,
             "max_depth": 20,
@@ -35,38 +35,20 @@ def pipeline(number: int, **intensity: Any) -> Pipeline:
     )
 
 
-def evaluations(number: int, which: Pipeline, budget: float, folds: list[str | int]) -> list[dict[str, Any]]:
-    scores = {m: 0.9 - 0.01 * number - 0.002 * i for i, m in enumerate(METRICS)}
-    common = {
-        "kind": "evaluation",
-        "pipeline": which.to_dict(),
-        "budget": budget,
-        "status": "done",
-        "error": None,
-    }
-    sizes = {"n_train": 80, "n_validation": 20, "fit_s": 0.5}
-    times = {"predict_ms_per_frame": 0.25, "featurize_ms_per_frame": 2.0}
-    return [
-        {"kind": "trial", "trial": number, "pipeline": which.to_dict()},
-        *(
-            {**common, **sizes, **times, "fold": f, "metrics": {m: s + 0.01 * i for m, s in scores.items()}}
-            for i, f in enumerate(folds)
-        ),
-    ]
+def accuracies(number: int) -> list[float]:
+    """Of the folds of a trial."""
+    return [0.9 - 0.01 * number + 0.01 * fold for fold in range(FOLDS)]
 
 
 def board(*, tested: bool = False, metric: str = "accuracy") -> Any:
-    folds: list[str | int] = list(range(FOLDS))
-    first = [*folds, "test"] if tested else folds
-    failed = evaluations(3, pipeline(3), 1 / 3, [0])
-    failed[-1] |= {"status": "failed", "metrics": None, "error": "MemoryError: a fit needs more than 1.0 GiB"}
     records = [
-        *evaluations(0, pipeline(0), 1.0, first),
-        *evaluations(1, pipeline(1), 1.0, folds),
-        *evaluations(2, pipeline(2), 1 / 3, folds),
-        *failed,
+        *made_trial(0, pipeline(0), *accuracies(0)),
+        *([made_evaluation(pipeline(0), TEST, 0.93)] if tested else []),
+        *made_trial(1, pipeline(1), *accuracies(1)),
+        *made_trial(2, pipeline(2), *accuracies(2), budget=1 / 3),
+        *made_trial(3, pipeline(3), made_failure("MemoryError: a fit needs more than 1.0 GiB"), budget=1 / 3),
     ]
-    return build_leaderboard(records, metric=metric, folds=FOLDS)
+    return build_leaderboard(results_of(records), metric=metric, folds=FOLDS)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -129,9 +111,9 @@ def test_what_ranks_stands_before_the_accuracy(monkeypatch: pytest.MonkeyPatch) 
 
 def test_settings_of_the_intensity_read_like_any_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_width", lambda: 300)
-    folds: list[str | int] = list(range(FOLDS))
-    records = [r for n in (1, 2) for r in evaluations(n, pipeline(n, bin=n, scale="linear"), 1.0, folds)]
-    text = tables.leaderboard_table(build_leaderboard(records))
+    of = {n: pipeline(n, bin=n, scale="linear") for n in (1, 2)}
+    records = [record for n in of for record in made_trial(n, of[n], *accuracies(n))]
+    text = tables.leaderboard_table(build_leaderboard(results_of(records)))
     assert "glcm angle_deg=45,135 distance=1,2,4,8 bin=1 " in text
     assert "glcm angle_deg=45,135 distance=1,2,4,8 bin=2 " in text
     assert "pca components=11" in text
@@ -139,4 +121,4 @@ def test_settings_of_the_intensity_read_like_any_parameter(monkeypatch: pytest.M
 
 
 def test_an_empty_leaderboard_says_so() -> None:
-    assert "no pipeline" in tables.leaderboard_table(build_leaderboard([]))
+    assert "no pipeline" in tables.leaderboard_table(build_leaderboard(Results()))

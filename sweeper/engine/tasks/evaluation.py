@@ -26,7 +26,7 @@ from sweeper.errors import TimeLimitError, described
 from sweeper.features.representation import representation
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.predictions import to_parquet
-from sweeper.runs.records import Cause, Failed, Scored, failed
+from sweeper.runs.records import Cause, Failed, Scored, failed, readable
 
 if TYPE_CHECKING:
     from sweeper.evaluate.folds import FoldResult
@@ -163,7 +163,7 @@ def scored(result: FoldResult) -> Scored:
         n_validation=result.n_validation,
         fit_s=round(result.fit_s, 6),
         predict_ms_per_frame=round(result.predict_ms_per_frame, 6),
-        warnings=result.warnings,
+        warnings=tuple(map(readable, result.warnings)),
     )
 
 

@@ -32,6 +32,7 @@ from sweeper.features.names import block_name
 from sweeper.networks.fit import Fit, TrainingData
 from sweeper.networks.inputs import Inputs, write_inputs
 from sweeper.networks.model import model_path
+from sweeper.pipeline import plain_params
 from sweeper.runs.records import Epoch, NetworkFit
 
 
@@ -103,8 +104,8 @@ def announce(fit: Fit, n_train: int, resources: Resources) -> NetworkFit:
     return NetworkFit(
         key=fit.key,
         featurizer=fit.network,
-        featurizer_params=dict(fit.params),
-        intensity=dict(fit.intensity),
+        featurizer_params=plain_params(fit.params),
+        intensity=plain_params(fit.intensity),
         fold=fit.fold,
         n_train=n_train,
         workers=resources.workers,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.exceptions import RayTaskError
 
 from sweeper.engine.causes import cause_of
 from sweeper.engine.evaluator import Evaluator
@@ -76,15 +75,11 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
         try:
             folds: list[int | str] = list(range(self._sweep["folds"]))
             records = self._get_evaluator().evaluate(self._pipeline, budget, folds, label)
-        except (DeadlineError, StoppedError) as error:
-            return {**result, "score": FAILED_SCORE, "ended": error}
-        except RayTaskError as error:  # the ledger's, when the disk is full
-            ended = cause_of(error)
-            if not isinstance(ended, StoppedError):
+        except Exception as error:
+            ended = cause_of(error)  # of the ledger's, when the disk is full, Ray's traceback is left out
+            if not isinstance(ended, DeadlineError | StoppedError):
                 ended = FaultError(traceback.format_exc())
             return {**result, "score": FAILED_SCORE, "ended": ended}
-        except Exception:
-            return {**result, "score": FAILED_SCORE, "ended": FaultError(traceback.format_exc())}
         # With several rungs the scheduler says when a trial ends; a single one is all there is.
         return {
             **result,
