@@ -150,7 +150,7 @@ def evenly(items: Sequence[Any], most: int) -> list[Any]:
 
 
 def check_readable(frames: Sequence[GivenFrame], negative: str) -> None:
-    """Read every frame in full; raise ValueError naming the first few that cannot be used.
+    """Read every frame in full; raise InputError naming the first few that cannot be used.
 
     `negative` is what negative counts are, as in :data:`sweeper.data.intensity.AXES`.
     """

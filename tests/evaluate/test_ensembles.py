@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sweeper import plugins
 from sweeper.data.splits import make_splits
-from sweeper.evaluate import ensembles as ensembles
+from sweeper.evaluate import ensembles
 from sweeper.evaluate.ensembles import (
     Library,
     are_probabilities,
@@ -31,7 +31,9 @@ from sweeper.runs.ensemble import ensemble_records, run_leaderboard
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import build_leaderboard, select
 from sweeper.runs.predictions import to_parquet
+from sweeper.runs.records import TEST, Evaluation, Trial
 from sweeper.runs.tables import leaderboard_table
+from tests.runs.made_records import Records, made_evaluation, made_pipeline, made_score, write_journal
 
 CLASSES = 3
 
@@ -230,27 +232,31 @@ def write_run(folder: Path, data: Library, *, test: bool = False, metric: str = 
     folder.mkdir(parents=True)
     run.predictions.mkdir()
     run.spec.write_text(f"data: nowhere\nspace: quick\nmetric: {metric}\n")
-    folds = [*np.unique(data.fold).tolist(), *(["test"] if test else [])]
+    folds = [*np.unique(data.fold).tolist(), *([TEST] if test else [])]
     run.environment.write_text(json.dumps({"folds": len(folds) - test}))
-    with run.journal.open("w") as journal:
-        for p in range(len(data.scores)):
-            pipeline = Pipeline({"bin": 1}, "glcm", {}, "none", {}, "rf", {"n_trees": p + 1}).to_dict()
-            journal.write(json.dumps({"kind": "trial", "trial": 2 * p, "pipeline": pipeline}) + "\n")
-            for fold in folds:
-                rows = data.fold == (0 if fold == "test" else fold)
-                scores, labels = data.scores[p][rows].astype(np.float64), data.labels[rows]
-                key = f"{p:03}-{fold}"
-                (run.predictions / f"{key}.parquet").write_bytes(
-                    to_parquet(data.frame[rows], labels, scores, ("a", "b", "c"))
-                )
-                record = {
-                    "kind": "evaluation", "key": key, "pipeline": pipeline, "budget": 1.0, "fold": fold,
-                    "status": "done", "error": None, "metrics": score(labels, scores, CLASSES),
-                    "confusion": None, "n_train": 400, "n_validation": 100, "fit_s": 2.0,
-                    "predict_ms_per_frame": 0.5, "featurize_ms_per_frame": 3.0,
-                }  # fmt: skip
-                journal.write(json.dumps(record) + "\n")
+    records: Records = []
+    for p in range(len(data.scores)):
+        pipeline = made_pipeline(classifier_params={"n_trees": p + 1})
+        records.append(Trial.of(2 * p, pipeline))
+        for fold in folds:
+            rows = data.fold == (0 if fold == TEST else fold)
+            scores, labels = data.scores[p][rows].astype(np.float64), data.labels[rows]
+            values = score(labels, scores, CLASSES)
+            outcome = made_score(
+                metrics=values, n_train=400, n_validation=100, fit_s=2.0, predict_ms_per_frame=0.5
+            )
+            records.append(
+                made_evaluation(pipeline, fold, outcome, key=f"{p:03}-{fold}", featurize_ms_per_frame=3.0)
+            )
+            (run.predictions / f"{p:03}-{fold}.parquet").write_bytes(
+                to_parquet(data.frame[rows], labels, scores, ("a", "b", "c"))
+            )
+    write_journal(run.journal, records)
     return run
+
+
+def ensemble_of(run: RunFolder) -> list[Trial | Evaluation]:
+    return ensemble_records(run, run.results(), "accuracy", 5)
 
 
 def test_the_ensemble_is_a_row_with_its_members(tmp_path: Path) -> None:
@@ -278,10 +284,8 @@ def test_the_ensemble_is_a_row_with_its_members(tmp_path: Path) -> None:
 
 
 def test_other_rows_are_as_they_were(tmp_path: Path) -> None:
-    from sweeper.runs.journal import read_journal
-
     run = write_run(tmp_path / "run", library(6, 300, 0.5))
-    alone = build_leaderboard(read_journal(run.journal), folds=5)
+    alone = build_leaderboard(run.results(), folds=5)
     board = run_leaderboard(run, metric="accuracy", folds=5)
     left = board[board.featurizer != "ensemble"].reset_index(drop=True)
     moved = ["rank", "p_vs_best"]
@@ -310,20 +314,19 @@ def test_the_test_split_is_scored_where_every_member_was(tmp_path: Path) -> None
 
 def test_it_is_kept_until_the_predictions_change(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", library(6, 200, 0.5))
-    first = ensemble_records(run, "accuracy", 5)
+    first = ensemble_of(run)
     assert first
-
     written = run.ensemble.stat().st_mtime_ns
-    assert ensemble_records(run, "accuracy", 5) == first
+    assert ensemble_of(run) == first
     assert run.ensemble.stat().st_mtime_ns == written
     (run.predictions / "000-0.parquet").unlink()
-    second = ensemble_records(run, "accuracy", 5)
+    second = ensemble_of(run)
     assert second and second != first
     for file in run.predictions.iterdir():  # as from a URL
         file.unlink()
-    assert ensemble_records(run, "accuracy", 5) == second
+    assert ensemble_of(run) == second
     run.ensemble.unlink()
-    assert ensemble_records(run, "accuracy", 5) == []
+    assert ensemble_of(run) == []
 
 
 @pytest.mark.parametrize("damage", ["other frames", "not parquet"])

@@ -32,8 +32,8 @@ from sweeper.explain.models import find_models
 from sweeper.networks.inputs import input_array
 from sweeper.networks.model import ModelInfo, save_weights
 from sweeper.runs.folder import RunFolder
-from sweeper.runs.journal import Journal
 from sweeper.runs.spec import SweepSpec
+from tests.runs.made_records import made_fit, write_journal
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 CLASSES = ("coarse", "fine", "medium")
@@ -278,12 +278,11 @@ def run_folder(textures: Path, tiny_space: Path, tmp_path: Path) -> Path:
     pq.write_table(pa.table(columns), folder.frames)
     digest = dataset.digest([r.digest for r in reports])
     folder.write_environment({"dataset_digest": digest, "folds": FOLDS})
-    journal = Journal(folder.journal)
     for fold in range(FOLDS):
         lenet(folder.path / "networks" / f"key{fold}" / "model-50.safetensors", seed=fold)
-        journal.append({"kind": "fit", "key": f"key{fold}", "featurizer": "lenet", "fold": fold})
     lenet(folder.path / "networks" / "other" / "model-9.safetensors", seed=9)
-    journal.close()
+    fits = [made_fit("lenet", {"size": SIZE}, fold, key=f"key{fold}") for fold in range(FOLDS)]
+    write_journal(folder.journal, fits)
     best = [
         {"trial": 2, "featurizer": "resnet50", "score": 0.95, "models": []},
         {

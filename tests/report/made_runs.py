@@ -12,26 +12,31 @@ import yaml
 from numpy.typing import NDArray
 
 from sweeper.evaluate import metrics
-from sweeper.pipeline import digest
+from sweeper.pipeline import Pipeline
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.predictions import to_parquet
+from sweeper.runs.records import TEST, Evaluation, FoldName, Scored, Trial
+from tests.runs.made_records import (
+    Records,
+    made_epoch,
+    made_evaluation,
+    made_failure,
+    made_fit,
+    made_pipeline,
+    write_journal,
+)
 
-Records = list[dict[str, Any]]
 CLASSES = ("blank", "good", "no-crystal", "strong", "weak")
 
 
-def pipeline(featurizer: str, classifier: str, **params: Any) -> dict[str, Any]:
+def pipeline(featurizer: str, classifier: str, **params: Any) -> Pipeline:
     """A pipeline; `params` of the classifier begin ``clf_``, the others are the featurizer's."""
-    own = {k: v for k, v in params.items() if not k.startswith("clf_")}
-    return {
-        "intensity": {"bin": 1},
-        "featurizer": featurizer,
-        "featurizer_params": own,
-        "reducer": "standard",
-        "reducer_params": {},
-        "classifier": classifier,
-        "classifier_params": {k[4:]: v for k, v in params.items() if k.startswith("clf_")},
-    }
+    return made_pipeline(
+        featurizer,
+        classifier,
+        featurizer_params={k: v for k, v in params.items() if not k.startswith("clf_")},
+        classifier_params={k[4:]: v for k, v in params.items() if k.startswith("clf_")},
+    )
 
 
 class MadeRun:
@@ -84,7 +89,7 @@ class MadeRun:
 
     def trial(
         self,
-        of: dict[str, Any],
+        of: Pipeline,
         wrong: float,
         *,
         budget: float = 1.0,
@@ -94,8 +99,7 @@ class MadeRun:
         change: Callable[[NDArray[np.float64]], None] | None = None,
     ) -> int:
         """Add a pipeline that gets a share of the frames wrong; `change` edits its scores (n, n_classes)."""
-        number, self._trials = self._trials, self._trials + 1
-        self.records.append({"kind": "trial", "trial": number, "pipeline": of})
+        number = self._add_trial(of)
         rng = np.random.default_rng([number, seed])
         n, k = len(self.labels), len(self.classes)
         scores = np.full((n, k), 0.3 / (k - 1))
@@ -105,78 +109,54 @@ class MadeRun:
             change(scores)
         for fold in range(self.folds):
             rows = self.rows(fold)
-            self._evaluation(of, budget, fold, self.labels[rows], scores[rows])
+            evaluation = self._evaluate(of, budget, fold, self.labels[rows], scores[rows])
             if keep:
-                key = self.records[-1]["key"]
                 data = to_parquet(rows, self.labels[rows], scores[rows], tuple(self.classes))
                 self.folder.predictions.mkdir(exist_ok=True)
-                (self.folder.predictions / f"{key}.parquet").write_bytes(data)
+                (self.folder.predictions / f"{evaluation.key}.parquet").write_bytes(data)
         if test:
-            self._evaluation(of, budget, "test", self.labels, scores)
+            self._evaluate(of, budget, TEST, self.labels, scores)
         return number
 
-    def _evaluation(
-        self,
-        of: dict[str, Any],
-        budget: float,
-        fold: int | str,
-        y: NDArray[np.int64],
-        scores: NDArray[np.float64],
-    ) -> None:
-        k = len(self.classes)
-        self.records.append(
-            {
-                "kind": "evaluation", "key": digest([of, budget, fold]), "pipeline": of, "budget": budget,
-                "fold": fold, "status": "done", "error": None, "metrics": metrics.score(y, scores, k),
-                "confusion": metrics.confusion(y, scores.argmax(axis=1), k),
-                "n_train": len(self.labels) - len(y) or len(y), "n_validation": len(y), "fit_s": 0.5,
-                "predict_ms_per_frame": 0.1, "featurize_ms_per_frame": 2.0, "warnings": [],
-            }
-        )  # fmt: skip
-
-    def fail(self, of: dict[str, Any], error: str) -> None:
-        """Add a pipeline that failed."""
+    def _add_trial(self, of: Pipeline) -> int:
         number, self._trials = self._trials, self._trials + 1
-        self.records.append({"kind": "trial", "trial": number, "pipeline": of})
-        self.records.append(
-            {
-                "kind": "evaluation", "key": digest([of, 1.0, 0]), "pipeline": of, "budget": 1.0, "fold": 0,
-                "status": "failed", "error": error, "metrics": None, "confusion": None, "n_train": 0,
-                "n_validation": 0, "fit_s": 0.0, "predict_ms_per_frame": 0.0, "featurize_ms_per_frame": 2.0,
-                "warnings": [],
-            }
-        )  # fmt: skip
+        self.records.append(Trial.of(number, of))
+        return number
+
+    def _evaluate(
+        self, of: Pipeline, budget: float, fold: FoldName, y: NDArray[np.int64], scores: NDArray[np.float64]
+    ) -> Evaluation:
+        k = len(self.classes)
+        outcome = Scored(
+            metrics=metrics.score(y, scores, k),
+            confusion=metrics.confusion(y, scores.argmax(axis=1), k),
+            n_train=len(self.labels) - len(y) or len(y),
+            n_validation=len(y),
+            fit_s=0.5,
+            predict_ms_per_frame=0.1,
+        )
+        record = made_evaluation(of, fold, outcome, budget=budget)
+        self.records.append(record)
+        return record
+
+    def fail(self, of: Pipeline, error: str) -> None:
+        """Add a pipeline that failed."""
+        self._add_trial(of)
+        self.records.append(made_evaluation(of, 0, made_failure(error)))
 
     def network(
         self, featurizer: str, params: dict[str, Any], epochs: int, *, held_out: bool = False
     ) -> None:
         """Add fits of a network on every fold with their epochs."""
         for fold in range(self.folds):
-            key = digest([featurizer, params, fold])
-            about = {"featurizer": featurizer, "featurizer_params": params, "intensity": {"bin": 1}}
-            self.records.append(
-                {
-                    "kind": "fit",
-                    "key": key,
-                    **about,
-                    "fold": fold,
-                    "n_train": 80,
-                    "workers": 1,
-                    "device": "cpu",
-                }
-            )
+            fit = made_fit(featurizer, params, fold, n_train=80)
+            self.records.append(fit)
             for epoch in range(1, epochs + 1):
-                told: dict[str, Any] = {
-                    "loss": 2.0 / epoch, "accuracy": 1 - 0.5 / epoch, "learning_rate": 0.1, "seconds": 2.0,
-                }  # fmt: skip
+                figures = {"loss": 2.0 / epoch, "accuracy": 1 - 0.5 / epoch}
                 if held_out:
-                    told |= {
-                        "held_out_loss": 3.0 / epoch,
-                        "held_out_accuracy": 0.9 - 0.5 / epoch - 0.01 * fold,
-                    }
-                self.records.append(
-                    {"kind": "epoch", "key": f"{key}-{epoch}", "fit": key, "epoch": epoch, **told}
-                )
+                    figures["held_out_loss"] = 3.0 / epoch
+                    figures["held_out_accuracy"] = 0.9 - 0.5 / epoch - 0.01 * fold
+                self.records.append(made_epoch(fit, epoch, **figures))
 
     def frames(self, names: Sequence[str], size: int = 24) -> list[Path]:
         """Write frames as TIFF, and the list of them."""
@@ -196,7 +176,7 @@ class MadeRun:
 
     def write(self) -> Path:
         """Write the journal; gives the run folder."""
-        self.folder.journal.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+        write_journal(self.folder.journal, self.records)
         return self.folder.path
 
 

@@ -168,7 +168,7 @@ def test_an_ensemble_is_a_row_and_no_trial(made: Path) -> None:
     labels = Labels(run.board)
     assert labels.short(row) == "ensemble"
     assert re.fullmatch(r"ensemble of trials \d+ \([\d.]+\)(, \d+ \([\d.]+\))*", labels.long(row))
-    assert len(run.folds[-1]) == 5
+    assert len(run.folds(-1)) == 5
     assert ("10", "pipelines tried") in headline(run)
     assert run.totals.evaluations == 9 * 5 + 4 + 1  # trials on folds, tests, and a failure
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from sweeper.report import matrices, sections
 from sweeper.report.content import Cell, Chart, Table, Text
@@ -18,7 +19,9 @@ from sweeper.report.studies import camsortxs, diffranet, order
 from sweeper.report.studies.order import Relation
 from sweeper.report.studies.published import published
 from sweeper.runs.folder import RunFolder
+from sweeper.runs.records import Evaluation
 from tests.report.made_runs import MadeRun, diffranet_run, pipeline
+from tests.runs.made_records import made_evaluation
 
 PAPER = ["blank", "no-crystal", "weak", "good", "strong"]
 TECHNIQUES = ("GISAXS", "GIWAXS", "SAXS", "WAXS")
@@ -145,7 +148,9 @@ def test_table_5_and_the_matrices_are_of_the_test_split(study: Run) -> None:
     assert [column.name for column in ours.columns[1:-1]] == PAPER
     shown = np.array([[int(c.text) for c in row[1:-1]] for row in ours.rows[:-1]])
     at = [study.classes.index(name) for name in PAPER]
-    assert (shown == study.tests[int(forest.trial)].confusion[np.ix_(at, at)]).all()
+    counts = study.test_confusion(int(forest.trial))
+    assert counts is not None
+    np.testing.assert_array_equal(shown, counts[np.ix_(at, at)])
     assert theirs.rows[0][1].text == "2,069"
     assert titled(study, "Table 6.") == []  # no network here
     assert any("The paper: 99.83 %" in b.text for b in parts(study) if isinstance(b, Text))
@@ -168,10 +173,10 @@ def test_figures_of_networks_are_there_where_networks_are(tmp_path: Path) -> Non
         of = pipeline("deepfreak", "head", **params)
         made.trial(of, wrong)
         made.records += [
-            {**r, "budget": 1 / 3, "key": f"{r['key']}-early"}
+            structs.replace(r, budget=1 / 3, key=f"{r.key}-early")
             for r in made.records
-            if r["kind"] == "evaluation" and r["pipeline"] == of
-        ]  # fmt: skip
+            if isinstance(r, Evaluation) and r.pipeline == of.id
+        ]
     run = read(made.write())
     charts = {b.name: b for b in parts(run) if isinstance(b, Chart)}
     assert set(charts) == {"diffranet-figure-3", "diffranet-figure-4"}
@@ -187,14 +192,14 @@ def test_figure_3_is_of_the_other_seeds_where_networks_were_run_again(tmp_path: 
     made = MadeRun(tmp_path / "run", "deepfreak", np.arange(100) % 5, folds=1)
     params = {"topology": 9, "epochs": 9, "training_set": "unbalanced"}
     made.network("deepfreak", params, 9)
-    made.trial(pipeline("deepfreak", "head", **params), 0.1)
-    first = made.records[-1]
+    of = pipeline("deepfreak", "head", **params)
+    made.trial(of, 0.1)
     values = {1 / 3: (0.5, 0.6, 0.7), 1.0: (0.8, 0.9, 0.85)}
-    for budget, accuracies in values.items():
-        for seed, accuracy in enumerate(accuracies, start=1):
-            scored = {**first["metrics"], "accuracy": accuracy}
-            about = {"kind": "rerun", "budget": budget, "seed": seed, "key": f"{budget}-{seed}"}
-            made.records.append({**first, **about, "metrics": scored})
+    made.records += [
+        made_evaluation(of, 0, accuracy, budget=budget, seed=seed, rerun=True)
+        for budget, accuracies in values.items()
+        for seed, accuracy in enumerate(accuracies, start=1)
+    ]
     run = read(made.write())
     (series,) = diffranet.rungs_again(run, Labels(run.board))
     assert series.epoch.tolist() == [3, 9]
