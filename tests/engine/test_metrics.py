@@ -26,9 +26,9 @@ import yaml
 
 from sweeper.engine.metrics import LOGGERS, METRICS, SweepMetrics, check_logger, log_callbacks
 from sweeper.engine.tune.trial import FAILED_SCORE
-from sweeper.pipeline import Pipeline
 from sweeper.runs.progress import State
 from tests.conftest import REPOSITORY
+from tests.runs.made_records import made_pipeline
 
 
 class Instrument:
@@ -262,17 +262,10 @@ def test_a_logger_whose_packages_are_not_installed(name: str, monkeypatch: pytes
         check_logger(name)
 
 
-PIPELINE = Pipeline.from_dict(
-    {
-        "intensity": {"bin": 1, "low": 0.5},
-        "featurizer": "glcm",
-        "featurizer_params": {"distance": [1, 2]},
-        "training_set": "",
-        "reducer": "standard",
-        "reducer_params": {},
-        "classifier": "rf",
-        "classifier_params": {"n_trees": 300},
-    }
+PIPELINE = made_pipeline(
+    intensity={"bin": 1, "low": 0.5},
+    featurizer_params={"distance": (1, 2)},
+    classifier_params={"n_trees": 300},
 )
 
 
@@ -291,7 +284,7 @@ def result(rung: int, score: float) -> dict[str, Any]:
         "training_iteration": rung,
         "budget": 3.0 ** (rung - 3),
         "score": score,
-        "ended": "",
+        "ended": None,
         "config": {},
         "pid": 1,
     }

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sweeper.engine.training import workers_at_once
 
 from sweeper.api import PreparedFrame
 from sweeper.data.prepared import FrameRef
 from sweeper.engine.files import FileActors
-from sweeper.engine.network_blocks import FoldRows, NetworkBlocks, NetworkSettings
+from sweeper.engine.network_blocks import NetworkBlocks, NetworkSettings
+from sweeper.engine.resources import Resources, workers_at_once
 from sweeper.engine.tasks import networks as network_tasks
-from sweeper.engine.tasks.networks import Resources, prepare_inputs
+from sweeper.engine.tasks.networks import prepare_inputs
+from sweeper.features.keys import FoldRows
 from sweeper.networks.inputs import Inputs
 from sweeper.networks.model import model_path
 from sweeper.pipeline import Pipeline
@@ -58,23 +59,23 @@ def blocks(of: NetworkSettings, fold: FoldRows = FOLD) -> NetworkBlocks:
 def test_a_fit_is_keyed_by_all_that_it_depends_on(tmp_path: Path) -> None:
     base = settings(tmp_path)
     lenet = pipeline(size=32)
-    key = blocks(base).job(lenet, 0).key
+    key = blocks(base).fit(lenet, 0).key
     others = [
-        blocks(base, replace(FOLD, seed=1)).job(lenet, 0),
-        blocks(replace(base, classes=("a", "b", "c"))).job(lenet, 0),
-        blocks(replace(base, resources=replace(base.resources, workers=2))).job(lenet, 0),
-        blocks(base, replace(FOLD, fit_key="others")).job(lenet, 0),
-        blocks(base).job(pipeline(size=48), 0),
-        blocks(base).job(pipeline(size=32, patience=2), 0),
-        blocks(base).job(replace(lenet, intensity={**lenet.intensity, "bin": 2}), 0),
+        blocks(base, replace(FOLD, seed=1)).fit(lenet, 0),
+        blocks(replace(base, classes=("a", "b", "c"))).fit(lenet, 0),
+        blocks(replace(base, resources=replace(base.resources, workers=2))).fit(lenet, 0),
+        blocks(base, replace(FOLD, fit_key="others")).fit(lenet, 0),
+        blocks(base).fit(pipeline(size=48), 0),
+        blocks(base).fit(pipeline(size=32, patience=2), 0),
+        blocks(base).fit(replace(lenet, intensity={**lenet.intensity, "bin": 2}), 0),
     ]
-    assert len({key, *(job.key for job in others)}) == 1 + len(others)
+    assert len({key, *(fit.key for fit in others)}) == 1 + len(others)
     same = [
-        blocks(base, replace(FOLD, read_key="others", scored_key="others")).job(lenet, 0),
-        blocks(replace(base, resources=replace(base.resources, slots=4))).job(lenet, 0),
-        blocks(replace(base, fractions=(0.5, 1.0))).job(pipeline("rf", size=32), 0),
+        blocks(base, replace(FOLD, read_key="others", scored_key="others")).fit(lenet, 0),
+        blocks(replace(base, resources=replace(base.resources, slots=4))).fit(lenet, 0),
+        blocks(replace(base, fractions=(0.5, 1.0))).fit(pipeline("rf", size=32), 0),
     ]
-    assert {job.key for job in same} == {key}
+    assert {fit.key for fit in same} == {key}
 
 
 def test_a_pretrained_network_is_the_same_whatever_the_seed_of_a_rerun(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_pretrained_network_is_the_same_whatever_the_seed_of_a_rerun(tmp_path:
     }
     pretrained = next(parse_space(data, default_name="test").grid())
     again = replace(FOLD, seed=1, rerun=True)
-    assert blocks(base).job(pretrained, 0).key == blocks(base, again).job(pretrained, 0).key
+    assert blocks(base).fit(pretrained, 0).key == blocks(base, again).fit(pretrained, 0).key
 
 
 def test_checkpoints_of_fits_that_the_time_ended_stay(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_checkpoints_of_fits_that_the_time_ended_stay(tmp_path: Path) -> None:
     for folder, file in (("unfinished", "checkpoint.pt"), ("second", "model-50.safetensors")):
         (base.networks / folder).mkdir(parents=True)
         (base.networks / folder / file).touch()
-    model = model_path(store.job(best, 0).folder, 50)
+    model = model_path(store.fit(best, 0).folder, 50)
     model.parent.mkdir()
     model.touch()
     entry = {"trial": 7, "featurizer": "lenet", "score": 0.9}
