@@ -203,4 +203,4 @@ def test_damaged_blocks_are_computed_again(
     assert " 0 blocks computed" not in said
     assert " 0 reused" not in said  # the histograms
     pd.testing.assert_frame_equal(scores(out), scores(undisturbed))
-    assert max(Counter(record["key"] for record in evaluations(out)).values()) == 1
+    assert max(Counter(record.key for record in evaluations(out)).values()) == 1

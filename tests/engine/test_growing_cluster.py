@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from sweeper.engine.nodes import package_versions
-from sweeper.runs.journal import read_journal
+from sweeper.runs.records import Scored
 from tests.conftest import REPOSITORY
 from tests.engine.test_sweep import evaluations, scores
 
@@ -149,6 +149,4 @@ def test_a_machine_that_joins_with_other_versions_ends_the_sweep_and_computes_no
     mine = package_versions()["tifffile"]
     assert f": tifffile must be {mine}, as where the sweep was started, it is 2020.1.1" in said
     assert "Traceback" not in said
-    assert {r["status"] for r in read_journal(tmp_path / "run" / "journal.jsonl") if "status" in r} == {
-        "done"
-    }
+    assert {type(record.outcome) for record in evaluations(tmp_path / "run")} == {Scored}

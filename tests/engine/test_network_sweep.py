@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,13 +22,14 @@ import pytest
 
 from sweeper.cli import main
 from sweeper.networks.model import read_info
-from sweeper.pipeline import digest
 from sweeper.runs.data import run_data
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.journal import is_open, read_journal
+from sweeper.runs.records import Epoch, NetworkFit
+from sweeper.runs.results import Results
 from sweeper.similar import Search
 from tests.conftest import REPOSITORY
-from tests.engine.test_sweep import TIMINGS, ray_processes, wait_for
+from tests.engine.test_sweep import TIMINGS, evaluations, ray_processes, scored, wait_for
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -54,8 +54,17 @@ classifiers: [head]
 """.replace("learning_rate: 0.003, ", "")
 
 
-def records(run: Path, kind: str) -> list[dict[str, Any]]:
-    return [record for record in read_journal(run / "journal.jsonl") if record["kind"] == kind]
+def epochs_of(run: Path) -> list[Epoch]:
+    return [record for _, record in read_journal(run / "journal.jsonl") if isinstance(record, Epoch)]
+
+
+def fits_of(run: Path) -> list[NetworkFit]:
+    return list(Results.read(run / "journal.jsonl").fits.values())
+
+
+def losses(run: Path) -> dict[tuple[str, int], float]:
+    """Loss of every epoch of every fit."""
+    return {(epoch.fit, epoch.epoch): epoch.loss for epoch in epochs_of(run)}
 
 
 def write(path: Path, text: str) -> Path:
@@ -113,7 +122,7 @@ def test_networks_and_textures_share_one_leaderboard(
     assert board.accuracy.astype(float).min() > 0.34  # three classes
     head = board[board.classifier == "head"].iloc[0]
     assert head.reducer == "none"
-    trained = [r["seconds"] for r in records(side_by_side[0], "epoch")]
+    trained = [epoch.seconds for epoch in epochs_of(side_by_side[0])]
     assert float(head.fit_s) == pytest.approx(np.sum(trained) / 2, rel=1e-3)
     params = json.loads(board[board.featurizer == "timm:test_efficientnet"].iloc[0].featurizer_params)
     assert params == {"size": 64, "weights": "imagenet"}
@@ -121,14 +130,14 @@ def test_networks_and_textures_share_one_leaderboard(
 
 def test_a_fit_is_made_once_for_all_classifiers(side_by_side: tuple[Path, tuple[object, ...], str]) -> None:
     run = side_by_side[0]
-    fits = records(run, "fit")
-    assert sorted(fit["fold"] for fit in fits) == [0, 1]  # three classifiers use each of LeNet's
-    epochs = records(run, "epoch")
-    assert Counter(epoch["fit"] for epoch in epochs) == {fit["key"]: 15 for fit in fits}
+    fits = fits_of(run)
+    assert sorted(fit.fold for fit in fits) == [0, 1]  # three classifiers use each of LeNet's
+    epochs = epochs_of(run)
+    assert Counter(epoch.fit for epoch in epochs) == {fit.key: 15 for fit in fits}
     for epoch in epochs:
-        assert epoch["loss"] > 0
-        assert 0 <= epoch["accuracy"] <= 1
-        assert epoch["learning_rate"] == pytest.approx(0.003, rel=0.01)
+        assert epoch.loss > 0
+        assert 0 <= epoch.accuracy <= 1
+        assert epoch.learning_rate == pytest.approx(0.003, rel=0.01)
     assert "networks trained for 30 epochs" in side_by_side[2]
 
 
@@ -214,17 +223,17 @@ def undisturbed(
 def test_a_promoted_trial_goes_on_from_its_checkpoint(undisturbed: tuple[Path, str]) -> None:
     """Nine trials at 1, three at 3 and one at 9 of 9 epochs, two folds: no epoch is trained twice."""
     run, stdout = undisturbed
-    epochs = records(run, "epoch")
-    per_fit = sorted(Counter(epoch["fit"] for epoch in epochs).values())
+    epochs = epochs_of(run)
+    per_fit = sorted(Counter(epoch.fit for epoch in epochs).values())
     assert per_fit == [1] * 12 + [3] * 4 + [9] * 2
     assert f"networks trained for {len(epochs)} epochs" in stdout
     for path in (run / "networks").rglob("model-9.safetensors"):
         # A retrained epoch would have taken another time.
-        journal = {e["epoch"]: e["seconds"] for e in epochs if e["fit"] == path.parent.name}
+        journal = {e.epoch: e.seconds for e in epochs if e.fit == path.parent.name}
         assert {e["epoch"]: e["seconds"] for e in read_info(path).history} == journal
-        curve = [e["loss"] for e in epochs if e["fit"] == path.parent.name]
+        curve = [e.loss for e in epochs if e.fit == path.parent.name]
         assert curve[-1] < curve[0]
-    budgets = Counter(round(r["budget"], 3) for r in records(run, "evaluation"))
+    budgets = Counter(round(record.budget, 3) for record in evaluations(run))
     assert budgets == {0.111: 18, 0.333: 6, 1.0: 2}
 
 
@@ -236,16 +245,16 @@ def test_the_best_heads_climb_again_with_other_seeds(
     models = sorted(path.name for path in (run / "networks").iterdir())
     before = pd.read_csv(run / "leaderboard.csv")
     sweep(run_cli, *climb(textures, climbing, run), "--reruns", 2)
-    again = records(run, "rerun")
-    heads = [digest(r["pipeline"]) for r in again]
+    again = evaluations(run, rerun=True)
+    heads = [record.pipeline for record in again]
     count = min(3, (before[before.featurizer != "ensemble"].status == "done").sum())
     assert len(set(heads)) == count
-    rungs = Counter((head, round(r["budget"], 3)) for head, r in zip(heads, again, strict=True))
+    rungs = Counter((record.pipeline, round(record.budget, 3)) for record in again)
     assert rungs == {(head, budget): 4 for head in set(heads) for budget in (0.111, 0.333, 1.0)}
-    fits = [len(records(folder, "fit")) for folder in (run, undisturbed[0])]
+    fits = [len(fits_of(folder)) for folder in (run, undisturbed[0])]
     assert fits[0] - fits[1] == 4 * count  # two folds, two seeds
     assert sorted(path.name for path in (run / "networks").iterdir()) == models
-    assert len({r["metrics"]["auc_ovr"] for r in again if r["fold"] == 1 and r["budget"] == 1}) > 1
+    assert len({scored(r).metrics["auc_ovr"] for r in again if r.fold == 1 and r.budget == 1}) > 1
     same = before.columns.difference(TIMINGS)
     pd.testing.assert_frame_equal(pd.read_csv(run / "leaderboard.csv")[same], before[same])
 
@@ -275,18 +284,17 @@ def test_a_killed_sweep_goes_on_from_its_checkpoints(
 ) -> None:
     out = tmp_path / "run"
     driver = start(*climb(textures, climbing, out))
-    wait_for(lambda: out.exists() and any(e["epoch"] >= 5 for e in records(out, "epoch")))
+    wait_for(lambda: out.exists() and any(e.epoch >= 5 for e in epochs_of(out)))
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     wait_for(lambda: not is_open(out / "journal.jsonl"))  # Ray's processes end a moment later
-    trained = len(records(out, "epoch"))
+    trained = len(epochs_of(out))
     stdout = sweep(run_cli, *climb(textures, climbing, out))
     same_scores(out, undisturbed[0])
-    total = len(records(undisturbed[0], "epoch"))
+    total = len(epochs_of(undisturbed[0]))
     again = int(stdout.partition("networks trained for ")[2].split()[0])
     assert again == total - trained
-    fits = {e["key"]: e["loss"] for e in records(out, "epoch")}
-    assert fits == {e["key"]: e["loss"] for e in records(undisturbed[0], "epoch")}
+    assert losses(out) == losses(undisturbed[0])
 
 
 @pytest.mark.long
@@ -301,7 +309,7 @@ def test_workers_that_train_together_restart_from_the_checkpoint(textures: Path,
         data = (textures, "--space", space, "--search", "grid", "--representation-share", 0.5, "--folds", 2)
         driver = start(*data, "--train-workers", 2, "--out", out)
         if name == "disturbed":
-            wait_for(lambda out=out: out.exists() and len(records(out, "epoch")) >= 4)  # type: ignore[misc]
+            wait_for(lambda out=out: out.exists() and len(epochs_of(out)) >= 4)  # type: ignore[misc]
             deadline = time.monotonic() + 20
             while not (found := ray_processes(driver.pid, "ray::RayTrainWorker")):
                 assert time.monotonic() < deadline
@@ -311,11 +319,10 @@ def test_workers_that_train_together_restart_from_the_checkpoint(textures: Path,
         runs[name] = out
     same_scores(runs["disturbed"], runs["undisturbed"])
     for out in runs.values():
-        (fit,) = records(out, "fit")  # one half trains the representation, for both folds
-        assert (fit["workers"], fit["n_train"]) == (2, 18)
-        assert sorted(e["epoch"] for e in records(out, "epoch")) == list(range(1, 61))
-    losses = [{e["epoch"]: e["loss"] for e in records(out, "epoch")} for out in runs.values()]
-    assert losses[0] == losses[1]
+        (fit,) = fits_of(out)  # one half trains the representation, for both folds
+        assert (fit.workers, fit.n_train) == (2, 18)
+        assert sorted(epoch.epoch for epoch in epochs_of(out)) == list(range(1, 61))
+    assert losses(runs["disturbed"]) == losses(runs["undisturbed"])
 
 
 # --------------------------------------------------------------------------- what goes wrong

@@ -22,8 +22,8 @@ from sweeper.data.frames import open_frames
 from sweeper.errors import FrameError
 from sweeper.networks import model
 from sweeper.networks._checkpoint import load as load_checkpoint
-from sweeper.runs.journal import read_journal
 from tests.conftest import REPOSITORY
+from tests.engine.test_sweep import evaluations
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 PACKAGES = ("sweeper", "featurizers", "classifiers", "search_spaces")
@@ -192,7 +192,7 @@ def test_nothing_listens_for_other_machines(textures: Path, tmp_path: Path) -> N
     assert sweep.returncode == 0, sweep.stderr.read().decode() if sweep.stderr else ""
     assert {"raylet", "gcs_server"} <= names
     assert seen <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, seen
-    assert any(read_journal(tmp_path / "run" / "journal.jsonl"))
+    assert evaluations(tmp_path / "run")
 
 
 def children(pid: int) -> list[psutil.Process]:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,8 @@ import pytest
 
 from sweeper.runs.journal import is_open, read_journal
 from sweeper.runs.predictions import read_predictions
+from sweeper.runs.records import TEST, Evaluation, Scored
+from sweeper.runs.results import Results
 from tests.conftest import REPOSITORY, write_textures
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -44,8 +45,15 @@ def pipelines(run: Path) -> pd.DataFrame:
     return board[board.featurizer != "ensemble"]
 
 
-def evaluations(run: Path) -> list[dict[str, Any]]:
-    return [record for record in read_journal(run / "journal.jsonl") if record["kind"] == "evaluation"]
+def evaluations(run: Path, *, rerun: bool = False) -> list[Evaluation]:
+    records = (record for _, record in read_journal(run / "journal.jsonl"))
+    return [record for record in records if isinstance(record, Evaluation) and record.rerun == rerun]
+
+
+def scored(record: Evaluation) -> Scored:
+    """What came of an evaluation that gave a score."""
+    assert isinstance(record.outcome, Scored)
+    return record.outcome
 
 
 def sweep(run_cli: Cli, data: Path, space: Path, out: Path, *more: object) -> str:
@@ -76,7 +84,7 @@ def test_the_leaderboard_finds_textures_that_differ(undisturbed: Path) -> None:
 
 
 def test_predictions_are_those_that_the_scores_came_from(undisturbed: Path) -> None:
-    full = {record["key"]: record for record in evaluations(undisturbed) if record["budget"] == 1}
+    full = {record.key: record for record in evaluations(undisturbed) if record.budget == 1}
     files = list((undisturbed / "predictions").iterdir())
     assert {file.stem for file in files} == set(full)
     rows: dict[str, list[int]] = {}
@@ -84,8 +92,8 @@ def test_predictions_are_those_that_the_scores_came_from(undisturbed: Path) -> N
         predictions, record = read_predictions(file), full[file.stem]
         table = np.zeros((3, 3), dtype=int)
         np.add.at(table, (predictions.labels, predictions.predicted), 1)
-        assert table.tolist() == record["confusion"]
-        rows.setdefault(str(record["pipeline"]), []).extend(predictions.frames.tolist())
+        assert table.tolist() == scored(record).confusion
+        rows.setdefault(record.pipeline, []).extend(predictions.frames.tolist())
     assert all(sorted(of_all_folds) == list(range(36)) for of_all_folds in rows.values())
 
 
@@ -106,7 +114,7 @@ def test_other_tools_are_told_of_every_trial(undisturbed: Path) -> None:
 
 def test_brackets_are_halved_as_hyperband_says(undisturbed: Path) -> None:
     """22 trials: brackets of 9, 5, 3 and five more; a third goes on from each rung."""
-    per_budget = Counter(round(record["budget"], 3) for record in evaluations(undisturbed))
+    per_budget = Counter(round(record.budget, 3) for record in evaluations(undisturbed))
     first_rungs = {0.111: 9 + 5, 0.333: 3 + 5 + 3, 1.0: 1 + 2 + 3 + 1}
     assert {b: n / 3 for b, n in per_budget.items()} == first_rungs
 
@@ -126,11 +134,11 @@ def test_the_best_are_run_again_with_other_seeds(
     known = len(evaluations(run))
     said = sweep(run_cli, textures, tiny_space, run, *SETTINGS, "--reruns", 2)
     assert f"18 evaluations computed, {known} from the journal" in said  # three pipelines, folds, two seeds
-    again = [record for record in read_journal(run / "journal.jsonl") if record["kind"] == "rerun"]
-    assert Counter((r["fold"], r["seed"]) for r in again) == {(f, s): 3 for f in range(3) for s in (6, 7)}
+    again = evaluations(run, rerun=True)
+    assert Counter((r.fold, r.seed) for r in again) == {(f, s): 3 for f in range(3) for s in (6, 7)}
     best = pipelines(run)[lambda b: b.status == "done"].head(3)
-    trials = {r["trial"]: r["pipeline"] for r in read_journal(run / "journal.jsonl") if r["kind"] == "trial"}
-    assert all(record["pipeline"] in [trials[trial] for trial in best.trial] for record in again)
+    results = Results.read(run / "journal.jsonl")
+    assert {record.pipeline for record in again} == {results.pipeline(trial).id for trial in best.trial}
     pd.testing.assert_frame_equal(scores(run), scores(undisturbed))
     assert {f.name for f in (run / "predictions").iterdir()} == {
         f.name for f in (undisturbed / "predictions").iterdir()
@@ -170,7 +178,7 @@ def test_a_killed_driver_goes_on_where_it_was(
     stdout = sweep(run_cli, textures, tiny_space, out)
     pd.testing.assert_frame_equal(scores(out), scores(undisturbed))
     assert predictions_of(out) == predictions_of(undisturbed)
-    keys = Counter(record["key"] for record in evaluations(out))
+    keys = Counter(record.key for record in evaluations(out))
     assert max(keys.values()) == 1
     assert f"{len(keys) - recorded} evaluations computed" in stdout
     assert "0 blocks computed" in stdout
@@ -216,7 +224,7 @@ def test_a_killed_worker_costs_nothing_but_its_evaluation(
     if victim not in TITLES_OF_TRIALS:  # a waiting trial has one title or the other
         assert killed
     pd.testing.assert_frame_equal(scores(out), scores(undisturbed))
-    assert max(Counter(record["key"] for record in evaluations(out)).values()) == 1
+    assert max(Counter(record.key for record in evaluations(out)).values()) == 1
 
 
 def test_interrupting_ends_at_once_and_says_how_to_go_on(
@@ -289,10 +297,10 @@ def test_test_rows_are_scored_once_for_the_best(run_cli: Cli, tiny_space: Path, 
     assert board.test_accuracy.notna().sum() == 3
     assert board.test_accuracy.head(3).notna().all()
     assert (board.folds == 1).all()
-    tested = [record for record in evaluations(tmp_path / "run") if record["fold"] == "test"]
+    tested = [scored(record) for record in evaluations(tmp_path / "run") if record.fold == TEST]
     assert len(tested) == 3
-    assert {record["n_validation"] for record in tested} == {18}
-    assert {record["n_train"] for record in tested} == {39}
+    assert {outcome.n_validation for outcome in tested} == {18}
+    assert {outcome.n_train for outcome in tested} == {39}
 
 
 def test_intensities_are_searched_and_a_frame_too_small_for_one_fails_its_pipelines_alone(
