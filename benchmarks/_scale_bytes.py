@@ -23,6 +23,7 @@ from _scale_sweeps import write_noise
 
 from sweeper.engine import evaluator as evaluators
 from sweeper.pipeline import Pipeline
+from sweeper.runs.records import Scored
 from sweeper.runs.spec import SweepSpec
 
 NODES, SIZE_PX, CLASSIFIERS = 2, 64, 6
@@ -131,7 +132,7 @@ def _placed(strategy: str) -> Iterator[None]:
 def _pulled(sweep: Engine) -> tuple[int, int, int]:
     """Evaluations done, bytes held before, bytes pulled by them."""
     sweep.featurize()
-    pipelines = list(sweep.space.grid())
+    pipelines = list(sweep.sweep.space.grid())
     random.Random(1).shuffle(pipelines)  # as a search asks for them
     _ready(sweep, pipelines)
     before = bytes_created()
@@ -143,7 +144,7 @@ def _pulled(sweep: Engine) -> tuple[int, int, int]:
         evaluator, done = evaluators.Evaluator(sweep.context), 0
         for pipeline in mine:
             records = evaluator.evaluate(pipeline, 1.0, [0], f"trial {pipeline.name}")
-            done += sum(record["status"] == "done" for record in records)
+            done += sum(isinstance(record.outcome, Scored) for record in records)
         return done
 
     with ThreadPoolExecutor(NODES + 1) as trials:
@@ -157,4 +158,4 @@ def _ready(sweep: Engine, pipelines: Sequence[Pipeline]) -> None:
     """Have the representations of all pipelines, codebooks too."""
     import ray
 
-    ray.get([sweep.store.representation.remote(pipeline, 0, 1.0) for pipeline in pipelines])
+    ray.get([sweep.actors.store.representation.remote(pipeline, 0, 1.0) for pipeline in pipelines])

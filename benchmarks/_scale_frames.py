@@ -17,13 +17,16 @@ from _scale_engine import engine
 from _scale_sweeps import driver_bytes, write_noise
 
 from sweeper.engine.limits import Limits
-from sweeper.engine.tasks.frames import featurize
+from sweeper.engine.tasks.blocks import featurize
 from sweeper.evaluate.folds import fit_and_score
-from sweeper.features.blocks import block_info, load_verified, read_matrix, representation_columns
+from sweeper.features.blocks import block_info, load_verified, read_matrix
 from sweeper.features.keys import shards_of
+from sweeper.features.representation import Descriptors
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import classifier, texture
+from sweeper.runs.checks import check_sweep
 from sweeper.runs.spec import SweepSpec
+from sweeper.space.needs import wanted_blocks
 
 CLASSES = 2
 COST_LEVELS = 16
@@ -83,11 +86,11 @@ def _ours(data: Path, out: Path, cpus: int) -> float:
         import ray
 
         from sweeper.engine.scan import frame_refs
-        from sweeper.engine.tasks.frames import featurize_task
+        from sweeper.engine.tasks.blocks import featurize_task
 
-        refs = tuple(frame_refs(ready.inputs.dataset)[:16])
+        refs = tuple(frame_refs(ready.sweep.inputs.dataset)[:16])
         jobs = {"glcm": [{"distance": 1, "angle_deg": 0}], "lbp": [{"points": 8, "radius": 1}]}
-        intensity = next(ready.space.parts["intensity"][0].grid())
+        intensity = next(ready.sweep.space.parts["intensity"][0].grid())
         for _ in range(2):  # a second time: the first may have run all on one worker
             ray.wait(
                 [featurize_task.remote(refs, intensity, jobs, _LIMITS) for _ in range(2 * cpus)],
@@ -97,12 +100,11 @@ def _ours(data: Path, out: Path, cpus: int) -> float:
 
 
 def _plain(data: Path, processes: int) -> float:
-    """Wall seconds of all shards through :func:`sweeper.engine.tasks.frames.featurize` in plain processes."""
+    """Wall seconds of all shards through :func:`sweeper.engine.tasks.blocks.featurize` in plain processes."""
     from sweeper.engine.scan import frame_refs
-    from sweeper.engine.sweep import check, wanted_blocks
 
     spec = SweepSpec(data=str(data), space=_space({"rf": None}), search="random", seed=1)
-    space, dataset = check(spec)
+    space, dataset = check_sweep(spec)
     refs, jobs = frame_refs(dataset), wanted_blocks(space)
     intensity = next(space.parts["intensity"][0].grid())
     shards = [tuple(refs[i] for i in rows) for rows in shards_of(len(refs))]
@@ -184,7 +186,7 @@ def measure_cost(scratch: Path, frames: int, size_px: int, trials: int, timeout_
 
 def _read(shards: Sequence[Sequence[np.ndarray]]) -> tuple[float, np.ndarray]:
     glcm = texture("glcm")
-    columns = representation_columns(glcm, {"distance": (1, 2, 4, 5, 8), "angle_deg": (0, 45, 90, 135)})
+    columns = Descriptors({"distance": (1, 2, 4, 5, 8), "angle_deg": (0, 45, 90, 135)}, glcm).columns
     read_matrix(shards[:1], columns)  # loads Parquet
     return _timed(lambda: read_matrix(shards, columns))
 

@@ -14,16 +14,18 @@ from sweeper.engine.tasks.evaluation import scored
 from sweeper.evaluate.folds import fit_and_score
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import classifier
-from sweeper.runs.journal import Journal, read_journal
+from sweeper.runs.journal import Journal
 from sweeper.runs.leaderboard import build_leaderboard
+from sweeper.runs.records import Evaluation, Scored, Trial
+from sweeper.runs.results import Results
 from sweeper.runs.spec import SweepSpec
 from sweeper.search.random import RandomProposer
 
 CLASSES, FRAMES = 5, 500
 
 
-def _outcome(seed: int) -> dict[str, Any]:
-    """What a real evaluation gives: a small forest on noise."""
+def _outcome(seed: int) -> Scored:
+    """Return what a real evaluation gives: a small forest on noise."""
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(FRAMES, 4)), rng.integers(0, CLASSES, FRAMES)
     rows = rng.permutation(FRAMES)
@@ -33,11 +35,11 @@ def _outcome(seed: int) -> dict[str, Any]:
         pipeline, x, y, rows[:400], rows[400:], n_classes=CLASSES, budget=1.0, seed=0, threads=1,
         classifier=classifier("rf"),
     )  # fmt: skip
-    return {**scored(result), "featurize_ms_per_frame": 2.4375}
+    return scored(result)
 
 
 def write_journal(path: Path, trials: int, folds: int) -> int:
-    """Journal of trials of ``diffranet`` with real outcomes, which repeat; gives its bytes."""
+    """Write a journal of trials of ``diffranet`` with real outcomes, which repeat; gives its bytes."""
     space = SweepSpec(data="none", space="diffranet").load_space().for_classes(tuple("abcde"))
     proposer, outcomes = RandomProposer(space, 1), [_outcome(seed) for seed in range(64)]
     journal, taken = Journal(path), set[str]()
@@ -45,13 +47,18 @@ def write_journal(path: Path, trials: int, folds: int) -> int:
         pipeline = proposer.propose(number, taken, ())
         assert pipeline is not None
         taken.add(pipeline.id)
-        fields = pipeline.to_dict()
-        journal.append({"kind": "trial", "trial": number, "pipeline": fields})
+        journal.append(Trial.of(number, pipeline))
         for fold in range(folds):
-            outcome = outcomes[(number * folds + fold) * 7919 % len(outcomes)]
-            key = f"{pipeline.id[:16]}{fold:04x}"
             journal.append(
-                {"kind": "evaluation", "key": key, "pipeline": fields, "budget": 1.0, "fold": fold, **outcome}
+                Evaluation(
+                    key=f"{pipeline.id[:16]}{fold:04x}",
+                    pipeline=pipeline.id,
+                    budget=1.0,
+                    fold=fold,
+                    seed=1,
+                    outcome=outcomes[(number * folds + fold) * 7919 % len(outcomes)],
+                    featurize_ms_per_frame=2.4375,
+                )
             )
     journal.close()
     return path.stat().st_size
@@ -76,12 +83,12 @@ def _timed(work: Callable[[], Any]) -> tuple[tuple[float, float], Any]:
 
 def time_journal(path: Path, folds: int, repeats: int) -> Times:
     """Best of several repeats."""
-    build_leaderboard([])  # loads pandas
+    build_leaderboard(Results())  # loads pandas
     found = []
     for _ in range(repeats):
         opened, journal = _timed(lambda: Journal(path))
         journal.close()
         del journal
-        ranked, _ = _timed(lambda: build_leaderboard(read_journal(path), folds=folds))
+        ranked, _ = _timed(lambda: build_leaderboard(Results.read(path), folds=folds))
         found.append((opened, ranked))
     return Times(*(tuple(map(min, zip(*times, strict=True))) for times in zip(*found, strict=True)))

@@ -25,7 +25,7 @@ import numpy as np
 from _meter import measure
 from _ours import Growth, stages, sweep
 
-from sweeper.runs.journal import read_journal
+from sweeper.runs.results import VALUES, Results
 
 CLASSES, FRAMES_A_CLASS, SIZE_PX = 3, 16, 32
 TIMEOUT_S = 600.0
@@ -82,17 +82,20 @@ def ours(trials: int, scratch: Path) -> Ours:
     growth = Growth(out / "journal.jsonl")
     options = ("--space", space, "--search", "random", "--trials", trials, "--seed", 1)
     usage = sweep(write_frames(scratch / "frames", 1), out, options, timeout_s=TIMEOUT_S, on_sample=growth)
-    records = [r for r in read_journal(out / "journal.jsonl") if r["kind"] == "evaluation"]
-    if len(records) != trials or any(r["status"] != "done" for r in records):
-        raise RuntimeError(f"{len(records)} evaluations, {trials} expected, all done")
+    results = Results.read(out / "journal.jsonl")
+    if results.outcomes != {"done": trials}:
+        raise RuntimeError(f"evaluations must be {trials}, all done, they are {dict(results.outcomes)}")
     begin_s = next(stage.start_s for stage in stages(usage) if stage.name == "search")
     first_s, last_s = next(t for t, n in growth.seen if n > 0), growth.seen[-1][0]
-    spent = [r["fit_s"] + r["predict_ms_per_frame"] * r["n_validation"] / 1e3 for r in records]
+    values = results.columns()[-1]
+    fit_s, predict_ms, n = (
+        values[:, VALUES.index(name)] for name in ("fit_s", "predict_ms_per_frame", "n_validation")
+    )
     return Ours(
         trials,
         first_s - begin_s,
         last_s - begin_s,
-        float(np.mean(spent)),
+        float(np.mean(fit_s + predict_ms * n / 1e3)),
         usage.cpu_until(last_s) - usage.cpu_until(first_s),
     )
 

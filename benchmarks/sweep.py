@@ -41,7 +41,7 @@ from sweeper.data.intensity import prepare
 from sweeper.data.splits import Split, fold_digest, make_splits
 from sweeper.features.representation import Descriptors
 from sweeper.pipeline import Pipeline, digest
-from sweeper.runs.journal import read_journal
+from sweeper.runs.results import VALUES, Results
 from sweeper.search.random import RandomProposer
 from sweeper.simulate.diffraction import write_diffraction
 from sweeper.space.file import load_space
@@ -149,11 +149,13 @@ def run_ours(
     """The sweep, and the accuracy of each pipeline from its journal."""
     options = ("--space", SPACE, "--search", "random", "--trials", len(pipelines), "--seed", seed)
     usage = sweep(manifest, out, options)
-    records = [r for r in read_journal(out / "journal.jsonl") if r["kind"] == "evaluation"]
-    failed = [r for r in records if r["status"] != "done"]
-    if failed:
-        raise RuntimeError(f"{Pipeline.from_dict(failed[0]['pipeline']).name}: {failed[0]['error']}")
-    scores = {Pipeline.from_dict(r["pipeline"]).id: float(r["metrics"]["accuracy"]) for r in records}
+    results = Results.read(out / "journal.jsonl")
+    for owner, failure in results.failed.items():
+        raise RuntimeError(f"{results.pipeline(results.owners[owner]).name}: {failure.error}")
+    owners, _, _, values = results.columns()
+    trials = [results.owners[owner] for owner in owners.tolist()]
+    accuracies = values[:, VALUES.index("accuracy")].tolist()
+    scores = {results.pipeline(trial).id: score for trial, score in zip(trials, accuracies, strict=True)}
     if set(scores) != {pipeline.id for pipeline in pipelines}:
         raise RuntimeError("the sweep tried other pipelines than the fixed list")
     return usage, scores

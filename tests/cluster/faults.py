@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from sweeper.runs.records import Evaluation, Scored
 from tests.cluster.hosts import Host, hosts
 from tests.cluster.onprem import Cluster, Job
 from tests.cluster.test_onprem import LONG, sweep_of
@@ -100,7 +101,7 @@ def endure(
     with Pace(shared / name / "journal.jsonl") as pace:
         job = cluster.submit(f"{long_sweep(cluster)} {settings}", f"{shared}/{name}")
         known = cluster.wait_for_evaluations(job, BEFORE)
-        before = {record["key"] for record in cluster.evaluations(job)}
+        before = {record.key for record in cluster.evaluations(job)}
         in_flight = 3 * sum(slots(host) for host in cluster.members)
         struck = time.monotonic()
         fault()
@@ -108,7 +109,7 @@ def endure(
         took = time.monotonic() - struck
     assert "succeeded" in said, cluster.printed(job)
     records = whole_journal(cluster, job)
-    assert before <= {record["key"] for record in records}
+    assert before <= {record.key for record in records}
     assert cluster.leaderboard(job) == undisturbed
     tasks = cluster.tasks(job)
     again = repeated(tasks, "trial ")
@@ -145,12 +146,12 @@ def go_on(
     ended_s = time.monotonic() - struck
     mend()
     mended = time.monotonic()
-    left = {record["key"] for record in whole_journal(cluster, followed.job)}
+    left = {record.key for record in whole_journal(cluster, followed.job)}
     again = cluster.submit(sweep, out)
     assert "succeeded" in cluster.wait(again), cluster.printed(again)
     took = time.monotonic() - mended
     records = whole_journal(cluster, again)
-    assert left <= {record["key"] for record in records}
+    assert left <= {record.key for record in records}
     printed = cluster.printed(again)
     assert f"{len(records) - len(left)} evaluations computed, {len(left)} from the journal" in printed
     assert cluster.leaderboard(again) == undisturbed
@@ -168,11 +169,11 @@ def last_lines(text: str, count: int = 4) -> str:
     return "\n".join(f"  | {line[:200]}" for line in lines[-count:])
 
 
-def whole_journal(cluster: Cluster, job: Job) -> list[dict[str, Any]]:
-    """Evaluations in the journal: all done, and none twice."""
+def whole_journal(cluster: Cluster, job: Job) -> list[Evaluation]:
+    """Return the evaluations in the journal: each gave a score, and none is there twice."""
     records = cluster.evaluations(job)
-    assert {record["status"] for record in records} <= {"done"}
-    assert len({record["key"] for record in records}) == len(records)
+    assert [record for record in records if not isinstance(record.outcome, Scored)] == []
+    assert len({record.key for record in records}) == len(records)
     return records
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from sweeper.runs.records import Evaluation, decode
 from tests.cluster.hosts import REPOSITORY, Host, Site
 
 CONFIG = REPOSITORY / "cluster_configs" / "onprem.yaml"
@@ -237,14 +238,13 @@ class Cluster:
         """What a job printed."""
         return self.at_desk(f"ray job logs --address {DASHBOARD} {job.id}", check=False).stdout
 
-    def journal(self, job: Job) -> list[dict[str, Any]]:
-        """Records of a run folder, as the head sees it."""
+    def evaluations(self, job: Job) -> list[Evaluation]:
+        """Return the evaluations in a run folder, as the head sees it."""
         text = self.head.run(f"cat {job.out}/journal.jsonl 2> /dev/null", check=False).stdout
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-    def evaluations(self, job: Job) -> list[dict[str, Any]]:
-        """Evaluations in a run folder."""
-        return [record for record in self.journal(job) if record["kind"] == "evaluation"]
+        lines = [line for line in text.encode().splitlines(keepends=True) if line.endswith(b"\n")]
+        records = [decode(line) for line in lines]
+        assert None not in records, lines[records.index(None)]
+        return [record for record in records if isinstance(record, Evaluation)]
 
     def wait_for_evaluations(self, job: Job, count: int, timeout: float = _JOB_S) -> int:
         """Wait until a run folder has so many evaluations; how many it has."""

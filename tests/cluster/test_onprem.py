@@ -90,11 +90,11 @@ def test_a_running_job_is_told_of_stopped_and_goes_on_when_submitted_again(clust
     stopped = cluster.at_desk(f"python -m sweeper stop {job.id} --address {DASHBOARD}").stdout
     assert stopped.startswith(f"{job.id}: stopped")
     assert ": stopped" in cluster.wait(job)
-    known = {record["key"] for record in cluster.evaluations(job)}
+    known = {record.key for record in cluster.evaluations(job)}
     again = cluster.submit(sweep, job.out)
     assert "succeeded" in cluster.wait(again), cluster.printed(again)
     records = cluster.evaluations(again)
-    assert len({record["key"] for record in records}) == len(records)
+    assert len({record.key for record in records}) == len(records)
     assert f"{len(records) - len(known)} evaluations computed, {len(known)} from the journal" in (
         cluster.printed(again)
     )

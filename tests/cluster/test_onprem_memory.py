@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sweeper.engine.tasks.frames import NO_ROOM_SAID
+from sweeper.errors import NoRoomError
 from tests.cluster.faults import Board, cluster_of, last_lines, whole_journal
 from tests.cluster.hosts import REPOSITORY
 from tests.cluster.onprem import Cluster, Job
@@ -129,7 +129,7 @@ def test_a_full_disk_under_the_spill_folder(cluster: Cluster, undisturbed: Board
     resize(cluster, "2g")
     left = whole_journal(cluster, followed.job)
     said = [line for line in seen.splitlines() if "disk that it spills to" in line]
-    assert said == [f"sweeper: {NO_ROOM_SAID}; fix that and run the same command again"], seen
+    assert said == [f"sweeper: {NoRoomError()}; fix that and run the same command again"], seen
     job = cluster.submit(wide_sweep(cluster), out)
     assert "succeeded" in cluster.wait(job), cluster.printed(job)
     records = whole_journal(cluster, job)

@@ -246,11 +246,11 @@ def test_the_best_heads_climb_again_with_other_seeds(
     before = pd.read_csv(run / "leaderboard.csv")
     sweep(run_cli, *climb(textures, climbing, run), "--reruns", 2)
     again = evaluations(run, rerun=True)
-    heads = [record.pipeline for record in again]
+    heads = {record.pipeline for record in again}
     count = min(3, (before[before.featurizer != "ensemble"].status == "done").sum())
-    assert len(set(heads)) == count
+    assert len(heads) == count
     rungs = Counter((record.pipeline, round(record.budget, 3)) for record in again)
-    assert rungs == {(head, budget): 4 for head in set(heads) for budget in (0.111, 0.333, 1.0)}
+    assert rungs == {(head, budget): 4 for head in heads for budget in (0.111, 0.333, 1.0)}
     fits = [len(fits_of(folder)) for folder in (run, undisturbed[0])]
     assert fits[0] - fits[1] == 4 * count  # two folds, two seeds
     assert sorted(path.name for path in (run / "networks").iterdir()) == models
