@@ -141,7 +141,7 @@ def _pulled(sweep: Engine) -> tuple[int, int, int]:
     ]
 
     def climb(mine: Iterator[Pipeline]) -> int:
-        evaluator, done = evaluators.Evaluator(sweep.context), 0
+        evaluator, done = sweep.evaluator(), 0
         for pipeline in mine:
             records = evaluator.evaluate(pipeline, 1.0, [0], f"trial {pipeline.name}")
             done += sum(isinstance(record.outcome, Scored) for record in records)

@@ -8,78 +8,59 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sweeper.engine.cluster import connected
-from sweeper.engine.evaluator import Context
+from sweeper.engine.evaluator import Evaluator
 from sweeper.engine.files import start_file_actors
-from sweeper.engine.sweep import Cluster, Inputs, check, examine, wanted_blocks
-from sweeper.engine.training import training_resources
+from sweeper.engine.inputs import examine
+from sweeper.engine.resources import training_resources
+from sweeper.engine.search import Sweep, start_actors
+from sweeper.engine.tune.callback import Actors
+from sweeper.runs.checks import check_sweep
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.progress import Progress
 from sweeper.runs.spec import SweepSpec
-from sweeper.space.space import Space
+from sweeper.space.needs import wanted_blocks
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A sweep that is ready to search.
+    """A sweep that is ready to search, and the actors that it started."""
 
-    Attributes
-    ----------
-    spec : SweepSpec
-    space : Space
-    inputs : Inputs
-    folder : RunFolder
-    store, ledger : actor handles
-    context : Context
-        For evaluators.
-    scan_s : float
-        Wall time of checking every frame.
-    """
-
-    spec: SweepSpec
-    space: Space
-    inputs: Inputs
-    folder: RunFolder
-    store: Any
-    ledger: Any
-    context: Context
-    scan_s: float
+    sweep: Sweep
+    actors: Actors
 
     def featurize(self) -> float:
         """Have all blocks; gives the wall time."""
         import ray
 
-        intensity = next(self.space.parts["intensity"][0].grid())
+        space = self.sweep.space
+        intensity = next(space.parts["intensity"][0].grid())
         started = time.perf_counter()
-        ray.get(self.store.ensure.remote(intensity, list(wanted_blocks(self.space))))
+        ray.get(self.actors.store.ensure.remote(intensity, list(wanted_blocks(space))))
         return time.perf_counter() - started
+
+    def evaluator(self) -> Evaluator:
+        """Return an evaluator, as each process of a trial has one."""
+        return Evaluator.of(self.actors.ledger_name)
 
 
 @contextmanager
 def engine(spec: SweepSpec, out: Path) -> Iterator[Engine]:
     """Start, or join, what a sweep of `spec` runs on."""
     progress, folder = Progress(stream=io.StringIO()), RunFolder(out)
-    space, dataset = check(spec)
+    checked = check_sweep(spec)
     folder.claim(spec)
-    with connected(spec.address, spec.cpus):
+    with connected(spec.address, spec.cpus, folds=len(checked.splits)):
         import ray
 
-        from sweeper.engine.search import _start_actors, _sweep_data
-
-        resources, files = training_resources(spec, space), start_file_actors(None)
-        started = time.perf_counter()
-        inputs = examine(spec, dataset, folder, space, progress, files)
-        scan_s = time.perf_counter() - started
-        cluster = Cluster(resources, files)
-        actors = _start_actors(spec, space, inputs, {}, cluster, folder)
-        ray.get(actors.ledger.ready.remote())
-        data = ray.put(_sweep_data(spec, inputs))
+        resources, files = training_resources(spec, trains=False), start_file_actors(None)
+        inputs = examine(spec, checked.dataset, folder, checked.space, progress, files)
         digest = inputs.dataset.digest(inputs.frame_digests)
-        context = Context(
-            actors.store, actors.ledger, [data], digest, inputs.fold_digests(), {}, resources.numerics
+        sweep = Sweep(
+            spec, checked.space, inputs, digest, {}, resources, files, folder, progress, deadline=float("inf")
         )
-        ray.get(actors.ledger.end_in.remote(float("inf")))
-        yield Engine(spec, space, inputs, folder, actors.store, actors.ledger, context, scan_s)
+        actors = start_actors(sweep)
+        ray.get(actors.ledger.end_in.remote(sweep.deadline))
+        yield Engine(sweep, actors)
         ray.get(actors.ledger.close.remote())

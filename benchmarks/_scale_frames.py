@@ -104,9 +104,9 @@ def _plain(data: Path, processes: int) -> float:
     from sweeper.engine.scan import frame_refs
 
     spec = SweepSpec(data=str(data), space=_space({"rf": None}), search="random", seed=1)
-    space, dataset = check_sweep(spec)
-    refs, jobs = frame_refs(dataset), wanted_blocks(space)
-    intensity = next(space.parts["intensity"][0].grid())
+    checked = check_sweep(spec)
+    refs, jobs = frame_refs(checked.dataset), wanted_blocks(checked.space)
+    intensity = next(checked.space.parts["intensity"][0].grid())
     shards = [tuple(refs[i] for i in rows) for rows in shards_of(len(refs))]
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes) as pool:

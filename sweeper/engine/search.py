@@ -100,23 +100,7 @@ def run_search(sweep: Sweep) -> None:
     FaultError
         A mistake of ours in a trial.
     """
-    spec = sweep.spec
-    actors = _start_actors(sweep)
-    unreadable = _opened(actors.ledger)
-    if unreadable:
-        sweep.progress.note(f"{sweep.folder.journal}: {unreadable} unreadable lines left out; computed again")
-    dataset, bounds = sweep.inputs.dataset, _limits(spec)
-    data = ray.put(SweepData(dataset.labels, dataset.classes, sweep.folds, bounds))
-    context = Context(
-        actors.store,
-        actors.ledger,
-        [data],
-        sweep.dataset_digest,
-        sweep.inputs.fold_digests(sweep.folds),
-        {name: file_digest for name, (_, file_digest) in sweep.weights.items()},
-        sweep.resources.numerics,
-    )
-    ray.get(actors.ledger.set_context.remote(context))
+    spec, actors = sweep.spec, start_actors(sweep)
     search_deadline = sweep.deadline
     if spec.time_budget_s is not None:
         has_test = sweep.inputs.test is not None
@@ -142,15 +126,6 @@ def run_search(sweep: Sweep) -> None:
         raise watch.fatal
 
 
-def _opened(ledger: Any) -> int:
-    """Open the journal; returns how many of its lines are unreadable."""
-    try:
-        unreadable: int = ray.get(ledger.open.remote())
-    except SweeperError as error:
-        raise cause_of(error) from None
-    return unreadable
-
-
 def _closed(ledger: Any) -> bool:
     """Close the journal; False when its writer has died, the one actor that is never started again."""
     try:
@@ -171,7 +146,50 @@ def _close(sweep: Sweep, watch: Watch) -> None:
     watch.refresh()
 
 
-def _start_actors(sweep: Sweep) -> Actors:
+def start_actors(sweep: Sweep) -> Actors:
+    """Start the actors of a sweep, which know all that evaluators ask for, and open its journal.
+
+    Raises
+    ------
+    SweeperError
+        As :func:`open_journal`.
+    """
+    actors = _make_actors(sweep)
+    if unreadable := open_journal(actors.ledger):
+        sweep.progress.note(f"{sweep.folder.journal}: {unreadable} unreadable lines left out; computed again")
+    dataset, bounds = sweep.inputs.dataset, _limits(sweep.spec)
+    data = ray.put(SweepData(dataset.labels, dataset.classes, sweep.folds, bounds))
+    context = Context(
+        actors.store,
+        actors.ledger,
+        [data],
+        sweep.dataset_digest,
+        sweep.inputs.fold_digests(sweep.folds),
+        {name: file_digest for name, (_, file_digest) in sweep.weights.items()},
+        sweep.resources.numerics,
+    )
+    ray.get(actors.ledger.set_context.remote(context))
+    return actors
+
+
+def open_journal(ledger: Any) -> int:
+    """Have the ledger open its journal; returns how many lines of it are unreadable.
+
+    Raises
+    ------
+    InputError
+        Another sweep has the journal open, or it is of another format.
+    JournalError
+        It cannot be written.
+    """
+    try:
+        unreadable: int = ray.get(ledger.open.remote())
+    except SweeperError as error:
+        raise cause_of(error) from None
+    return unreadable
+
+
+def _make_actors(sweep: Sweep) -> Actors:
     spec, folder, inputs = sweep.spec, sweep.folder, sweep.inputs
     name = f"ledger-{uuid.uuid4().hex[:8]}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

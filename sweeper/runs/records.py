@@ -209,8 +209,8 @@ def decode(line: bytes) -> Record | None:
 def encode(record: Record) -> bytes:
     """Return the line of a record, with its line break.
 
-    What is read must be what was written. Above all it must hold no NaN and no infinity: msgspec writes them as
-    null, which is a metric without a value, or a line that cannot be read.
+    What is read must be what was written. Above all it must hold no NaN and no infinity: msgspec writes them
+    as null, which is a metric without a value, or a line that cannot be read.
     """
     line = msgspec.json.encode(record)
     assert decode(line) == record, f"this record cannot be read back: {record}"

@@ -17,7 +17,7 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
 
 from sweeper.engine.causes import cause_of
 from sweeper.engine.ledger import Ledger, LedgerActor
-from sweeper.engine.search import _opened
+from sweeper.engine.search import open_journal
 from sweeper.engine.tune.trial import FAILED_SCORE, SweepTrial
 from sweeper.errors import (
     BadFramesError,
@@ -125,7 +125,7 @@ def test_the_ledger_records_and_finds_again(tmp_path: Path, ledger: Callable[[],
     first, second = (made_evaluation(PIPELINE, fold) for fold in (0, 1))
     fit = made_fit("lenet", {"size": 32})
     writer = ledger()
-    assert _opened(writer) == 0
+    assert open_journal(writer) == 0
     assert ray.get(writer.append_trial.remote(Trial.of(0, PIPELINE)))
     assert not ray.get(writer.append_trial.remote(Trial.of(0, made_pipeline("lbp"))))
     for record in (first, first):
@@ -136,7 +136,7 @@ def test_the_ledger_records_and_finds_again(tmp_path: Path, ledger: Callable[[],
     assert ray.get(writer.counts.remote()) == (1, 0, 1)
     ray.get(writer.close.remote())
     again = ledger()
-    assert _opened(again) == 0
+    assert open_journal(again) == 0
     assert ray.get(again.lookup.remote([first.key])) == [first]
     assert ray.get(again.counts.remote()) == (0, 1, 0)
     ray.get(again.close.remote())
@@ -156,7 +156,7 @@ def test_a_journal_of_another_format_is_wrong_input(tmp_path: Path, ledger: Call
     path = tmp_path / "journal.jsonl"
     path.write_bytes(OLD_LINE)
     with pytest.raises(InputError) as refused:
-        _opened(ledger())
+        open_journal(ledger())
     assert type(refused.value) is InputError
     assert str(refused.value).startswith(f"{path}: must be a journal of format ")
     assert path.read_bytes() == OLD_LINE
@@ -180,7 +180,7 @@ def test_a_journal_that_cannot_be_begun_is_said_in_a_line(tmp_path: Path) -> Non
     path = tmp_path / "journal.jsonl"
     writer = ray.remote(num_cpus=0)(LedgerOnAFullDisk).remote(path, tmp_path / "predictions", "accuracy", 2)
     with pytest.raises(JournalError) as failed:
-        _opened(writer)
+        open_journal(writer)
     assert type(failed.value) is JournalError
     assert str(failed.value) == f"{path}: File too large; nothing recorded is lost"
     assert path.read_bytes() == b""
