@@ -25,7 +25,7 @@ from ray.tune.schedulers import HyperBandForBOHB
 from sweeper.engine.cluster import trial_resources
 from sweeper.engine.private import CHECKED_ON
 from sweeper.engine.private.core import bytes_held, dashboard_url, on_loopback
-from sweeper.engine.private.tune import SynchronousHyperBand, forget
+from sweeper.engine.private.tune import SynchronousHyperBand, forget, trial_environment
 from sweeper.engine.tune.searcher import SweepSearcher
 from sweeper.engine.tune.trial import SweepTrial
 from sweeper.pipeline import Pipeline
@@ -169,9 +169,34 @@ def test_tune_can_still_ask_a_forgotten_trial(ended: Any) -> None:
     assert ended.config == {"trial": 3}
 
 
+# --------------------------------------------------------------------------- Tune's workers
+
+
+@ray.remote
+def process() -> int:
+    return os.getpid()
+
+
+@ray.remote(num_cpus=0)
+class LikeATrial:
+    def process_of_a_task(self) -> int:
+        found: int = ray.get(process.remote())
+        return found
+
+
+def test_tasks_in_the_environment_of_trials_share_their_workers() -> None:
+    """That Tune gives it to them is seen below."""
+    environment = trial_environment()
+    trial = LikeATrial.options(runtime_env=environment).remote()
+    theirs = ray.get(trial.process_of_a_task.remote())
+    assert theirs in {ray.get(process.options(runtime_env=environment).remote()) for _ in range(3)}
+    assert ray.get(process.remote()) != theirs
+
+
 # --------------------------------------------------------------------------- Tune's HyperBand
 
 LADDER = Ladder(3, 3)
+KEPT = ("trial", "steps", "score", "ended", "pid", "environment")
 
 
 class Proposer:
@@ -199,6 +224,10 @@ class QuickTrial(SweepTrial):
     def _get_evaluator(self) -> Any:
         return Scores(Path(self._sweep["ledger"]))
 
+    def step(self) -> dict[str, Any]:
+        environment = dict(ray.get_runtime_context().runtime_env)
+        return {**super().step(), "environment": {"env_vars": dict(environment["env_vars"])}}
+
 
 @dataclass
 class Follow(tune.Callback):  # type: ignore[misc]
@@ -208,7 +237,7 @@ class Follow(tune.Callback):  # type: ignore[misc]
     ended: list[Any] = field(default_factory=list)
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
-        self.results.append({key: result[key] for key in ("trial", "steps", "score", "ended", "pid")})
+        self.results.append({key: result[key] for key in KEPT})
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self.ended.append(trial)
@@ -275,6 +304,7 @@ def test_brackets_do_not_depend_on_timing_nor_on_a_process_that_dies(tmp_path: P
     _, slots = trial_resources()
     assert scheduler.kept == [slots] + [0] * (len(scheduler.kept) - 1)
     assert len({result["pid"] for result in results}) < 22 / 2  # actors are used again
+    assert all(result["environment"] == trial_environment() for result in results)
 
 
 def test_what_tunes_part_stumbles_over_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
