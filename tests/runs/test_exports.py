@@ -280,6 +280,22 @@ def shown(folder: RunFolder, name: str) -> list[tuple[int, str, float | str]]:
     return found
 
 
+def hyperparameters(folder: RunFolder, name: str) -> tuple[dict[str, Any], int]:
+    """What TensorBoard's table says of an entry: its parameters, and the number of its status."""
+    from google.protobuf.json_format import MessageToDict
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+    found: dict[str, Any] = {}
+    for event in events(folder.logs / "tensorboard" / name):
+        for value in event.summary.value:
+            if value.tag.startswith("_hparams_"):
+                data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+                found[value.tag] = data
+    start, end = found["_hparams_/session_start_info"], found["_hparams_/session_end_info"]
+    parameters = {k: MessageToDict(v) for k, v in start.session_start_info.hparams.items()}
+    return parameters, end.session_end_info.status
+
+
 def test_tensorboard_shows_each_rung_of_each_trial(folder: RunFolder) -> None:
     (folder.logs / "tensorboard" / "of an earlier start").mkdir(parents=True)
     append(folder, LATE)
@@ -300,9 +316,10 @@ def test_tensorboard_shows_each_rung_of_each_trial(folder: RunFolder) -> None:
     assert (0, "status/text_summary", "failed") in lost
     assert (0, "error/text_summary", "ValueError: too few rows") in lost
     assert "accuracy" not in [tag for _, tag, _ in lost]
-    raw = b"".join(p.read_bytes() for p in (folder.logs / "tensorboard" / "glcm+rf-#4").iterdir())
-    assert b"classifier.n_trees" in raw
-    assert b"featurizer.distance" in raw
+    parameters, success = hyperparameters(folder, "glcm+rf-#4")
+    assert parameters["classifier.n_trees"] == 304
+    assert parameters["featurizer.distance"] == "[1, 2]"
+    assert hyperparameters(folder, "glcm+rf-#5")[1] != success
 
 
 def test_tensorboard_gets_the_same_step_by_step_and_again(folder: RunFolder) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tensorboardX.proto.api_pb2 import Status as HParamsStatus
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import hparams, scalar, text
 
-from sweeper.runs.exports.entries import SENT_VALUES, Entry, News, Sent, Status
+from sweeper.runs.exports.entries import Entry, News, Sent, Status
 from sweeper.runs.folder import RunFolder
 
 
@@ -39,7 +41,7 @@ class TensorBoard:
             return
         try:
             folder.mkdir(exist_ok=True)
-            _write(folder, [*([] if sent else _description(entry)), *_summaries(entry, news)])
+            _write(folder, [*([] if sent else [(0, _description(entry))]), *_summaries(entry, news)])
         except BaseException:
             self._sent.pop(entry.key, None)  # a file may hold a part: all of the entry is written again
             shutil.rmtree(folder, ignore_errors=True)
@@ -47,11 +49,13 @@ class TensorBoard:
         self._sent[entry.key] = news.sent
 
 
-def _description(entry: Entry) -> Iterator[tuple[int, Any]]:
-    """Yield the parameters, in the form that TensorBoard's table of hyperparameters reads."""
-    names = dict.fromkeys((*SENT_VALUES, "budget", "test_accuracy"), 0.0)
-    experiment, start, _ = hparams(entry.parameters, names)
-    yield from ((0, experiment), (0, start))
+def _description(entry: Entry) -> Any:
+    """Return the parameters as TensorBoard's table of hyperparameters reads them.
+
+    The list of all parameters is left out: TensorBoard then makes it from all entries, not from the first.
+    """
+    _, start, _ = hparams(entry.parameters, {})
+    return start
 
 
 def _summaries(entry: Entry, news: News) -> Iterator[tuple[int, Any]]:
@@ -64,8 +68,18 @@ def _summaries(entry: Entry, news: News) -> Iterator[tuple[int, Any]]:
         yield step, text("status", entry.status.value)
         if entry.error:
             yield step, text("error", entry.error)
-        if entry.status != Status.FAILED:
-            yield step, hparams({}, {})[2]
+        yield step, _end(failed=entry.status == Status.FAILED)
+
+
+def _end(*, failed: bool) -> Any:
+    """Return how an entry ended as TensorBoard's table of hyperparameters reads it."""
+    _, _, end = hparams({}, {})
+    if failed:
+        plugin = end.value[0].metadata.plugin_data
+        data = HParamsPluginData.FromString(plugin.content)
+        data.session_end_info.status = HParamsStatus.Value("STATUS_FAILURE")
+        plugin.content = data.SerializeToString()
+    return end
 
 
 def _write(folder: Path, summaries: list[tuple[int, Any]]) -> None:
