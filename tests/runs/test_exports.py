@@ -31,7 +31,7 @@ from sweeper.runs.exports.entries import Entry, Status, entries
 from sweeper.runs.exports.sending import Exports, export_run
 from sweeper.runs.exports.tools import TOOLS, check_tool, open_exporter
 from sweeper.runs.folder import RunFolder
-from sweeper.runs.journal import Journal, read_journal
+from sweeper.runs.journal import Journal, is_open, read_journal
 from sweeper.runs.records import (
     TEST,
     Cause,
@@ -514,6 +514,15 @@ def test_mlflow_after_an_answer_that_got_lost(
     check_all_is_there(mlflow_runs(local(folder)))
 
 
+def test_mlflow_after_its_database_was_left_half_made(folder: RunFolder) -> None:
+    """A process that was killed while it made the database leaves nothing that the next one stumbles over."""
+    (folder.logs / "mlflow").mkdir(parents=True)
+    (folder.logs / "mlflow" / "mlflow.partial").write_bytes(b"half of a database")
+    export_run(folder, "mlflow")
+    assert len(mlflow_runs(local(folder))) == 4
+    assert [path.name for path in (folder.logs / "mlflow").iterdir()] == ["mlflow.db"]
+
+
 # --------------------------------------------------------------------------- servers that do not answer
 
 
@@ -524,7 +533,8 @@ def free_port() -> int:
 
 
 def test_a_server_that_is_down_costs_a_note(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port()}")
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{port}")
     notes: list[str] = []
     with Exports(("mlflow",), folder, LADDER, notes.append) as exports:
         while not notes:
@@ -536,7 +546,7 @@ def test_a_server_that_is_down_costs_a_note(folder: RunFolder, monkeypatch: pyte
             exports.feed(results_of(EARLY), FOLDS)
             time.sleep(0.1)
         assert len(notes) == 1
-        assert notes[0].startswith("note: logging to mlflow fails for now (")
+        assert notes[0].startswith(f"note: logging to mlflow fails for now (http://127.0.0.1:{port} does not")
         exports.close(results_of(EARLY, LATE), FOLDS)
     assert len(notes) == 2
     assert f"sweeper log {folder.path} --to mlflow" in notes[1]
@@ -820,28 +830,30 @@ def test_a_sweep_that_runs_is_logged_as_far_as_it_is(folder: RunFolder) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_is_logged_while_it_runs(run_cli: Cli, tiny_space: Path, tmp_path: Path) -> None:
-    """Both tools say what the leaderboard says; resumed, they say it once."""
-    data, out = tmp_path / "frames", tmp_path / "first"
+    """It is interrupted once something was logged, and resumed; both tools say what the leaderboard says."""
+    data, folder = tmp_path / "frames", RunFolder(tmp_path / "first")
     write_textures(data / "train")
     write_textures(data / "test", per_class=3, seed=1)
-    settings = ("--space", tiny_space, "--folds", 3, "--seed", 5, "--test-top", 2, "--out", out)
-    folder = RunFolder(out)
-    logs = ("--log", "mlflow", "--log", "tensorboard")
-    before: dict[str, Any] = {}
-    for n in (12, 22):
-        done = run_cli("run", data, *settings, "--trials", n, *logs)
-        assert done.returncode == 0, done.stderr
-        assert "note:" not in done.stderr
-        runs = mlflow_runs(local(folder))
-        compare_with_leaderboard(folder, runs)
-        trials = before.keys() - {"ensemble"}
-        assert {name: runs[name]["id"] for name in trials} == {name: before[name]["id"] for name in trials}
-        before = runs
-    done = run_cli("log", out, "--to", "mlflow")
+    sweep = (
+        "run", data, "--space", tiny_space, "--folds", 3, "--seed", 5, "--test-top", 2, "--out", folder.path,
+        "--log", "mlflow", "--log", "tensorboard",
+    )  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", "sweeper", *map(str, sweep), "--trials", "40"])
+    try:
+        wait_until(lambda: any((folder.logs / "tensorboard").glob("*/events.*")), timeout_s=240)
+        assert is_open(folder.journal)  # the search goes on
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 130
+    finally:
+        process.kill()
+    done = run_cli(*sweep, "--trials", 12)
     assert done.returncode == 0, done.stderr
-    assert mlflow_runs(local(folder)) == before
-    first = min(event.wall_time for p in (folder.logs / "tensorboard").iterdir() for event in events(p))
-    assert first < folder.journal.stat().st_mtime  # before the last evaluation was there
+    assert "note:" not in done.stderr
+    runs = mlflow_runs(local(folder))
+    compare_with_leaderboard(folder, runs)
+    done = run_cli("log", folder.path, "--to", "mlflow")
+    assert done.returncode == 0, done.stderr
+    assert mlflow_runs(local(folder)) == runs
 
 
 def compare_with_leaderboard(folder: RunFolder, runs: dict[str, Any]) -> None:
@@ -850,7 +862,9 @@ def compare_with_leaderboard(folder: RunFolder, runs: dict[str, Any]) -> None:
         "ensemble" if row.trial < 0 else f"{row.featurizer}+{row.classifier} #{row.trial}"
         for row in board.itertuples()
     ]
-    assert sorted(runs) == sorted(names)
+    assert set(names) <= runs.keys()
+    unranked = [run for name, run in runs.items() if name not in names]  # interrupted, and left behind
+    assert all(not run["history"] and outcome(run)[1] == "stopped" for run in unranked)
     records = [record for _, record in read_journal(folder.journal)]
     rungs = Counter(r.pipeline for r in records if isinstance(r, Evaluation) and r.fold == 0)
     for name, (_, row) in zip(names, board.iterrows(), strict=True):

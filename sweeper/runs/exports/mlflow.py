@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
@@ -54,9 +56,8 @@ class MLflow:
         self._uri = os.environ.get("MLFLOW_TRACKING_URI", "")
         self._artifacts: str | None = None
         if not self._uri:
-            local.mkdir(parents=True, exist_ok=True)
+            _make_database(local / "mlflow.db")
             self._uri, self._artifacts = f"sqlite:///{local / 'mlflow.db'}", (local / "artifacts").as_uri()
-            logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # says that it makes tables
         self._experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or folder.name
         self._sweep = sweep
         self._experiment_id = ""
@@ -77,7 +78,16 @@ class MLflow:
                 self._send(entry)
             except Exception as error:
                 self._runs = None  # what arrived is read again before the next entry
-                raise SweeperError(str(error).replace(self._uri, shown(self._uri))) from error
+                raise SweeperError(self._reason(error)) from error
+
+    def _reason(self, error: BaseException) -> str:
+        """Return why MLflow did not take an entry, without credentials."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, requests.ConnectionError | requests.Timeout):
+                return f"{shown(self._uri)} does not answer"
+            cause = cause.__cause__ or cause.__context__
+        return str(error).replace(self._uri, shown(self._uri))
 
     def _send(self, entry: Entry) -> None:
         self._client = client = self._client or MlflowClient(self._uri)
@@ -130,6 +140,18 @@ class MLflow:
             token = page.token
             if not token:
                 return runs
+
+
+def _make_database(path: Path) -> None:
+    """Make a database unless it is there, whole or not at all: MLflow cannot go on with a part of one."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # tells of every step
+    MlflowClient(f"sqlite:///{partial}").search_experiments(max_results=1)
+    partial.replace(path)
 
 
 def _known(run: Any) -> _Run:

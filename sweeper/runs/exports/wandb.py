@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -54,10 +55,12 @@ class WandB:
             self.place = f"{self._folder}; send it with: wandb sync {self._folder}/offline-run-*"
 
     def _read(self) -> dict[str, Sent]:
-        if not self._record.exists():
-            return {}
-        lines = self._record.read_bytes().splitlines()
-        return {line.key: line.sent for line in (msgspec.json.decode(text, type=_Line) for text in lines)}
+        sent = {}
+        for text in self._record.read_bytes().splitlines() if self._record.exists() else ():
+            with suppress(msgspec.DecodeError):  # the process was killed while it wrote
+                line = msgspec.json.decode(text, type=_Line)
+                sent[line.key] = line.sent
+        return sent
 
     def send(self, entry: Entry) -> None:
         """Send what Weights & Biases does not have yet of an entry.
