@@ -66,12 +66,12 @@ def unknown_argument(argument: str, parser: argparse.ArgumentParser) -> str:
     return f"unknown option {argument!r}; {nearest(argument.partition('=')[0], options)}"
 
 
-def counter() -> Callable[[int, int], None] | None:
-    """Shows how many frames are done, in a terminal."""
+def counter(what: str = "frames") -> Callable[[int, int], None] | None:
+    """Return what shows how many are done; None where standard error is no terminal."""
     if not sys.stderr.isatty():
         return None
 
     def show(done: int, total: int) -> None:
-        print(f"\r{done} of {total} frames", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        print(f"\r{done} of {total} {what}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
     return show

@@ -176,7 +176,7 @@ def add_sweep_options(parser: argparse.ArgumentParser, *, joins: bool = True) ->
         "--log",
         action="append",
         metavar="TOOL",
-        help="log every trial in RUN/logs for mlflow or tensorboard; may be given twice",
+        help="log every trial to mlflow, tensorboard or wandb; may be given several times",
     )
     for flag, text in (
         ("--skip-bad", "leave unreadable frames out instead of refusing to start"),

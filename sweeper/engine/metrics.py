@@ -1,25 +1,15 @@
-"""Watching a sweep from outside: metrics for Prometheus, Ray's dashboard, logs that other tools read."""
+"""Watching a sweep from outside: metrics for Prometheus, and Ray's dashboard."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from ray.util import metrics as ray_metrics
 
 from sweeper.engine.private.core import dashboard_url
-from sweeper.engine.tune.trial import FAILED_SCORE
-from sweeper.errors import InputError
-from sweeper.pipeline import Pipeline
 from sweeper.runs.progress import Progress, State
-
-LOGGERS = {"mlflow": ("mlflow", "sqlalchemy", "alembic"), "tensorboard": ("tensorboardX",)}
-"""What :func:`log_callbacks` writes for, and the packages that each needs (mlflow-skinny will do)."""
 
 
 @dataclass(frozen=True)
@@ -144,125 +134,3 @@ def announce_dashboard(progress: Progress) -> None:
     """Say where the dashboard is, when it runs."""
     if line := dashboard_line():
         progress.note(line)
-
-
-def check_logger(name: str) -> None:
-    """Check what ``--log`` names, before compute is spent.
-
-    Raises
-    ------
-    ValueError
-        There is no such logger, or its library is not installed.
-    """
-    if name not in LOGGERS:
-        raise InputError(f"--log must be one of {', '.join(LOGGERS)}, got {name!r}")
-    if missing := [package for package in LOGGERS[name] if find_spec(package) is None]:
-        remedy = " (pip install 'sweeper[mlflow]')" if name == "mlflow" else ""
-        raise InputError(f"--log {name} needs packages that are not installed: {', '.join(missing)}{remedy}")
-
-
-def log_callbacks(names: tuple[str, ...], folder: Path, run: str) -> list[Any]:
-    """Callbacks of Ray Tune that log every rung of every trial for other tools.
-
-    What an earlier start of the same sweep logged is removed: a search that goes on replays its trials
-    from the journal, so everything is logged again.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Some of :data:`LOGGERS`.
-    folder : Path
-        The logs' folder; one folder for each logger is made in it.
-    run : str
-        Name of the sweep there.
-
-    Raises
-    ------
-    ValueError
-        See :func:`check_logger`.
-    """
-    callbacks: list[Any] = []
-    for name in names:
-        check_logger(name)
-        target = (folder / name).resolve()
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        callbacks.append(_mlflow(target, run) if name == "mlflow" else _tensorboard(target))
-    return callbacks
-
-
-def _label(trial: Any) -> str:
-    return f"{_pipeline(trial).name} #{trial.config['trial']}"
-
-
-def _pipeline(trial: Any) -> Pipeline:
-    return Pipeline.from_dict(json.loads(trial.config["pipeline"]))
-
-
-def _parameters(trial: Any) -> dict[str, Any]:
-    """What a trial's pipeline is, flat: ``featurizer.distance``, ``classifier.n_trees``, ..."""
-    flat: dict[str, Any] = {"trial": trial.config["trial"]}
-    for name, value in _pipeline(trial).to_dict().items():
-        if isinstance(value, dict):
-            part = name.removesuffix("_params")
-            flat |= {f"{part}.{key}": _plain_value(v) for key, v in value.items()}
-        else:
-            flat[name] = _plain_value(value)
-    return flat
-
-
-def _plain_value(value: Any) -> str | int | float | bool:
-    return value if isinstance(value, str | int | float) else json.dumps(value)
-
-
-def _rung(result: dict[str, Any]) -> dict[str, float]:
-    """What is logged of a rung; a failed one has no score."""
-    logged = {"training_iteration": result["training_iteration"], "budget": result["budget"]}
-    if result["ended"] is not None or result["score"] == FAILED_SCORE:
-        return logged
-    return {**logged, "score": result["score"]}
-
-
-def _tensorboard(folder: Path) -> Any:
-    from ray.tune.logger.tensorboardx import TBXLoggerCallback
-
-    class TensorBoard(TBXLoggerCallback):  # type: ignore[misc]
-        """Event files in one folder a trial, outside Tune's own, which is removed."""
-
-        def log_trial_start(self, trial: Any) -> None:
-            if trial in self._trial_writer:
-                return  # it went on after a pause; files are named by the second
-            target = folder / _label(trial).replace(" ", "-")
-            self._trial_writer[trial] = self._summary_writer_cls(str(target), flush_secs=30)
-            self._trial_result[trial] = {}
-
-        def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-            super().log_trial_result(iteration, trial, _rung(result))
-
-        def _try_log_hparams(self, trial: Any, result: dict[str, Any]) -> None:
-            from tensorboardX.summary import hparams  # type: ignore[import-untyped]
-
-            for summary in hparams(hparam_dict=_parameters(trial), metric_dict=result):
-                self._trial_writer[trial].file_writer.add_summary(summary)
-
-    return TensorBoard()
-
-
-def _mlflow(folder: Path, run: str) -> Any:
-    from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-    class MLflow(MLflowLoggerCallback):  # type: ignore[misc]
-        """One run a trial, with the pipeline's parameters."""
-
-        def log_trial_start(self, trial: Any) -> None:
-            if trial in self._trial_runs:
-                return  # it went on after a pause
-            label = _label(trial)
-            started = self.mlflow_util.start_run(tags={**self.tags, "trial_name": label}, run_name=label)
-            self._trial_runs[trial] = started.info.run_id
-            self.mlflow_util.log_params(run_id=started.info.run_id, params_to_log=_parameters(trial))
-
-        def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-            super().log_trial_result(iteration, trial, _rung(result))
-
-    return MLflow(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}", experiment_name=run)

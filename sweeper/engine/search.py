@@ -25,7 +25,6 @@ from sweeper.engine.files import FileActors
 from sweeper.engine.inputs import SweepInputs
 from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.limits import Limits
-from sweeper.engine.metrics import log_callbacks
 from sweeper.engine.network_blocks import NetworkSettings
 from sweeper.engine.private.tune import trial_environment
 from sweeper.engine.resources import Resources
@@ -39,6 +38,7 @@ from sweeper.engine.tune.trial import SweepTrial
 from sweeper.errors import FaultError, JournalError, StoppedError, SweeperError
 from sweeper.features.keys import shard_digests, shards_of
 from sweeper.pipeline import Pipeline
+from sweeper.runs.exports.sending import Exports
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.progress import Progress
 from sweeper.runs.records import Trial
@@ -69,6 +69,8 @@ class Sweep:
         On the driver's machine.
     folder : RunFolder
     progress : Progress
+    exports : Exports
+        To the tools that the spec names.
     deadline : float
         By :func:`time.monotonic`; infinity without a time budget.
     """
@@ -82,6 +84,7 @@ class Sweep:
     files: FileActors
     folder: RunFolder
     progress: Progress
+    exports: Exports
     deadline: float
 
     @cached_property
@@ -106,7 +109,9 @@ def run_search(sweep: Sweep) -> None:
         has_test = sweep.inputs.test is not None
         search_deadline -= closing_share(spec, has_test=has_test) * spec.time_budget_s
     ray.get(actors.ledger.end_in.remote(search_deadline - time.monotonic()))
-    watch = Watch(spec, sweep.folder, sweep.progress, actors, search_deadline, len(sweep.inputs.splits))
+    watch = Watch(
+        spec, sweep.folder, sweep.progress, actors, search_deadline, len(sweep.inputs.splits), sweep.exports
+    )
     try:
         if _prefetch(sweep.space, watch):
             _tune(sweep, actors, watch)
@@ -320,7 +325,7 @@ def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
                 storage_path=scratch,
                 stop=StopAll(watch),
                 verbose=0,
-                callbacks=[watch, *log_callbacks(spec.log, watch.folder.logs, watch.folder.name)],
+                callbacks=[watch],
                 failure_config=tune.FailureConfig(max_failures=3),
                 # A number to keep makes Tune write a snapshot of all trials after each checkpoint of one.
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=None),

@@ -11,12 +11,12 @@ from sweeper.engine import nodes
 from sweeper.engine.cluster import connected
 from sweeper.engine.files import start_file_actors
 from sweeper.engine.inputs import environment, examine
-from sweeper.engine.metrics import check_logger
 from sweeper.engine.resources import training_resources
 from sweeper.engine.search import Sweep, run_search
 from sweeper.errors import InputError
 from sweeper.runs.checks import check_sweep
 from sweeper.runs.ensemble import results_with_ensemble
+from sweeper.runs.exports.sending import Exports
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import write_leaderboard
 from sweeper.runs.progress import Progress
@@ -47,38 +47,43 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     deadline = float("inf")
     if spec.time_budget_s:
         deadline = started + spec.time_budget_s - min(_CLOSING_S, 0.05 * spec.time_budget_s)
-    for tool in spec.log:
-        check_logger(tool)
     checked = check_sweep(spec)
     space, dataset = checked.space, checked.dataset
     weights = find_all_weights(space, spec.weights)
     folder = RunFolder(out)
     folder.claim(spec)
     progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s
-    progress.stage("starting Ray")
-    with connected(
-        spec.address,
-        spec.cpus,
-        folds=len(checked.splits),
-        object_store_gb=spec.object_store_gb,
-        dashboard=dashboard,
-    ) as cpus:
-        resources = training_resources(spec, trains=bool(searched_networks(space)))
-        files = start_file_actors(None if spec.address is None else _samples_of(dataset))
-        if spec.address is not None:
-            _check_nodes(spec, space, folder)
-        inputs = examine(spec, dataset, folder, space, progress, files)
-        digest = inputs.dataset.digest(inputs.frame_digests)
-        folder.check_dataset(digest)
-        folder.write_environment(environment(inputs, digest, cpus))
-        sweep = Sweep(spec, space, inputs, digest, weights, resources, files, folder, progress, deadline)
-        try:
-            run_search(sweep)
-        finally:
-            folder.add_session(progress.session())
-    folds = len(inputs.splits)
-    results = results_with_ensemble(folder, spec.metric, folds)
-    return write_leaderboard(results, folder.leaderboard, metric=spec.metric, folds=folds)
+    with Exports(spec.log, folder, spec.ladder, progress.note) as exports:
+        progress.stage("starting Ray")
+        with connected(
+            spec.address,
+            spec.cpus,
+            folds=len(checked.splits),
+            object_store_gb=spec.object_store_gb,
+            dashboard=dashboard,
+        ) as cpus:
+            resources = training_resources(spec, trains=bool(searched_networks(space)))
+            files = start_file_actors(None if spec.address is None else _samples_of(dataset))
+            if spec.address is not None:
+                _check_nodes(spec, space, folder)
+            inputs = examine(spec, dataset, folder, space, progress, files)
+            digest = inputs.dataset.digest(inputs.frame_digests)
+            folder.check_dataset(digest)
+            folder.write_environment(environment(inputs, digest, cpus))
+            sweep = Sweep(
+                spec, space, inputs, digest, weights, resources, files, folder, progress, exports, deadline
+            )
+            try:
+                run_search(sweep)
+            finally:
+                folder.add_session(progress.session())
+        folds = len(inputs.splits)
+        results = results_with_ensemble(folder, spec.metric, folds)
+        board = write_leaderboard(results, folder.leaderboard, metric=spec.metric, folds=folds)
+        if spec.log:
+            progress.stage(f"logging to {', '.join(spec.log)}")
+        exports.close(results, folds)
+    return board
 
 
 def _samples_of(dataset: Dataset) -> tuple[tuple[str, str], ...]:

@@ -10,6 +10,7 @@ from sweeper.data.dataset import Dataset, load_dataset
 from sweeper.data.splits import Rows, Split
 from sweeper.errors import BadFramesError, InputError
 from sweeper.runs.data import sweep_splits
+from sweeper.runs.exports.tools import check_tool
 from sweeper.runs.spec import SweepSpec
 from sweeper.space.needs import check_sizes
 from sweeper.space.space import Space
@@ -48,6 +49,8 @@ def check_sweep(spec: SweepSpec) -> Checked:
     InputError
         Names file or parameter, rule and value.
     """
+    for tool in spec.log:
+        check_tool(tool, "--log")
     space = spec.load_space()
     if spec.search == "grid" and space.size == float("inf"):
         raise InputError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")

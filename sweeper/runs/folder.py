@@ -72,7 +72,7 @@ class RunFolder:
 
     @property
     def logs(self) -> Path:
-        """What ``--log`` writes for other tools."""
+        """What ``--log`` and ``sweeper log`` write for other tools."""
         return self.path / contents.LOGS
 
     @property

@@ -15,8 +15,7 @@ from sweeper.errors import InputError, StoppedError
 from sweeper.evaluate.metrics import METRICS
 from sweeper.evaluate.statistics import accuracy_intervals, p_values
 from sweeper.pipeline import canonical_json, value_text
-from sweeper.runs.records import Scored
-from sweeper.runs.results import TIMES, CompleteRows, Results
+from sweeper.runs.results import TIMES, CompleteRows, Results, mean_of_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,18 +76,10 @@ _DONE, _STOPPED, _FAILED = 0, 1, 2
 _STATUS = np.array(["done", "stopped", "failed"], dtype=object)
 
 
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over folds of what is defined, (rows, ...) from (rows, folds, ...); NaN where nothing is."""
-    defined = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        mean: NDArray[np.float64] = np.where(defined, values, 0).sum(axis=1) / defined.sum(axis=1)
-    return mean
-
-
 def _std(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviation over folds with n − 1, (rows, ...); NaN with fewer than two defined."""
     defined = np.isfinite(values)
-    squares = np.where(defined, values - _mean(values)[:, None], 0) ** 2
+    squares = np.where(defined, values - mean_of_folds(values)[:, None], 0) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         std: NDArray[np.float64] = np.sqrt(squares.sum(axis=1) / (defined.sum(axis=1) - 1))
     return np.where(defined.sum(axis=1) > 1, std, np.nan)
@@ -96,7 +87,7 @@ def _std(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _scores(rows: CompleteRows) -> dict[str, NDArray[np.float64]]:
     """Columns of the scores and times, each (rows,)."""
-    mean, std = _mean(rows.values), _std(rows.values[:, :, :_N_METRICS])
+    mean, std = mean_of_folds(rows.values), _std(rows.values[:, :, :_N_METRICS])
     columns = {name: mean[:, i] for i, name in enumerate((*METRICS, *TIMES))}
     columns |= {f"{metric}_std": std[:, i] for i, metric in enumerate(METRICS)}
     if len(rows.owner):
@@ -111,7 +102,7 @@ def _p_vs_best(rows: CompleteRows, order: NDArray[np.int64], done: int, metric: 
     if done > 1:
         others, best = order[1:done], order[0]
         values = rows.values[:, :, METRICS.index(metric)]
-        size = _mean(rows.values[:, :, -2:])
+        size = mean_of_folds(rows.values[:, :, -2:])
         p[others] = p_values(values[others], values[best], size[others, 0], size[others, 1])
     return p
 
@@ -182,7 +173,7 @@ def _described(board: pd.DataFrame, results: Results) -> pd.DataFrame:
     owners, trial_of = board["owner"].tolist(), results.owners
     described = _descriptions(results)
     columns = [list(column) for column in zip(*(described[o] for o in owners), strict=True)]
-    tests = [_tested(results, o) for o in owners]
+    tests = [results.tested(o) for o in owners]
     errors = [
         results.failed[o].error if o in results.failed else error
         for o, (_, error) in zip(owners, tests, strict=True)
@@ -196,16 +187,6 @@ def _described(board: pd.DataFrame, results: Results) -> pd.DataFrame:
         error=errors,
     )
     return board.reindex(columns=list(COLUMNS))
-
-
-def _tested(results: Results, owner: int) -> tuple[float | None, str]:
-    """Accuracy of a pipeline on the test split, and why there is none."""
-    test = results.tests.get(owner)
-    if test is None:
-        return None, ""
-    if isinstance(test.outcome, Scored):
-        return test.outcome.metrics["accuracy"], ""
-    return None, f"test split: {test.outcome.error}"
 
 
 def _descriptions(results: Results) -> dict[int, tuple[str, ...]]:

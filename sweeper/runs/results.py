@@ -43,7 +43,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CompleteRows:
-    """Pipelines at the largest budget at which every fold is there.
+    """Pipelines at budgets at which every fold is there.
 
     Attributes
     ----------
@@ -275,26 +275,60 @@ class Results:
         return record
 
     def complete_rows(self, folds: int | None) -> CompleteRows:
-        """Return the pipelines that did not fail, by number; those that no trial has are left out.
+        """Return the largest complete budget of each pipeline that did not fail, by number.
+
+        Pipelines that no trial has are left out.
 
         Parameters
         ----------
         folds : int or None
             Folds that make a budget complete; None takes as many as there are in the records.
         """
+        return self._complete(self._trial_of.keys() - self.failed.keys(), folds, only_largest=True)
+
+    def rungs(self, folds: int | None) -> CompleteRows:
+        """Return every complete budget of each pipeline that a trial has, by number and budget.
+
+        A pipeline that failed has the budgets before its failure.
+
+        Parameters
+        ----------
+        folds : int or None
+            As for :meth:`complete_rows`.
+        """
+        return self._complete(self._trial_of.keys(), folds, only_largest=False)
+
+    def _complete(self, owners: Iterable[int], folds: int | None, *, only_largest: bool) -> CompleteRows:
         owner, budget, fold, values = self.columns()
         n_folds = len(np.unique(fold)) if folds is None else folds
         order = np.lexsort((fold, budget, owner))
-        ranked = np.array(sorted(self._trial_of.keys() - self.failed.keys()), dtype=np.int64)
-        order = order[np.isin(owner[order], ranked)]
+        wanted = np.array(sorted(owners), dtype=np.int64)
+        order = order[np.isin(owner[order], wanted)]
         # The sort is stable and the first record of an evaluation counts: the journal never replaces one.
         order = order[_begins(owner[order], budget[order], fold[order])]
         start = np.flatnonzero(_begins(owner[order], budget[order]))
         start = start[np.diff(start, append=len(order)) == n_folds]
-        ends = np.roll(_begins(owner[order[start]]), -1)  # the last budget of each owner is the largest
-        start = start[ends]
+        if only_largest:
+            start = start[np.roll(_begins(owner[order[start]]), -1)]  # the last budget of each owner
         cube = values[order[start[:, None] + np.arange(n_folds)]]
         return CompleteRows(owner[order[start]], budget[order[start]], cube)
+
+    def tested(self, owner: int) -> tuple[float | None, str]:
+        """Return the accuracy of the pipeline of this number on the test split, or why there is none."""
+        test = self.tests.get(owner)
+        if test is None:
+            return None, ""
+        if isinstance(test.outcome, Failed):
+            return None, f"test split: {test.outcome.error}"
+        return test.outcome.metrics["accuracy"], ""
+
+
+def mean_of_folds(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of what is defined, (rows, ...) from (rows, folds, ...); NaN where nothing is."""
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.float64] = np.where(defined, values, 0).sum(axis=1) / defined.sum(axis=1)
+    return mean
 
 
 def _begins(*columns: NDArray[Any]) -> NDArray[np.bool_]:

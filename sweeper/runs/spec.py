@@ -109,7 +109,7 @@ class SweepSpec:
         How often the :data:`RERUN_TOP` best pipelines are run again at the end, each time with another
         seed: what of a score is the seed's.
     log : tuple of str
-        Other tools that every trial is logged for, in RUN/logs: mlflow, tensorboard.
+        Tools that every trial is logged to while the sweep runs: mlflow, tensorboard, wandb.
     """
 
     data: str

@@ -1,4 +1,4 @@
-"""Watching from outside: metrics, the dashboard, logs for other tools."""
+"""Watching from outside: metrics and the dashboard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -18,17 +17,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from sweeper.engine.metrics import LOGGERS, METRICS, SweepMetrics, check_logger, log_callbacks
-from sweeper.engine.tune.trial import FAILED_SCORE
+from sweeper.engine.metrics import METRICS, SweepMetrics
 from sweeper.runs.progress import State
 from tests.conftest import REPOSITORY
-from tests.runs.made_records import made_pipeline
 
 
 class Instrument:
@@ -245,109 +241,3 @@ def tasks_are_enough(tasks: set[str]) -> bool:
     block = any(re.fullmatch(r"block [a-z+]*glcm[a-z+]* shard 0", name) for name in tasks)
     trial = any(re.fullmatch(r"trial glcm\+\w+ #\d+ rung \d fold \d", name) for name in tasks)
     return block and trial
-
-
-# --------------------------------------------------------------------------- logs
-
-
-def test_a_logger_that_is_not_there() -> None:
-    with pytest.raises(ValueError, match="--log must be one of mlflow, tensorboard, got 'wandb'"):
-        check_logger("wandb")
-
-
-@pytest.mark.parametrize("name", sorted(LOGGERS))
-def test_a_logger_whose_packages_are_not_installed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeper.engine.metrics.find_spec", lambda package: None)
-    with pytest.raises(ValueError, match=f"--log {name} needs packages .*: {', '.join(LOGGERS[name])}"):
-        check_logger(name)
-
-
-PIPELINE = made_pipeline(
-    intensity={"bin": 1, "low": 0.5},
-    featurizer_params={"distance": (1, 2)},
-    classifier_params={"n_trees": 300},
-)
-
-
-class Trial(SimpleNamespace):
-    """What callbacks look at of Tune's trials, which are hashable."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]
-
-    def __init__(self, number: int) -> None:
-        config = {"trial": number, "pipeline": json.dumps(PIPELINE.to_dict())}
-        super().__init__(config=config, evaluated_params=config)
-
-
-def result(rung: int, score: float) -> dict[str, Any]:
-    return {
-        "training_iteration": rung,
-        "budget": 3.0 ** (rung - 3),
-        "score": score,
-        "ended": None,
-        "config": {},
-        "pid": 1,
-    }
-
-
-def log_two_trials(callback: Any) -> None:
-    """Trial 4 climbs two rungs with a pause between them; trial 5 fails."""
-    callback.setup()
-    good, bad = Trial(4), Trial(5)
-    callback.log_trial_start(good)
-    callback.log_trial_result(1, good, result(1, 0.5))
-    callback.log_trial_start(bad)
-    callback.log_trial_result(2, bad, result(1, FAILED_SCORE))
-    callback.log_trial_start(good)
-    callback.log_trial_result(3, good, result(2, 0.75))
-    callback.log_trial_end(good)
-    callback.log_trial_end(bad)
-
-
-def events(folder: Path) -> Iterator[Any]:
-    """Events of TensorBoard's files: records of length, checksum, event, checksum."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    for path in sorted(folder.glob("events.*")):
-        data = path.read_bytes()
-        while data:
-            (length,) = struct.unpack("<Q", data[:8])
-            yield Event.FromString(data[12 : 12 + length])
-            data = data[16 + length :]
-
-
-def test_tensorboard_shows_each_rung_of_each_trial(tmp_path: Path) -> None:
-    (tmp_path / "tensorboard" / "of an earlier start").mkdir(parents=True)
-    (callback,) = log_callbacks(("tensorboard",), tmp_path, "first")
-    log_two_trials(callback)
-    folders = sorted(path.name for path in (tmp_path / "tensorboard").iterdir())
-    assert folders == ["glcm+rf-#4", "glcm+rf-#5"]
-    found = [
-        (event.step, value.tag, value.simple_value)
-        for event in events(tmp_path / "tensorboard" / "glcm+rf-#4")
-        for value in event.summary.value
-        if value.tag.startswith("ray/")
-    ]
-    assert (1, "ray/tune/score", 0.5) in found
-    assert (2, "ray/tune/score", 0.75) in found
-    failed = [v.tag for e in events(tmp_path / "tensorboard" / "glcm+rf-#5") for v in e.summary.value]
-    assert "ray/tune/budget" in failed
-    assert "ray/tune/score" not in failed
-    raw = b"".join(p.read_bytes() for p in (tmp_path / "tensorboard" / "glcm+rf-#4").iterdir())
-    assert b"classifier.n_trees" in raw
-    assert b"featurizer.distance" in raw
-
-
-def test_mlflow_has_a_run_for_each_trial(tmp_path: Path) -> None:
-    import mlflow
-
-    (callback,) = log_callbacks(("mlflow",), tmp_path, "first")
-    log_two_trials(callback)
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("first")
-    runs = {run.info.run_name: run.data for run in client.search_runs([experiment.experiment_id])}
-    assert runs.keys() == {"glcm+rf #4", "glcm+rf #5"}
-    assert runs["glcm+rf #4"].metrics["score"] == 0.75
-    assert "score" not in runs["glcm+rf #5"].metrics
-    assert runs["glcm+rf #4"].params["classifier.n_trees"] == "300"
-    assert runs["glcm+rf #4"].params["featurizer.distance"] == "[1, 2]"

@@ -17,6 +17,7 @@ from sweeper.engine.private.tune import forget
 from sweeper.engine.tune.trial import FAILED_SCORE
 from sweeper.errors import DeadlineError, SweeperError
 from sweeper.pipeline import Pipeline
+from sweeper.runs.exports.sending import Exports
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import write_leaderboard
 from sweeper.runs.progress import Progress
@@ -46,8 +47,10 @@ class Watch(tune.Callback):  # type: ignore[misc]
         actors: Actors,
         deadline: float,
         folds: int,
+        exports: Exports,
     ) -> None:
         self.folds = folds
+        self._exports = exports
         self.spec, self.folder, self.progress, self.actors = spec, folder, progress, actors
         self.deadline = deadline
         self.fatal: SweeperError | None = None
@@ -138,6 +141,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
         if self._dirty and now > self._next_write:
             results, metric = self.folder.results(), self.spec.metric
             write_leaderboard(results, self.folder.leaderboard, metric=metric, folds=self.folds)
+            self._exports.feed(results, self.folds)
             self._dirty = False
             spent = time.monotonic() - now
             self._next_write = time.monotonic() + max(_LEADERBOARD_S, 20 * spent)

@@ -1,0 +1,1 @@
+"""Sending what a journal says to MLflow, TensorBoard and Weights & Biases."""
