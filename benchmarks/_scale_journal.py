@@ -16,7 +16,7 @@ from sweeper.pipeline import Pipeline
 from sweeper.plugins import classifier
 from sweeper.runs.journal import Journal, read_journal
 from sweeper.runs.leaderboard import build_leaderboard
-from sweeper.runs.spec import SweepSpec
+from sweeper.space.file import load_space
 from sweeper.search.random import RandomProposer
 
 CLASSES, FRAMES = 5, 500
@@ -38,7 +38,7 @@ def _outcome(seed: int) -> dict[str, Any]:
 
 def write_journal(path: Path, trials: int, folds: int) -> int:
     """Journal of trials of ``diffranet`` with real outcomes, which repeat; gives its bytes."""
-    space = SweepSpec(data="none", space="diffranet").load_space().for_classes(tuple("abcde"))
+    space = load_space("diffranet").for_classes(tuple("abcde"))
     proposer, outcomes = RandomProposer(space, 1), [_outcome(seed) for seed in range(64)]
     journal, taken = Journal(path), set[str]()
     for number in range(trials):

@@ -7,6 +7,7 @@ on nothing else in the project but the errors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -54,7 +55,10 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers from `low` to `high`, both included; whole numbers only with ``integer=True``."""
+    """Numbers from `low` to `high`, both included; whole numbers only with ``integer=True``.
+
+    Without an upper limit, `high` is infinite.
+    """
 
     low: float
     high: float
@@ -69,6 +73,8 @@ class Interval:
 
     def __str__(self) -> str:
         kind = "a whole number" if self.integer else "a number"
+        if self.high == math.inf:
+            return f"{kind} of at least {self.low:g}"
         return f"{kind} from {self.low:g} to {self.high:g}"
 
 

@@ -13,8 +13,7 @@ from sweeper.errors import InputError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.space.domains import Between, Domain, Options, Subsets
 from sweeper.space.space import Part, Space
-from sweeper.space.study import SCALE, SCALES, SWEEP
-from sweeper.yamlfile import read_yaml
+from sweeper.space.study import SCALE, SCALES, SWEEP, read_study
 
 
 def load_space(name_or_path: str) -> Space:
@@ -26,12 +25,11 @@ def load_space(name_or_path: str) -> Space:
         Unknown space, plugin or parameter (the nearest name is suggested), or a value outside
         its axis; the message names parameter, rule and value.
     """
-    path = plugins.space_path(name_or_path)
-    data = read_yaml(path)
+    study = read_study(name_or_path)
     try:
-        return parse_space(data, default_name=path.stem)
+        return parse_space(study.space, default_name="space")
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise study.located(error) from None
 
 
 _KEYS = (

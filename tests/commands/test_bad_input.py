@@ -306,7 +306,7 @@ def test_class_weights_for_another_number_of_classes(refused: Refused, frames: P
         ("data: frames\nspace: quick\nskip_bad: maybe", "skip_bad must be true or false, got 'maybe'"),
         ("data: 5\nspace: quick", "data must be text that is not empty, got 5"),
         ("data:\nspace: quick", "data must be text that is not empty, got None"),
-        ("data: frames\nspace: [quick]", "space must be text that is not empty, got ['quick']"),
+        ("data: frames\nspace: [quick]", "space must be a name, a path or a mapping, got ['quick']"),
         ("data: frames\nspace: quick\nmask: 5", "mask must be text that is not empty, got 5"),
         ("data: frames\nspace: quick\ntime_budget: 0", "time_budget must be a time above zero"),
         ("data: frames\nspace: quick\ntime_budget_s: true", "time_budget_s must be a number above zero"),

@@ -18,7 +18,7 @@ from sweeper.cli import main
 from sweeper.runs._curves_drawing import _COLOURS, draw_curves
 from sweeper.runs.curves import COLUMNS, curves_table, learning_curves
 from sweeper.runs.folder import RunFolder
-from sweeper.runs.spec import SweepSpec
+from sweeper.runs.spec import make_spec
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Records = list[dict[str, Any]]
@@ -193,7 +193,7 @@ def test_lines_are_means_over_folds_and_bands_reach_to_the_extremes(
 @pytest.fixture
 def run_folder(records: Records, textures: Path, tiny_space: Path, tmp_path: Path) -> Path:
     folder = RunFolder(tmp_path / "run")
-    folder.claim(SweepSpec(data=str(textures), space=str(tiny_space)))
+    folder.claim(make_spec(textures, tiny_space))
     folder.journal.write_text("".join(json.dumps(record) + "\n" for record in records))
     return folder.path
 
