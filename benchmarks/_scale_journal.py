@@ -16,8 +16,8 @@ from sweeper.pipeline import Pipeline
 from sweeper.plugins import classifier
 from sweeper.runs.journal import Journal, read_journal
 from sweeper.runs.leaderboard import build_leaderboard
-from sweeper.space.file import load_space
 from sweeper.search.random import RandomProposer
+from sweeper.space.file import load_space
 
 CLASSES, FRAMES = 5, 500
 

@@ -50,7 +50,8 @@ class OneOf:
         return any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in self.values)
 
     def __str__(self) -> str:
-        return "one of " + ", ".join("none" if v is None else str(v) for v in self.values)
+        texts = ["none" if v is None else str(v) for v in self.values]
+        return f"one of {', '.join(texts)}" if len(texts) > 1 else texts[0]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ sweep is resumed, the page of all settings) is derived from its declaration.
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -214,9 +213,7 @@ def setting(default: Any = dataclasses.MISSING, **declared: Any) -> Any:
 
 def settings_of(spec: Any) -> dict[str, Setting]:
     """Return the settings that a dataclass declares, by name and in order."""
-    return {
-        f.name: dataclasses.replace(f.metadata["setting"], name=f.name) for f in dataclasses.fields(spec)
-    }
+    return {f.name: dataclasses.replace(f.metadata["setting"], name=f.name) for f in dataclasses.fields(spec)}
 
 
 def from_written(
@@ -230,8 +227,8 @@ def from_written(
     Raises
     ------
     ValueError
-        A name that is not known, of which the nearest is suggested (`noun` says what kind of name it is), or a
-        time that is not one.
+        A name that is not known (the message calls it a `noun`, and suggests the nearest), or a time that is
+        not one.
     """
     values = dict(written)
     for item in settings.values():

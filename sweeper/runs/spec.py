@@ -54,14 +54,15 @@ class SweepSpec:
 
     data: str = setting(
         legal=FilePath(),
-        help="folder of classes, or CSV or Parquet manifest",
+        help="folder of classes, CSV or Parquet manifest",
         group="data",
         metavar="DATA",
         positional=True,
     )
-    space: dict[str, Any] = setting(
+    space: dict[str, Any] = setting(  # noqa: RUF009  a field
         legal=SpaceMapping(),
-        help="search space: a name that 'sweeper list spaces' shows, or the path of a YAML file",
+        help="search space: a name that 'sweeper list spaces' shows, or the path of a YAML file; required "
+        "unless a spec file names it",
         group="search",
         metavar="SPACE",
     )
@@ -209,8 +210,8 @@ class SweepSpec:
     representation_share: float | None = setting(
         None,
         legal=Above(0, 1),
-        help="share of the training frames that is set apart to fit networks and codebooks, while classifiers "
-        "are cross-validated on the rest; camSortXS's protocol is 0.5",
+        help="share of the training frames that is set apart to fit networks and codebooks, 0.5 in "
+        "camSortXS's protocol; classifiers are cross-validated on the rest",
         group="evaluation",
         metavar="SHARE",
         unset="fit them on the training frames of each fold",
@@ -274,7 +275,7 @@ class SweepSpec:
     log: tuple[str, ...] = setting(
         (),
         legal=Names(),
-        help="log every trial for another tool as well, in RUN/logs: mlflow or tensorboard; may be given twice",
+        help="log every trial in RUN/logs for another tool, mlflow or tensorboard; may be given twice",
         group="output",
         metavar="TOOL",
         unset="none",
@@ -339,7 +340,7 @@ _PATHS = [name for name, declared in SETTINGS.items() if isinstance(declared.leg
 def _same(declared: Setting, mine: Any, theirs: Any) -> bool:
     """Whether two values mean the same; of a path also where one goes by a link."""
     if isinstance(declared.legal, FilePath) and None not in (mine, theirs):
-        return os.path.realpath(mine) == os.path.realpath(theirs)
+        mine, theirs = os.path.realpath(mine), os.path.realpath(theirs)
     return bool(mine == theirs)
 
 
@@ -462,8 +463,8 @@ def _beside(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values of a spec file with its relative paths taken from a folder."""
     space = values.get("space")
     names = [*_PATHS, *(["space"] if isinstance(space, str) and is_space_file(space) else [])]
-    paths = {name: values[name] for name in names if isinstance(values.get(name), str) and values[name].strip()}
-    return {**values, **{name: str(folder / path) for name, path in paths.items()}}
+    paths: dict[str, Any] = {name: values.get(name) for name in names}
+    return {**values, **{name: str(folder / path) for name, path in paths.items() if path in FilePath()}}
 
 
 def _refuse_relative(values: Mapping[str, Any]) -> None:

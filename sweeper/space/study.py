@@ -31,12 +31,15 @@ class Study:
         The space as its YAML holds it, without `sweep` and the cuts; it has a name.
     sweep : dict
         Settings of the sweep that hold unless told otherwise, see :mod:`sweeper.runs.spec`.
+    scales : dict
+        Names of its cuts, and what each of them cuts.
     source : str
         The file it was read from; empty for a mapping.
     """
 
     space: dict[str, Any]
     sweep: dict[str, Any]
+    scales: dict[str, str]
     source: str
 
     def located(self, error: ValueError) -> InputError:
@@ -77,7 +80,8 @@ def read_study(
         _params_of(data, plugin, f"--set {setting}")[axis] = value
     if scale and settings:
         data[SCALE] += f"; then --set {', '.join(settings)}"
-    return Study(data, sweep, source)
+    cuts = {name: _cuts(cut) for name, cut in scales.items() if isinstance(cut, dict)}
+    return Study(data, sweep, cuts, source)
 
 
 def _written(space: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
@@ -122,7 +126,12 @@ def _cut(data: dict[str, Any], scales: dict[str, Any], scale: str) -> None:
     for target, value in cut["set"].items():
         plugin, _, axis = str(target).rpartition(".")
         _params_of(data, plugin, f"scale {scale}: {target}")[axis] = value
-    data[SCALE] = f"{scale}: {' '.join(str(cut['cuts']).split())}"
+    data[SCALE] = f"{scale}: {_cuts(cut)}"
+
+
+def _cuts(cut: Mapping[str, Any]) -> str:
+    """Return what a scale says that it cuts."""
+    return " ".join(str(cut.get("cuts", "")).split())
 
 
 def _read_setting(setting: str) -> tuple[str, str, Any]:

@@ -180,9 +180,7 @@ def test_a_spec_file_says_the_same_as_settings(tmp_path: Path) -> None:
         "mask": tmp_path / "masks" / "m.tif",
     }
     spec = load_spec(path)
-    assert spec == make_spec(
-        tmp_path / "frames", "quick", time_budget_s=5400, trial_time_limit_s=90, **given
-    )
+    assert spec == make_spec(tmp_path / "frames", "quick", time_budget_s=5400, trial_time_limit_s=90, **given)
     assert spec == make_spec(
         str(tmp_path / "frames"), "quick", time_budget="1.5h", trial_time_limit="90s", **given
     )
@@ -210,7 +208,7 @@ def test_paths_are_absolute_from_the_start(tmp_path: Path, monkeypatch: pytest.M
 def test_relative_paths_are_refused_for_a_sweep_elsewhere(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text("data: /frames\nspace: quick\nmask: m.tif\n")
-    with pytest.raises(InputError, match="mask must be an absolute path of the cluster's, got 'm.tif'"):
+    with pytest.raises(InputError, match=r"mask must be an absolute path of the cluster's, got 'm\.tif'"):
         load_spec(path, elsewhere=True)
     with pytest.raises(InputError, match="data must be an absolute path of the cluster's, got 'frames'"):
         make_spec("frames", "quick", elsewhere=True)
@@ -246,7 +244,10 @@ def test_a_wrong_keyword_is_told_like_a_wrong_option(given_: dict[str, Any], sai
     ("space", "said"),
     [
         ({"featurizers": {"glmc": None}, "classifiers": ["rf"]}, "did you mean 'glcm'?"),
-        ({"featurizers": {"glcm": {"distance": Path("x")}}, "classifiers": ["rf"]}, "featurizers.glcm.distance"),
+        (
+            {"featurizers": {"glcm": {"distance": Path("x")}}, "classifiers": ["rf"]},
+            "featurizers.glcm.distance",
+        ),
         ("", "space must be a name, a path or a mapping, got ''"),
         (["quick"], "space must be a name, a path or a mapping, got ['quick']"),
     ],
@@ -330,7 +331,8 @@ def test_a_space_may_hold_dates() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("data", "others"), ("space", {**SPACE, "reducers": ["none"]}), ("search", "random"), ("metric", "kappa"), ("folds", 3),
+        ("data", "others"), ("space", {**SPACE, "reducers": ["none"]}), ("search", "random"),
+        ("metric", "kappa"), ("folds", 3),
         ("repeats", 2), ("seed", 1), ("reduction_factor", 2), ("rungs", 2), ("mask", "m.tif"),
         ("trial_time_limit_s", 5.0), ("trial_memory_limit_gb", 1.5),
     ],
