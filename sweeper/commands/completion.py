@@ -23,18 +23,18 @@ def add(commands: Any) -> None:
         commands,
         "completion",
         _completion,
-        "print a script with which a shell completes commands, options and names",
-        "sweeper completion bash > ~/.local/share/bash-completion/completions/sweeper",
+        "print a script that has a shell complete commands, options and names",
+        "sweeper completion bash",
     )
-    parser.add_argument("shell", choices=SHELLS, help="the shell that the script is for")
+    parser.add_argument("shell", choices=SHELLS, help="bash, zsh or fish")
 
 
 def _completion(args: argparse.Namespace) -> int:
     import shtab
 
-    for action in _actions(args.root):
+    for action in _actions(args.root):  # nothing is parsed any more: the parser may say more than it checks
         if names := _names(action):
-            action.complete = shtab.cmd(f"echo {' '.join(names)}")  # type: ignore[attr-defined]
+            action.choices = names
         elif action.metavar in _FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.metavar in _FOLDERS:

@@ -47,13 +47,14 @@ def add(commands: Any) -> None:
 
 
 def _leaderboard(args: argparse.Namespace) -> int:
+    from sweeper.runs.contents import ENSEMBLE
     from sweeper.runs.ensemble import run_leaderboard
     from sweeper.runs.folder import RunFolder
     from sweeper.runs.leaderboard import select, write_csv
     from sweeper.runs.place import reading
     from sweeper.runs.tables import leaderboard_rows, leaderboard_table
 
-    with reading(args.run_folder, ["ensemble.json"]) as local:
+    with reading(args.run_folder, [ENSEMBLE]) as local:
         folder = RunFolder(local)
         spec = folder.load_spec()
         board = run_leaderboard(folder, metric=spec.metric, folds=folder.folds())

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         "show what there is to search: names, parameters and legal values",
         "sweeper list featurizers glcm",
     )
-    parser.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("kind", choices=tuple(KINDS), metavar="KIND", help=", ".join(KINDS))
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="show this one with its parameters (default: all of the kind)"
     )

@@ -44,6 +44,9 @@ class FilePath(Text):
     def __contains__(self, value: object) -> bool:
         return super().__contains__(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
+    def __str__(self) -> str:
+        return "a path"
+
 
 @dataclass(frozen=True)
 class SpaceMapping:
