@@ -126,7 +126,8 @@ def test_api_stands_on_nothing() -> None:
         "sweeper.errors"
     }
     assert {m for m in imports(MODULES["sweeper.plugins"], lazy=True) if within(m, *PROJECT)} == {
-        "sweeper.api"
+        "sweeper.api",
+        "sweeper.errors",
     }
 
 

@@ -109,6 +109,12 @@ def unknown_argument(argument: str, parser: argparse.ArgumentParser) -> str:
     return f"unknown option {argument!r}; {nearest(argument.partition('=')[0], options)}"
 
 
+def check_folder_of(option: str, file: Path | None) -> None:
+    """Raise InputError where a file that an option names cannot be written for want of its folder."""
+    if file is not None and not file.parent.is_dir():
+        raise InputError(f"{option} {file}: its folder must exist")
+
+
 # --------------------------------------------------------------------------- output
 
 

@@ -9,6 +9,7 @@ from sweeper.commands.arguments import (
     add_json,
     add_plugins,
     add_run_folder,
+    check_folder_of,
     command,
     count,
     path,
@@ -47,6 +48,7 @@ def add(commands: Any) -> None:
 
 
 def _leaderboard(args: argparse.Namespace) -> int:
+    check_folder_of("--csv", args.csv)
     from sweeper.runs.contents import ENSEMBLE
     from sweeper.runs.ensemble import run_leaderboard
     from sweeper.runs.folder import RunFolder

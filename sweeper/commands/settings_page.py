@@ -12,8 +12,8 @@ _HEAD = """\
 # Settings of a sweep
 
 Every setting has the same name everywhere: it is an option of `sweeper plan`, `run` and `submit` (with
-dashes), a key of a spec file and of `sweep.yaml`, and a keyword of `sweeper.run` (with underscores). Options and
-keywords win over a spec file, which wins over what the search space says about its sweep (`sweep:`).
+dashes), a key of a spec file and of `sweep.yaml`, and a keyword of `sweeper.run` (with underscores). Options
+and keywords win over a spec file, which wins over what the search space says about its sweep (`sweep:`).
 
 - Relative paths are taken from the folder of the spec file that holds them, others from the current folder.
 - A time has a unit (`90s`, `10m`, `1.5h`); under its name with `_s` it is in seconds, as in `sweep.yaml`.

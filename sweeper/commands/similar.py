@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.commands.arguments import add_plugins, add_run_folder, command, count, path
+from sweeper.commands.arguments import add_plugins, add_run_folder, check_folder_of, command, count, path
 from sweeper.errors import EXIT_DONE, InputError
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def _similar(args: argparse.Namespace) -> int:
         raise InputError(f"--{'csv' if args.csv else 'out'} is for the frames found: FRAME must be given")
     if args.out is not None and args.out.exists() and not args.out.is_dir():
         raise InputError(f"--out {args.out}: must be a folder")
-    if args.csv is not None and not args.csv.parent.is_dir():
-        raise InputError(f"--csv {args.csv}: its folder must exist")
+    check_folder_of("--csv", args.csv)
     from sweeper.runs.place import reading
 
     with reading(args.run_folder, _needed(args.run_folder, args)) as folder:

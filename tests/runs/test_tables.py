@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from sweeper.evaluate.metrics import METRICS
 from sweeper.pipeline import Pipeline
 from sweeper.runs import tables
 from sweeper.runs.leaderboard import build_leaderboard
+from sweeper.runs.records import Cause, Evaluation, Failed, Record, Scored, Trial
+from sweeper.runs.results import Results
 
 FOLDS = 3
 WIDTHS = (80, 81, 90, 100, 119, 120, 150, 160, 200, 300)
@@ -35,38 +38,33 @@ def pipeline(number: int, **intensity: Any) -> Pipeline:
     )
 
 
-def evaluations(number: int, which: Pipeline, budget: float, folds: list[str | int]) -> list[dict[str, Any]]:
+def evaluations(number: int, which: Pipeline, budget: float, folds: list[str | int]) -> list[Record]:
     scores = {m: 0.9 - 0.01 * number - 0.002 * i for i, m in enumerate(METRICS)}
-    common = {
-        "kind": "evaluation",
-        "pipeline": which.to_dict(),
-        "budget": budget,
-        "status": "done",
-        "error": None,
-    }
-    sizes = {"n_train": 80, "n_validation": 20, "fit_s": 0.5}
-    times = {"predict_ms_per_frame": 0.25, "featurize_ms_per_frame": 2.0}
-    return [
-        {"kind": "trial", "trial": number, "pipeline": which.to_dict()},
-        *(
-            {**common, **sizes, **times, "fold": f, "metrics": {m: s + 0.01 * i for m, s in scores.items()}}
-            for i, f in enumerate(folds)
-        ),
+    outcomes = [
+        Scored(
+            {m: s + 0.01 * i for m, s in scores.items()}, None, 80, 20, fit_s=0.5, predict_ms_per_frame=0.25
+        )
+        for i in range(len(folds))
     ]
+    return [Trial.of(number, which), *map(partial(evaluation, which, budget), folds, outcomes)]
+
+
+def evaluation(which: Pipeline, budget: float, fold: str | int, outcome: Scored | Failed) -> Evaluation:
+    return Evaluation(f"{which.id} {fold}", which.id, budget, fold, 0, outcome, featurize_ms_per_frame=2.0)
 
 
 def board(*, tested: bool = False, metric: str = "accuracy") -> Any:
     folds: list[str | int] = list(range(FOLDS))
     first = [*folds, "test"] if tested else folds
-    failed = evaluations(3, pipeline(3), 1 / 3, [0])
-    failed[-1] |= {"status": "failed", "metrics": None, "error": "MemoryError: a fit needs more than 1.0 GiB"}
+    error = Failed(Cause.MEMORY_LIMIT, "MemoryError: a fit needs more than 1.0 GiB")
     records = [
         *evaluations(0, pipeline(0), 1.0, first),
         *evaluations(1, pipeline(1), 1.0, folds),
         *evaluations(2, pipeline(2), 1 / 3, folds),
-        *failed,
+        Trial.of(3, pipeline(3)),
+        evaluation(pipeline(3), 1 / 3, 0, error),
     ]
-    return build_leaderboard(records, metric=metric, folds=FOLDS)
+    return build_leaderboard(Results().add(records), metric=metric, folds=FOLDS)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -93,6 +91,41 @@ def test_rows_fit_and_numbers_are_whole(
     assert "stopped" in text
     assert "failed:" in text
     assert "MemoryError:" in text
+
+
+@pytest.mark.parametrize("width", [40, 55, 70, 79])
+@pytest.mark.parametrize("metric", ["accuracy", "kappa"])
+def test_a_very_narrow_terminal_breaks_text_and_no_line(
+    width: int, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_width", lambda: width)
+    rows = board(tested=True, metric=metric)
+    text = tables.leaderboard_table(rows, metric)
+    assert max(map(len, text.splitlines())) <= width
+    for row in rows[rows.status != "failed"].itertuples():
+        assert f"{getattr(row, metric):.4f} ± {getattr(row, f'{metric}_std'):.3f}" in text
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("100", 100), ("7", 40), ("many", 160), ("", 160), (None, 160)]
+)
+def test_the_width_is_what_columns_says(
+    columns: str | None, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if columns is None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert tables._width() == width
+
+
+def test_rows_in_json_have_parameters_as_objects_and_every_column() -> None:
+    rows = board(tested=True)
+    found = tables.leaderboard_rows(rows)
+    assert [list(row) for row in found] == [list(rows.columns)] * len(rows)
+    assert found[0]["featurizer_params"] == {"distance": [1, 2, 4, 8], "angle_deg": [45, 135]}
+    assert found[0]["classifier_params"]["class_weight"] == "balanced"
+    assert (found[0]["rank"], found[0]["status"], found[-1]["status"]) == (1, "done", "failed")
 
 
 def test_a_long_error_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +164,7 @@ def test_settings_of_the_intensity_read_like_any_parameter(monkeypatch: pytest.M
     monkeypatch.setattr(tables, "_width", lambda: 300)
     folds: list[str | int] = list(range(FOLDS))
     records = [r for n in (1, 2) for r in evaluations(n, pipeline(n, bin=n, scale="linear"), 1.0, folds)]
-    text = tables.leaderboard_table(build_leaderboard(records))
+    text = tables.leaderboard_table(build_leaderboard(Results().add(records)))
     assert "glcm angle_deg=45,135 distance=1,2,4,8 bin=1 " in text
     assert "glcm angle_deg=45,135 distance=1,2,4,8 bin=2 " in text
     assert "pca components=11" in text
@@ -139,4 +172,4 @@ def test_settings_of_the_intensity_read_like_any_parameter(monkeypatch: pytest.M
 
 
 def test_an_empty_leaderboard_says_so() -> None:
-    assert "no pipeline" in tables.leaderboard_table(build_leaderboard([]))
+    assert "no pipeline" in tables.leaderboard_table(build_leaderboard(Results()))
