@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
         commands,
         "similar",
         _similar,
-        "find the frames of a run that look most like another one to a representation",
+        "find the frames of a run that are nearest to a given one in the features of a representation",
         "sweeper similar first-run frames/crystal/00007.tif --out nearest",
     )
     add_run_folder(parser)
@@ -62,7 +62,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--precision",
         action="store_true",
-        help="search with every frame in turn, and show for each class which share of the N nearest is of it",
+        help="search with every frame in turn, and show for each class the share of the N nearest that are "
+        "of the same class",
     )
     add_plugins(parser)
 

@@ -1,4 +1,4 @@
-"""Reading search spaces: the YAML that a person writes, checked against the plugins it names."""
+"""Search spaces from their YAML, checked against the plugins that they name."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def parse_space(data: Any, *, default_name: str) -> Space:
 
 
 def _check_combinations(space: Space) -> None:
-    """Every part must be in some pipeline."""
+    """Raise InputError where a part of a space is in none of its pipelines."""
     used = [part for parts in space.combinations() for part in parts]
     for part in space.parts["classifier"]:
         if part not in used:
@@ -84,7 +84,7 @@ def _check_combinations(space: Space) -> None:
 
 
 def _featurizer_parts(name: str, params: Any) -> tuple[Part, ...]:
-    """One part, or two for a network that is searched both trained and as it was pretrained."""
+    """Return one part, or two for a network that is searched both trained and as it was pretrained."""
     plugin = plugins.featurizer(name)
     part = _part(name, plugin.all_axes, params)
     if not isinstance(plugin, Network):
@@ -150,7 +150,7 @@ def _part(name: str, axes: tuple[Axis, ...], params: Any) -> Part:
 
 
 def _domain(owner: str, axis: Axis, written: Any) -> Domain:
-    """What a person wrote for one axis: a value, a list, ``{subsets: [...]}`` or ``{low, high}``."""
+    """Return the domain of an axis from its YAML: a value, a list, ``{subsets: [...]}``, ``{low, high}``."""
     if isinstance(written, dict):
         return _mapping_domain(owner, axis, written)
     values = written if isinstance(written, list) else [written]
@@ -170,12 +170,12 @@ def _domain(owner: str, axis: Axis, written: Any) -> Domain:
 
 
 def _none(value: Any, axis: Axis) -> Any:
-    """``none`` is how people write null."""
+    """Return None for ``none``, which is how people write it, and any other value as it is."""
     return None if value == "none" and "none" not in axis.legal else value
 
 
 def _weight_options(written: Any) -> list[Any]:
-    """Class weights: one list of numbers is one choice, anything else a list of choices."""
+    """Return the choices of class weights: one list of numbers is a single choice."""
     if isinstance(written, list) and written and all(isinstance(w, int | float) for w in written):
         return [written]
     return written if isinstance(written, list) else [written]
@@ -214,6 +214,6 @@ def _mapping_domain(owner: str, axis: Axis, written: dict[str, Any]) -> Domain:
 
 
 def _interval(legal: Legal, low: float, high: float) -> Interval | None:
-    """The interval of legal values that holds both ends, if there is one."""
+    """Return the interval of legal values that holds both ends, if there is one."""
     options = legal.options if isinstance(legal, Either) else (legal,)
     return next((o for o in options if isinstance(o, Interval) and low in o and high in o), None)

@@ -69,7 +69,7 @@ def read_study(
         space does not have, values that no YAML file holds.
     """
     written, source = _written(space)
-    data = plain(written)
+    data = plain(written, f"{source}: space" if source else "space")
     sweep, scales = data.pop(SWEEP, None) or {}, data.pop(SCALES, None) or {}
     if not isinstance(sweep, dict) or not isinstance(scales, dict):
         raise InputError(f"space {data.get('name')}: {SWEEP} and {SCALES} must be mappings")
