@@ -11,6 +11,7 @@ from typing import Any
 from sweeper import plugins
 from sweeper.api import Axis, Network
 from sweeper.commands.arguments import add_json, add_plugins, command, print_json
+from sweeper.data.formats import formats
 from sweeper.data.intensity import AXES as INTENSITY_AXES
 from sweeper.errors import EXIT_DONE, InputError
 from sweeper.evaluate.reducers import REDUCERS
@@ -132,6 +133,15 @@ def _all_of_intensity() -> list[Entry]:
     return [_plugin("intensity", "intensity", "", INTENSITY_AXES)]
 
 
+def _format(name: str) -> Entry:
+    one = next(one for one in formats() if one.name == name)
+    facts = {"reads": one.reads, "refuses": one.refuses, "images": one.images, "masks": one.masks}
+    suffixes = " ".join(one.suffixes)
+    lines = [f"library: {one.library}", *(f"{what}: {text}" for what, text in facts.items() if text)]
+    found = {"name": name, "suffixes": list(one.suffixes), "library": one.library, **facts}
+    return Entry(f"{name}: {suffixes}", tuple(lines), found)
+
+
 def _search(name: str) -> Entry:
     return Entry(f"{name}: {SEARCHES[name]}", (), {"name": name, "about": SEARCHES[name]})
 
@@ -199,6 +209,7 @@ KINDS: Mapping[str, Kind] = {
         "setting of intensity", lambda: [a.name for a in INTENSITY_AXES], _intensity, every=_all_of_intensity
     ),
     "spaces": Kind("search space", plugins.space_names, _space, open=True, brief=True),
+    "formats": Kind("format", lambda: [one.name for one in formats()], _format),
     "searches": Kind("search", lambda: SEARCHES, _search, brief=True),
 }
 """What can be listed: a further kind is a further line here."""

@@ -90,6 +90,13 @@ def test_a_space_in_json_is_written_as_its_yaml(listed: Listed) -> None:
     assert endless["featurizer"]["deepfreak"]["learning_rate"] == {"low": 0.0001, "high": 10, "log": True}
 
 
+def test_a_format_says_what_it_reads(listed: Listed) -> None:
+    found = json.loads(listed("formats", "tiff", "--json"))
+    assert found["suffixes"] == [".tif", ".tiff"]
+    assert all(found[key] for key in ("library", "reads", "refuses", "images", "masks"))
+    assert listed("formats", "tiff").startswith("tiff: .tif .tiff\n  library: tifffile\n  reads: ")
+
+
 def test_a_member_of_a_family(listed: Listed) -> None:
     text = listed("featurizers", "timm:test_efficientnet")
     assert text.startswith("timm:test_efficientnet; a network\n")
@@ -106,6 +113,7 @@ def test_a_member_of_a_family(listed: Listed) -> None:
         (["intensity", "levls"], "unknown setting of intensity 'levls'; did you mean 'levels'?"),
         (["spaces", "difranet"], "unknown search space 'difranet'; did you mean 'diffranet'?"),
         (["spaces", "./mine.yaml"], "./mine.yaml: no such file"),
+        (["formats", "tif"], "unknown format 'tif'; did you mean 'tiff'?"),
         (["searches", "bhob"], "unknown search 'bhob'; did you mean 'bohb'?"),
         (["featurisers"], "'featurizers'"),
     ],
