@@ -94,7 +94,9 @@ def test_a_format_says_what_it_reads(listed: Listed) -> None:
     found = json.loads(listed("formats", "tiff", "--json"))
     assert found["suffixes"] == [".tif", ".tiff"]
     assert all(found[key] for key in ("library", "reads", "refuses", "images", "masks"))
-    assert listed("formats", "tiff").startswith("tiff: .tif .tiff\n  library: tifffile\n  reads: ")
+    assert listed("formats", "tiff").startswith(
+        "tiff: .tif .tiff\n  library: tifffile with imagecodecs\n  reads: "
+    )
 
 
 def test_a_member_of_a_family(listed: Listed) -> None:
