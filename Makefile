@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-long test-cluster check bench clean
+.PHONY: setup demo test test-long test-cluster check bench docs clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,10 @@ bench: setup
 	$(BIN)/python benchmarks/sweep.py --quick
 	$(BIN)/python benchmarks/training.py --quick
 	$(BIN)/python benchmarks/scaling.py --quick
+
+# Pages that are written from the code.
+docs: setup
+	$(BIN)/python -m sweeper.commands.settings_page > docs/settings.md
 
 clean:
 	rm -rf demo $(VENV)

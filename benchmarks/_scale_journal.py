@@ -18,8 +18,8 @@ from sweeper.runs.journal import Journal
 from sweeper.runs.leaderboard import build_leaderboard
 from sweeper.runs.records import Evaluation, Scored, Trial
 from sweeper.runs.results import Results
-from sweeper.runs.spec import SweepSpec
 from sweeper.search.random import RandomProposer
+from sweeper.space.file import load_space
 
 CLASSES, FRAMES = 5, 500
 
@@ -39,8 +39,8 @@ def _outcome(seed: int) -> Scored:
 
 
 def write_journal(path: Path, trials: int, folds: int) -> int:
-    """Write a journal of trials of ``diffranet`` with real outcomes, which repeat; gives its bytes."""
-    space = SweepSpec(data="none", space="diffranet").load_space().for_classes(tuple("abcde"))
+    """Journal of trials of ``diffranet`` with real outcomes, which repeat; gives its bytes."""
+    space = load_space("diffranet").for_classes(tuple("abcde"))
     proposer, outcomes = RandomProposer(space, 1), [_outcome(seed) for seed in range(64)]
     journal, taken = Journal(path), set[str]()
     for number in range(trials):

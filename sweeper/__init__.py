@@ -19,7 +19,7 @@ def run(
     scale: str | None = None,
     **settings: Any,
 ) -> pd.DataFrame:
-    """Search a space of pipelines on labelled frames; what `sweeper run` does.
+    """Search a space of pipelines on labelled frames, as `sweeper run` does.
 
     Parameters
     ----------
@@ -28,16 +28,22 @@ def run(
     space : str or dict
         Name or path of a search space, or the space as its YAML holds it.
     out : str or Path
-        Run folder, or a URL of one; the same call again goes on where it stopped.
+        Run folder, or a URL of one; the same call again resumes the sweep.
     scale : str, optional
         A cut of the space that the space names, such as ``small``.
     **settings
-        Fields of :class:`sweeper.runs.spec.SweepSpec`: ``search``, ``trials``, ``folds``, ``seed``, ...
+        Settings by their names in ``docs/settings.md``: ``trials``, ``time_budget``, ``seed``, ...
 
     Returns
     -------
     pandas.DataFrame
         The leaderboard, best first.
+
+    Raises
+    ------
+    ValueError
+        Wrong input: the message names the parameter, the rule and the value, and for an unknown setting the
+        nearest one.
     """
     from sweeper.commands.arguments import place
     from sweeper.engine.sweep import run_sweep
@@ -45,7 +51,7 @@ def run(
     from sweeper.runs.progress import Progress
     from sweeper.runs.spec import make_spec
 
-    spec = make_spec(str(data), space, scale=scale, **settings)
+    spec = make_spec(data, space, scale=scale, **settings)
     progress = Progress()
     try:
         with working(place(str(out)), progress.note) as folder:

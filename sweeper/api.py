@@ -7,6 +7,7 @@ on nothing else in the project but the errors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -49,12 +50,16 @@ class OneOf:
         return any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in self.values)
 
     def __str__(self) -> str:
-        return "one of " + ", ".join("none" if v is None else str(v) for v in self.values)
+        texts = ["none" if v is None else str(v) for v in self.values]
+        return f"one of {', '.join(texts)}" if len(texts) > 1 else texts[0]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers from `low` to `high`, both included; whole numbers only with ``integer=True``."""
+    """Numbers from `low` to `high`, both included; whole numbers only with ``integer=True``.
+
+    Without an upper limit, `high` is infinite.
+    """
 
     low: float
     high: float
@@ -69,6 +74,8 @@ class Interval:
 
     def __str__(self) -> str:
         kind = "a whole number" if self.integer else "a number"
+        if self.high == math.inf:
+            return f"{kind} of at least {self.low:g}"
         return f"{kind} from {self.low:g} to {self.high:g}"
 
 

@@ -8,8 +8,25 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
-from sweeper.commands import explain, jobs, listing, log, report, results, similar, simulate, sweep
+from sweeper import plugins
+from sweeper.commands import (
+    completion,
+    curves,
+    explain,
+    leaderboard,
+    listing,
+    log,
+    plan,
+    report,
+    run,
+    similar,
+    simulate,
+    status,
+    stop,
+    submit,
+)
 from sweeper.commands.arguments import Parser, unknown_argument
 from sweeper.errors import (
     EXIT_DONE,
@@ -21,9 +38,15 @@ from sweeper.errors import (
     SweeperError,
 )
 
+VERBS = (
+    simulate, plan, run, submit, stop, status, leaderboard, curves, report, log, explain, similar, listing,
+    completion,
+)  # fmt: skip
+"""The commands, in the order of ``sweeper --help``."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command and return the exit status."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without our table's lines still gets the rest
             stream.reconfigure(errors="backslashreplace")
@@ -31,9 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         args, unknown = build_parser().parse_known_args(argv)
         if unknown:
             raise InputError(unknown_argument(unknown[0], args.parser))
-        status: int = args.run(args)
+        for folder in getattr(args, "plugins", ()):
+            plugins.add_folder(folder)
+        exit_status: int = args.run(args)
         sys.stdout.flush()
-        return status
+        return exit_status
     except KeyboardInterrupt:
         print("sweeper: interrupted; run the same command again to resume", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -45,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tell(error: Exception) -> int:
-    """Say what went wrong; returns the exit status."""
+    """Say what went wrong and return the exit status."""
     if isinstance(error, SweeperError) and not isinstance(error, FaultError):
         print(f"sweeper: {' '.join(str(error).split())}{_remedy(error)}", file=sys.stderr)
         return error.exit_status
@@ -64,17 +89,29 @@ def _remedy(error: SweeperError) -> str:
     return "; fix that and run the same command again" if isinstance(error, StoppedError) else ""
 
 
+class _Version(argparse.Action):
+    """Print the version of the installed package; it is looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"sweeper {version('sweeper')}")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+    """Return the parser of all commands and their options."""
     parser = Parser(
         prog="sweeper",
         description="Finds the best way to classify X-ray detector frames.",
         epilog="Start with: sweeper simulate diffraction frames --per-class 40 && "
         "sweeper run frames --space quick --out first-run",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.set_defaults(root=parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (simulate, sweep, jobs, results, log, report, explain, similar, listing):
-        group.add(commands)
+    for verb in VERBS:
+        verb.add(commands)
     return parser
 
 

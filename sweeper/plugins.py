@@ -35,6 +35,18 @@ def _names(package: str) -> tuple[str, ...]:
     return tuple(sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_")))
 
 
+def add_folder(folder: Path) -> None:
+    """Add a folder of plugins from outside the installation.
+
+    Raises
+    ------
+    ValueError
+        There is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--plugins {folder}: there is no such folder")
+
+
 def featurizer_names() -> tuple[str, ...]:
     """Names of the featurizers, sorted."""
     return _names("sweeper.featurizers")

@@ -1,4 +1,4 @@
-"""YAML as people write it: spaces and specs read with the same care, errors in one line."""
+"""YAML as people write it: spaces and specs are read with the same care, and errors told in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 @cache
 def _loader() -> type[Any]:
-    """YAML 1.1's safe loader, but a key stands once and ``1e3`` is a number."""
+    """Return YAML 1.1's safe loader, but with each key once, and with ``1e3`` as a number."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -33,20 +33,20 @@ def _loader() -> type[Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """The value that YAML text holds; :class:`yaml.YAMLError` where it holds none."""
+    """Return the value that YAML text holds; raises :class:`yaml.YAMLError` where it holds none."""
     import yaml
 
     return yaml.load(text, Loader=_loader())
 
 
 def read_yaml(path: Path) -> Any:
-    """The value that a YAML file holds.
+    """Return the value that a YAML file holds.
 
     Raises
     ------
     ValueError
-        The file cannot be read, is not text, is not valid YAML, or has a key twice; names the file,
-        and the line where there is one.
+        The file cannot be read, is not text, is not valid YAML, or has a key twice; the message names the
+        file, and the line where there is one.
     """
     import yaml
 
@@ -69,8 +69,24 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def to_yaml(data: Any) -> str:
-    """YAML text of plain values, mappings in their order."""
+@cache
+def _dumper() -> type[Any]:
+    """Return the counterpart of :func:`_loader`: text that would be read as something else is quoted."""
     import yaml
 
-    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    class Dumper(yaml.SafeDumper):
+        def represent_str(self, data: str) -> yaml.ScalarNode:
+            # The library writes these line breaks bare, and folds them when it reads them.
+            style = '"' if set(data) & set("\x85\u2028\u2029") else None
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+    Dumper.add_representer(str, Dumper.represent_str)
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+    return Dumper
+
+
+def to_yaml(data: Any) -> str:
+    """Return plain values as YAML text that reads back the same, mappings in their order."""
+    import yaml
+
+    return str(yaml.dump(data, Dumper=_dumper(), sort_keys=False, allow_unicode=True))

@@ -1,1 +1,1 @@
-"""The verbs of the command line: one module a group, each with `add` for its parsers."""
+"""The verbs of the command line, one module each: its `add` declares the verb and says what runs it."""

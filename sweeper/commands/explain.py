@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sweeper.commands.arguments import command, count, counter, path
+from sweeper.commands.arguments import add_plugins, command, count, counter, path
 from sweeper.errors import EXIT_DONE
 
 
@@ -15,32 +15,43 @@ def add(commands: Any) -> None:
         commands,
         "explain",
         _explain,
-        "where in frames a network saw its class: Grad-CAM pictures and a contact sheet",
+        "show where in frames a network saw its class: Grad-CAM pictures and a contact sheet",
         "sweeper explain first-run frames --limit 6 --out explained",
     )
     parser.add_argument(
-        "model", type=path, metavar="MODEL", help="model file, or run folder: its best network"
+        "model", type=path, metavar="MODEL", help="model file, or a run folder, whose best network is taken"
     )
     parser.add_argument(
         "frames",
         type=path,
         nargs="+",
         metavar="FRAMES",
-        help="frame files, folders of frames, folders of classes, manifests",
+        help="frame files, folders of frames, folders of classes or manifests",
     )
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the pictures")
-    parser.add_argument("--mask", type=path, metavar="FILE", help="mask file: nonzero pixels are invalid")
+    parser.add_argument(
+        "--mask",
+        type=path,
+        metavar="FILE",
+        help="mask of the detector: pixels that are not zero in it are invalid (default: none)",
+    )
     parser.add_argument(
         "--class",
         dest="about",
         metavar="NAME",
-        help="evidence for this class (default: the predicted one)",
+        help="show the evidence for this class (default: the predicted one)",
     )
-    parser.add_argument("--limit", type=count, metavar="N", help="most frames of a class (all)")
-    parser.add_argument("--trial", type=int, metavar="N", help="of a run folder: not its best trial")
+    parser.add_argument("--limit", type=count, metavar="N", help="most frames of each class (default: all)")
     parser.add_argument(
-        "--allow-outside", action="store_true", help="let a manifest point outside its own folder"
+        "--trial",
+        type=int,
+        metavar="N",
+        help="of a run folder, take the network of this trial (default: the best)",
     )
+    parser.add_argument(
+        "--allow-outside", action="store_true", help="let a manifest name files outside its own folder"
+    )
+    add_plugins(parser)
 
 
 def _explain(args: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sweeper.commands.arguments import command, path, place
+from sweeper.commands.arguments import add_plugins, add_run_folder, command, path
 from sweeper.errors import EXIT_DONE, InputError
 
 
@@ -16,15 +16,18 @@ def add(commands: Any) -> None:
         commands,
         "report",
         _report,
-        "a run as one HTML page that needs no network: leaderboard, the papers' tables, figures, frames "
-        "to look at",
+        "write a run as one HTML page that needs no network: leaderboard, tables of the papers, figures, and "
+        "frames to look at",
         "sweeper report first-run --figures figures",
     )
-    parser.add_argument("run_folder", type=place, metavar="RUN", help="run folder or URL")
-    parser.add_argument("--html", type=path, metavar="FILE", help="the page (RUN/report.html)")
+    add_run_folder(parser)
     parser.add_argument(
-        "--figures", type=path, metavar="DIR", help="write the figures as PNG and PDF as well"
+        "--html", type=path, metavar="FILE", help="where the page goes (default: RUN/report.html)"
     )
+    parser.add_argument(
+        "--figures", type=path, metavar="DIR", help="write the figures as PNG and PDF to this folder as well"
+    )
+    add_plugins(parser)
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -39,7 +42,7 @@ def _report(args: argparse.Namespace) -> int:
         from sweeper.runs.mirror import pulled
 
         if args.html is None:
-            raise InputError(f"--html must name a file for the report of a run at a URL, {shown(run)}")
+            raise InputError(f"--html must name a file for the report: the run is at a URL, {shown(run)}")
         with pulled(run, NEEDED) as folder:
             html, files = write_report(folder, shown(run), args.html, args.figures)
     print(f"report: {html} ({html.stat().st_size / 1e6:.1f} MB)")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeper.commands.arguments import command, count, path, place
+from sweeper.commands.arguments import add_plugins, add_run_folder, check_folder_of, command, count, path
 from sweeper.errors import EXIT_DONE, InputError
 
 if TYPE_CHECKING:
@@ -22,47 +22,60 @@ def add(commands: Any) -> None:
         commands,
         "similar",
         _similar,
-        "the frames of a run that are nearest to one in the features of a representation",
+        "find the frames of a run that are nearest to a given one in the features of a representation",
         "sweeper similar first-run frames/crystal/00007.tif --out nearest",
     )
-    parser.add_argument("run_folder", type=place, metavar="RUN", help="run folder or URL")
+    add_run_folder(parser)
     parser.add_argument(
         "frame",
         nargs="?",
         metavar="FRAME",
-        help="a frame of the run or any other file; FILE#3 is the fourth of a stack",
+        help="a frame of the run, or any other file; FILE#3 is the fourth frame of a stack",
     )
-    parser.add_argument("--top", type=count, default=10, metavar="N", help="frames to find (10)")
-    parser.add_argument("--rank", type=count, metavar="N", help="representation of this row (the best)")
+    parser.add_argument(
+        "--top", type=count, default=10, metavar="N", help="how many frames to find (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rank",
+        type=count,
+        metavar="N",
+        help="take the representation of this row of the leaderboard (default: the best)",
+    )
     parser.add_argument(
         "--representation",
         metavar="TEXT",
-        help="representation as the leaderboard writes it, or words of it: 'lenet balanced'",
+        help="take this representation, written as on the leaderboard, or in words of it: 'lenet balanced'",
     )
     parser.add_argument(
         "--other-groups", action="store_true", help="leave out frames of the same group as FRAME"
     )
     parser.add_argument(
-        "--mask", type=path, metavar="FILE", help="mask of a FRAME that is none of the run's (the run's mask)"
+        "--mask",
+        type=path,
+        metavar="FILE",
+        help="mask of a FRAME that is not one of the run's (default: the run's mask)",
     )
-    parser.add_argument("--csv", type=path, metavar="FILE", help="write the table to a CSV file")
-    parser.add_argument("--out", type=path, metavar="DIR", help=f"draw what was found, as {_PICTURE}")
+    parser.add_argument("--csv", type=path, metavar="FILE", help="write the table to a CSV file as well")
+    parser.add_argument(
+        "--out", type=path, metavar="DIR", help=f"draw the frames that were found, as DIR/{_PICTURE}"
+    )
     parser.add_argument(
         "--precision",
         action="store_true",
-        help="share of the N nearest that are of the same class, by class: every frame searched with in turn",
+        help="search with every frame in turn, and show for each class the share of the N nearest that are "
+        "of the same class",
     )
+    add_plugins(parser)
 
 
 def _similar(args: argparse.Namespace) -> int:
     if args.frame is None and not args.precision:
         raise InputError("FRAME must be given, or --precision (see sweeper similar --help)")
     if args.frame is None and (args.csv or args.out):
-        raise InputError(f"--{'csv' if args.csv else 'out'} is for what was found: FRAME must be given")
+        raise InputError(f"--{'csv' if args.csv else 'out'} is for the frames found: FRAME must be given")
     if args.out is not None and args.out.exists() and not args.out.is_dir():
         raise InputError(f"--out {args.out}: must be a folder")
-    if args.csv is not None and not args.csv.parent.is_dir():
-        raise InputError(f"--csv {args.csv}: its folder must exist")
+    check_folder_of("--csv", args.csv)
     from sweeper.runs.place import reading
 
     with reading(args.run_folder, _needed(args.run_folder, args)) as folder:
@@ -71,7 +84,7 @@ def _similar(args: argparse.Namespace) -> int:
 
 
 def _needed(run: Place, args: argparse.Namespace) -> list[str]:
-    """Files of a run at a URL that are read beside its spec and journal."""
+    """Return the files of a run at a URL that are read beside its spec and journal."""
     if isinstance(run, Path):
         return []
     from sweeper.runs.folder import RunFolder

@@ -40,23 +40,45 @@ def add(commands: Any) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=path, metavar="DIR", help="folder to make")
+    parser.add_argument("directory", type=path, metavar="DIR", help="folder that the frames are written to")
     parser.add_argument(
-        "--per-class", default="60", metavar="N", help="frames a class, or by class: weak=40,good=20 (60)"
+        "--per-class",
+        default="60",
+        metavar="N",
+        help="frames of each class, or of each that is named: weak=40,good=20 (default: %(default)s)",
     )
     parser.add_argument(
-        "--size", type=int, default=256, metavar="PX", help="width and height in pixels (256)"
+        "--size",
+        type=int,
+        default=256,
+        metavar="PX",
+        help="width and height in pixels (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same frames (0)")
     parser.add_argument(
-        "--format", default="tiff", metavar="F", help="tiff, a file a frame (default), or hdf5, stacks"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="SEED",
+        help="seed of all that is random: the same seed gives the same frames (default: %(default)s)",
     )
     parser.add_argument(
-        "--split", metavar="A/B/C", help="shares of train, val and test; DiffraNet has 40/9.6/50.4 (no split)"
+        "--format",
+        default="tiff",
+        metavar="FORMAT",
+        help="tiff, one file a frame, or hdf5, many frames a file (default: %(default)s)",
     )
-    parser.add_argument("--cpus", type=count, metavar="N", help="cores for a large set (all)")
     parser.add_argument(
-        "--address", metavar="ADDR", help="Ray cluster to join; default: start Ray if it pays"
+        "--split",
+        metavar="A/B/C",
+        help="shares of train, val and test, such as DiffraNet's 40/9.6/50.4 (default: no split)",
+    )
+    parser.add_argument(
+        "--cpus", type=count, metavar="N", help="CPU cores to use for a large set (default: all)"
+    )
+    parser.add_argument(
+        "--address",
+        metavar="ADDR",
+        help="Ray cluster to join (default: start Ray on this machine where that pays)",
     )
 
 
@@ -78,7 +100,7 @@ def _simulate(kind: str, args: argparse.Namespace) -> int:
     try:
         manifest = write_set(args.directory, wanted, counter() or _lines(), _elsewhere(args), **settings)
     except OSError as error:
-        if args.directory.is_dir():  # a full disk: the same command goes on
+        if args.directory.is_dir():  # a full disk, say: the same command resumes
             raise
         raise InputError(f"{args.directory}: not writable ({error.strerror})") from None
     square = wanted.options.get("shape", "square") == "square"
@@ -91,7 +113,7 @@ def _simulate(kind: str, args: argparse.Namespace) -> int:
 
 
 def _lines() -> Callable[[int, int], None]:
-    """Says how many frames are done where that is no terminal: in a line now and then."""
+    """Return what says in a line now and then, where there is no terminal, how many frames are done."""
     last = time.monotonic()
 
     def show(done: int, total: int) -> None:
@@ -106,7 +128,7 @@ def _lines() -> Callable[[int, int], None]:
 def _elsewhere(
     args: argparse.Namespace,
 ) -> Callable[[Path, Simulation, Sequence[Shard], Callable[[Shard], None]], None] | None:
-    """Who writes the rest of a large set; None where there is one core."""
+    """Return what writes the rest of a large set on many cores; None where there is one core."""
     cpus = args.cpus or len(os.sched_getaffinity(0))
     if args.address is None and cpus < _FEWEST_CPUS:
         return None

@@ -64,17 +64,11 @@ def submit(spec: SweepSpec, out: str, address: str) -> str:
     ValueError
         A path that is not absolute; nothing answers at `address`, or it wants a token.
     """
-    paths = {"data": spec.data, "mask": spec.mask, "features": spec.features, "weights": spec.weights}
     if is_url(out):
         if shown(out) != out.rstrip("/"):
             raise InputError("--out must not hold credentials: they belong in the cluster's environment")
-    else:
-        paths["--out"] = out
-    for name, path in paths.items():
-        if path is not None and not Path(path).is_absolute():
-            raise InputError(
-                f"{name} must be an absolute path of the cluster's, got {path!r}: data are not sent"
-            )
+    elif not Path(out).is_absolute():
+        raise InputError(f"--out must be an absolute path of the cluster's, got {out!r}: data are not sent")
     with tempfile.TemporaryDirectory(prefix="sweeper-job-") as folder, _client(address) as client:
         for package in PACKAGES:  # the code that runs here runs there, plugins that a user wrote among it
             source = source_folder(package)

@@ -1,53 +1,30 @@
-"""What networks of a sweep will cost: a few frames trained on and read, on one core of this machine."""
+"""What the networks of a sweep cost: they train on a few random frames and read them, on one core here."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sweeper.api import PRETRAINED, Network, NetworkBuild
+from sweeper.planning.values import NetworkCost
 from sweeper.space.needs import searched_networks
 from sweeper.space.space import Part, Space
 
 _BATCH = 2
 
 
-@dataclass(frozen=True)
-class NetworkCost:
-    """Seconds a frame, on one core.
+def network_costs(space: Space, n_classes: int, n_train: int) -> tuple[NetworkCost, ...]:
+    """Return what each network of a space costs, timed at one choice of its parameters on random frames.
 
-    Attributes
-    ----------
-    label : str
-        The part of the space.
-    epochs : int
-        Of a full fit; 0 for a network that is not trained.
-    train_s : float
-        A frame in one epoch.
-    read_s : float
-        Features of a frame.
+    `n_train` is the number of frames that a fit trains on.
     """
-
-    label: str
-    epochs: int
-    train_s: float
-    read_s: float
-
-    def fit_s(self, n_train: int) -> float:
-        """One full fit."""
-        return self.epochs * n_train * self.train_s
+    return tuple(_cost(network, part, n_classes, n_train) for network, part in searched_networks(space))
 
 
-def network_costs(space: Space, n_classes: int) -> list[NetworkCost]:
-    """Time each network of a space, at one choice of its parameters, on random frames."""
-    return [_cost(network, part, n_classes) for network, part in searched_networks(space)]
-
-
-def _cost(network: Network, part: Part, n_classes: int) -> NetworkCost:
+def _cost(network: Network, part: Part, n_classes: int, n_train: int) -> NetworkCost:
     import torch
 
     params = part.sample(np.random.default_rng(0))
@@ -66,15 +43,16 @@ def _cost(network: Network, part: Part, n_classes: int) -> NetworkCost:
             with torch.inference_mode():
                 module.eval()(x)
 
-        learned = params["training_set"] != PRETRAINED
+        learned, epochs = params["training_set"] != PRETRAINED, params.get("epochs", 0)
         train_s = _seconds(train) / _BATCH if learned else 0.0
-        return NetworkCost(part.label, params.get("epochs", 0), train_s, _seconds(read) / _BATCH)
+        read_s = _seconds(read) / _BATCH
+        return NetworkCost(part.label, part.size, epochs, train_s, read_s, epochs * n_train * train_s)
     finally:
         torch.set_num_threads(threads)
 
 
 def _seconds(action: Callable[[], None]) -> float:
-    """Of the second call: the first sets things up."""
+    """Return the seconds that a second call takes: the first one sets things up."""
     action()
     started = time.perf_counter()
     action()

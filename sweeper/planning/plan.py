@@ -1,8 +1,7 @@
-"""What a sweep will cost: the grid counted, the blocks listed, a few frames and fits timed."""
+"""What a sweep will cost: the grid is counted, the blocks are listed, and a few frames and fits are timed."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,12 +9,20 @@ from typing import Any
 import numpy as np
 
 from sweeper import plugins
-from sweeper.api import Featurizer
 from sweeper.data.prepared import raw_frame
 from sweeper.data.splits import rows_of_test
 from sweeper.features.representation import representation
 from sweeper.pipeline import Pipeline
-from sweeper.planning.networks import NetworkCost, network_costs
+from sweeper.planning.networks import network_costs
+from sweeper.planning.values import (
+    Choices,
+    FeatureCost,
+    FeaturizerCost,
+    Grid,
+    NetworkCosts,
+    Plan,
+    SearchCost,
+)
 from sweeper.runs.checks import check_sweep, local_cpus
 from sweeper.runs.spec import DEFAULT_TRIALS, RERUN_TOP, SweepSpec
 from sweeper.search.brackets import Ladder
@@ -29,8 +36,8 @@ _OVERHEAD_S = 0.03
 _ROWS = 2000
 
 
-def plan(spec: SweepSpec) -> str:
-    """Describe a sweep; reads a few frames and fits a few classifiers on random numbers, writes nothing.
+def plan(spec: SweepSpec) -> Plan:
+    """Return what a sweep will cost. A few frames are read, a few classifiers fitted; nothing is written.
 
     Raises
     ------
@@ -39,128 +46,70 @@ def plan(spec: SweepSpec) -> str:
     """
     checked = check_sweep(spec)
     space, dataset = checked.space, checked.dataset
-    cpus = local_cpus(spec.cpus)
-    n = len(dataset)
     folds, apart = checked.splits, checked.apart
+    n = len(dataset)
     n_train = len(folds[0].train) if apart is None else len(apart)
-    lines = [
-        f"{n} frames, {len(dataset.classes)} classes: "
-        + ", ".join(f"{name} {count}" for name, count in dataset.class_counts().items()),
-        *_unreadable(dataset.quarantined),
-        "",
-        f"grid of space {space.name}: {_count(space.size)} pipelines",
-        *([f"scale {space.scale}"] if space.scale else []),
-        *_arithmetic(space),
-        "",
-    ]
-    wanted = wanted_blocks(space)
-    prepare_ms, compute_ms = _time_frames(dataset, space, wanted)
-    per_intensity = prepare_ms + sum(compute_ms.values())
-    intensities = space.slot_size("intensity")
-    settings = "1 setting" if intensities == 1 else f"{_count(intensities)} settings"
-    lines.append(f"blocks, computed once each ({n} frames, {settings} of intensities):")
-    for name, blocks in wanted.items():
-        lines.append(
-            f"  {name}: {_blocks(plugins.texture(name), blocks, space)}; {compute_ms[name]:.1f} ms a frame"
-        )
-    features_s = n * per_intensity / 1e3
-    lines.append(f"  reading and intensities: {prepare_ms:.1f} ms a frame")
-    lines.append(
-        f"  all of it: {_time(features_s)} of one core, about {_time(features_s / cpus)} on {cpus}"
-        + (" for each setting" if intensities > 1 else "")
+    features = _features(dataset, space, wanted_blocks(space))
+    networks = NetworkCosts(
+        networks=network_costs(space, len(dataset.classes), n_train),
+        fits=len(folds) if apart is None else 1,
+        train_frames=n_train,
+        input_bytes=_input_bytes(space, n),
     )
-    costs = network_costs(space, len(dataset.classes))
-    lines += _network_lines(costs, space, n_train, len(folds) if apart is None else 1)
-    if costs:
-        lines.append(f"  their inputs on disk: {_input_bytes(space, n) / 2**30:.2f} GiB")
-    tested = len(rows_of_test(dataset.split)) > 0
-    fits_s = [c.fit_s(n_train) for c in costs if c.epochs]
-    lines += ["", *_search_lines(spec, space, folds, cpus, fits_s, tested=tested)]
-    return "\n".join(lines)
+    return Plan(
+        frames=n,
+        classes=dataset.class_counts(),
+        unreadable=tuple(dataset.quarantined),
+        cpus=local_cpus(spec.cpus),
+        grid=_grid(space),
+        features=features,
+        networks=networks,
+        search=_search(
+            spec,
+            space,
+            [len(fold.train) for fold in folds],
+            [cost.fit_s for cost in networks.networks if cost.epochs],
+            tested=len(rows_of_test(dataset.split)) > 0,
+        ),
+    )
 
 
-def _network_lines(costs: list[NetworkCost], space: Space, n_train: int, folds: int) -> list[str]:
-    """What fits of networks cost that are made once, however many classifiers use them."""
-    if not costs:
-        return []
-    times = "once" if folds == 1 else f"once for each of {folds} folds"
-    lines = ["", f"networks, each choice trained {times} on {n_train} frames (times are of one core here):"]
-    for cost in costs:
-        part = next(p for p in space.parts["featurizer"] if p.label == cost.label)
-        trained = f"{cost.epochs} epochs {_time(cost.fit_s(n_train))}; " if cost.epochs else "not trained; "
-        lines.append(
-            f"  {cost.label}: {_count(part.size)} choice{'' if part.size == 1 else 's'}; {trained}"
-            f"features {1e3 * cost.read_s:.0f} ms a frame"
+def _grid(space: Space) -> Grid:
+    slots = {slot: tuple(map(_choices, space.parts[slot])) for slot in SLOTS}
+    return Grid(space.name, space.scale, slots, space.size)
+
+
+def _choices(part: Part) -> Choices:
+    return Choices(part.label, part.size, {name: d.size for name, d in part.domains.items() if d.size > 1})
+
+
+def _features(dataset: Any, space: Space, wanted: dict[str, list[dict[str, Any]]]) -> FeatureCost:
+    read_ms, compute_ms = _time_frames(dataset, space, wanted)
+    featurizers = tuple(
+        FeaturizerCost(
+            name,
+            len(blocks),
+            next(part.size for part in space.parts["featurizer"] if part.name == name),
+            plugins.texture(name).codebook is not None,
+            compute_ms[name],
         )
-    return lines
+        for name, blocks in wanted.items()
+    )
+    cpu_s = len(dataset) * (read_ms + sum(compute_ms.values())) / 1e3
+    return FeatureCost(space.slot_size("intensity"), read_ms, featurizers, cpu_s)
 
 
 def _input_bytes(space: Space, n: int) -> float:
-    """Bytes of the inputs of networks: each size once for each setting of intensities, 16 bits a pixel."""
+    """Return the bytes of networks' inputs: every size for every setting of intensity, 16 bits a pixel."""
     domains = [part.domains["size"] for part in space.parts["featurizer"] if "size" in part.domains]
     sizes = {size for domain in domains for size in map(int, domain.grid())}
     return 2 * n * sum(size**2 for size in sizes) * space.slot_size("intensity")
 
 
-def _unreadable(files: Sequence[tuple[str, str]]) -> list[str]:
-    if not files:
-        return []
-    name, reason = files[0]
-    return [
-        f"not counted: {len(files)} file{'' if len(files) == 1 else 's'} that cannot be opened, the first "
-        f"{name} ({reason}); a sweep lists all of them and stops, or leaves them out with --skip-bad"
-    ]
-
-
-def _count(size: float) -> str:
-    return "infinitely many" if math.isinf(size) else f"{int(size):,}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _arithmetic(space: Space) -> list[str]:
-    """How the size of the grid comes about, slot by slot."""
-    lines = []
-    for slot in SLOTS:
-        parts = space.parts[slot]
-        for part in parts:
-            owner = slot if slot == "intensity" else f"{slot} {part.name}"
-            lines.append(f"  {owner}: {_part_arithmetic(part)}")
-        if len(parts) > 1:
-            terms = " + ".join(_count(part.size) for part in parts)
-            lines.append(f"  {slot}s: {terms} = {_count(space.slot_size(slot))}")
-    factors = " x ".join(_count(space.slot_size(slot)) for slot in SLOTS)
-    product = math.prod(space.slot_size(slot) for slot in SLOTS)
-    lines.append(f"  {factors} = {_count(product)}")
-    if space.size < product:
-        fit = f"  {_count(space.size)} of them are pipelines"
-        lines.append(f"{fit}: a head goes with a network that is trained, and reducer none")
-    return lines
-
-
-def _part_arithmetic(part: Part) -> str:
-    factors = [f"{_count(d.size)} {name}" for name, d in part.domains.items() if d.size > 1]
-    if len(factors) > 1:
-        return f"{' x '.join(factors)} = {_count(part.size)}"
-    return factors[0] if factors else "1"
-
-
-def _blocks(featurizer: Featurizer, blocks: list[dict[str, Any]], space: Space) -> str:
-    part = next(p for p in space.parts["featurizer"] if p.name == featurizer.name)
-    text = f"{len(blocks)} block{'s' if len(blocks) > 1 else ''}"
-    if featurizer.codebook is not None:
-        return f"{text} of descriptors, and {_count(part.size)} codebooks a fold"
-    return f"{text} for {_count(part.size)} representation{'' if part.size == 1 else 's'}"
-
-
 def _time_frames(
     dataset: Any, space: Space, wanted: dict[str, list[dict[str, Any]]]
 ) -> tuple[float, dict[str, float]]:
-    """Return milliseconds a frame, medians over a few: reading with intensities, and each featurizer."""
+    """Return the milliseconds a frame takes to read and to featurize: the median over a few frames."""
     intensity = space.parts["intensity"][0].sample(np.random.default_rng(0))
     rows = np.linspace(0, len(dataset) - 1, min(_FRAMES, len(dataset))).astype(int)
     prepare_ms: list[float] = []
@@ -180,44 +129,35 @@ def _median(times: list[float]) -> float:
     return float(np.median(times[1:]))
 
 
-def _search_lines(
-    spec: SweepSpec, space: Space, folds: list[Any], cpus: int, network_fits_s: list[float], *, tested: bool
-) -> list[str]:
-    """Evaluations of the search and what they will cost, from a few fits on random numbers.
+def _search(
+    spec: SweepSpec, space: Space, train_rows: Sequence[int], network_fits_s: Sequence[float], *, tested: bool
+) -> SearchCost:
+    """Return what the search costs, from a few fits on random numbers.
 
-    `network_fits_s` has the seconds of a full fit of each network that is trained: what a head costs;
-    `tested` says whether there is a test split.
+    `train_rows` has the training rows of each fold, `network_fits_s` the seconds of a full fit of each
+    network that is trained, which is what a head costs; `tested` says whether there is a test split.
     """
     trials = spec.trial_limit(space) or int(min(DEFAULT_TRIALS, space.size))
-    ladder = spec.ladder
+    folds = len(train_rows)
     budget, rungs = (
-        sum(column) for column in zip(*(_expected(ladder, t) for t in range(trials)), strict=True)
+        sum(column) for column in zip(*(_expected(spec.ladder, t) for t in range(trials)), strict=True)
     )
-    evaluations = rungs * len(folds)
-    fit_s = _time_fits(space, len(folds[0].train), int(max(2, space_classes(space))), network_fits_s)
-    total = budget * len(folds) * fit_s + evaluations * _OVERHEAD_S
-    closing = min(trials, RERUN_TOP) * spec.reruns * len(folds)
+    evaluations = rungs * folds
+    fit_s = _time_fits(space, train_rows[0], int(max(2, space_classes(space))), network_fits_s)
+    closing = min(trials, RERUN_TOP) * spec.reruns * folds
     closing += min(trials, spec.test_top) if tested else 0
-    closing_s = closing * (fit_s + _OVERHEAD_S)
-    return [
-        f"search {spec.search}: {trials} trials, {len(folds)} folds: about {evaluations:.0f} evaluations, "
-        f"{budget * len(folds):.0f} full budgets in all",
-        f"  one fit at full budget: about {fit_s:.2f} s; the search: about {_time(total)} of one core, "
-        f"{_time(total / cpus)} on {cpus}",
-        *(
-            [
-                f"after it, the best on the test split and with other seeds: at most {closing} full fits, "
-                f"about {_time(closing_s)} of one core, {_time(closing_s / cpus)} on {cpus}"
-            ]
-            if closing
-            else []
-        ),
-        *(
-            ["  codebooks come on top: minutes each for thousands of clusters"]
-            if _has_codebooks(space)
-            else []
-        ),
-    ]
+    return SearchCost(
+        search=spec.search,
+        trials=trials,
+        folds=folds,
+        evaluations=evaluations,
+        full_budgets=budget * folds,
+        fit_s=fit_s,
+        cpu_s=budget * folds * fit_s + evaluations * _OVERHEAD_S,
+        closing_fits=closing,
+        closing_cpu_s=closing * (fit_s + _OVERHEAD_S),
+        codebooks=_has_codebooks(space),
+    )
 
 
 def _has_codebooks(space: Space) -> bool:
@@ -225,14 +165,14 @@ def _has_codebooks(space: Space) -> bool:
 
 
 def _expected(ladder: Ladder, trial: int) -> tuple[float, float]:
-    """Budget that a trial spends and rungs that it climbs on average: one in η goes on to each next rung."""
+    """Return the budget that a trial spends and the rungs it climbs on average: one in η is promoted."""
     reach = [ladder.reduction_factor**-i for i in range(len(ladder.bracket_of(trial).steps))]
     steps = ladder.bracket_of(trial).steps
     return sum(ladder.fraction(s) * p for s, p in zip(steps, reach, strict=True)), sum(reach)
 
 
 def space_classes(space: Space) -> int:
-    """Number of classes that lists of class weights were cut to; 2 where there is none."""
+    """Return the number of classes that lists of class weights are for; 2 where there is no list."""
     weights = [
         len(v)
         for part in space.parts["classifier"]
@@ -242,8 +182,8 @@ def space_classes(space: Space) -> int:
     return max(weights, default=2)
 
 
-def _time_fits(space: Space, rows: int, n_classes: int, network_fits_s: list[float]) -> float:
-    """Mean seconds of a few fits of each classifier on random features; a head takes its network's."""
+def _time_fits(space: Space, rows: int, n_classes: int, network_fits_s: Sequence[float]) -> float:
+    """Return the mean seconds of a few fits of each classifier; a head takes those of its network."""
     from sweeper.evaluate.folds import fit_and_score
 
     rng = np.random.default_rng(0)

@@ -62,7 +62,7 @@ def _search(run: Run) -> str:
 
 def _size(run: Run) -> str:
     try:
-        size = run.spec.load_space().size
+        size = run.spec.search_space.size
     except ValueError:  # a plugin of the run is not here
         return "not known here"
     return "infinitely many" if size == float("inf") else f"{int(size):,}"

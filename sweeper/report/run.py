@@ -84,11 +84,11 @@ class Run:
     @property
     def space(self) -> Mapping[str, Any]:
         """The search space as ``sweep.yaml`` holds it."""
-        return self.spec.space if isinstance(self.spec.space, dict) else {"name": self.spec.space}
+        return self.spec.space
 
     @property
     def space_name(self) -> str:
-        return str(self.space.get("name", "space"))
+        return self.spec.space_name
 
     @property
     def featurizers(self) -> set[str]:

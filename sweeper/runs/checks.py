@@ -51,7 +51,7 @@ def check_sweep(spec: SweepSpec) -> Checked:
     """
     for tool in spec.log:
         check_tool(tool, "--log")
-    space = spec.load_space()
+    space = spec.search_space
     if spec.search == "grid" and space.size == float("inf"):
         raise InputError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
     check_sizes(space)

@@ -17,7 +17,7 @@ from sweeper.errors import InputError
 from sweeper.runs import contents
 from sweeper.runs.journal import check_format, is_open
 from sweeper.runs.results import Results
-from sweeper.runs.spec import SweepSpec, load_spec
+from sweeper.runs.spec import SweepSpec, read_spec
 from sweeper.yamlfile import to_yaml
 
 _LOCK_TIMEOUT_S = 20.0
@@ -154,10 +154,10 @@ class RunFolder:
         return Results.read(self.journal)
 
     def load_spec(self) -> SweepSpec:
-        """The spec of the sweep in this folder; ValueError when there is none."""
+        """Return the spec of the sweep in this folder; ValueError when there is none."""
         if not self.spec.exists():
             raise InputError(f"{self.path}: no sweep here ({contents.SPEC} is missing)")
-        return load_spec(self.spec)
+        return read_spec(self.spec)
 
     def check_dataset(self, digest: str) -> None:
         """ValueError when the frames, labels, groups or splits are not those of the sweep so far."""

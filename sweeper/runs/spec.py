@@ -3,192 +3,312 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sweeper.api import Interval, OneOf
 from sweeper.errors import InputError
-from sweeper.plugins import is_space_file, nearest
+from sweeper.evaluate.metrics import METRICS
+from sweeper.plugins import is_space_file
+from sweeper.runs.settings import (
+    Above,
+    Duration,
+    FilePath,
+    Names,
+    Setting,
+    SpaceMapping,
+    Switch,
+    Text,
+    from_written,
+    setting,
+    settings_of,
+)
 from sweeper.search import SEARCHES
 from sweeper.search.brackets import Ladder
-from sweeper.space.file import load_space, parse_space
+from sweeper.space.file import parse_space
 from sweeper.space.space import Space
-from sweeper.space.study import SWEEP, as_study, written_out
+from sweeper.space.study import SCALES, SWEEP, Study, plain, read_study
 from sweeper.yamlfile import read_yaml
 
-_METRICS = ("accuracy", "recall_macro", "precision_weighted", "f1_macro", "kappa", "mcc", "auc_ovr")
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_MOST_S = 1e8
 RERUN_TOP = 3
 """Pipelines that are run again, as many as in DiffraNet's Figure 3."""
 DEFAULT_TRIALS = 60
 """Trials of a sweep that was given neither a number nor a time."""
-_FREE = (
-    "trials", "time_budget_s", "cpus", "object_store_gb", "address", "features", "test_top", "reruns",
-    "train_cpus", "train_gpus", "weights", "log", "skip_bad", "allow_outside",
-)  # fmt: skip
-"""Settings that may change when a sweep goes on: they decide how far it goes, not what it computes.
-
-The last two decide which frames take part: the digest of the data set tells when that changed. Other
-weights are another evaluation.
-"""
-
-
-def parse_duration(text: str | float, name: str = "--time-budget") -> float:
-    """Seconds from ``90``, ``90s``, ``10m`` or ``1.5h``; ValueError names the rule and the value."""
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]*)\s*", str(text))
-    seconds = 0.0 if match is None else float(match[1]) * _UNITS.get(match[2], 0.0)
-    if not 0 < seconds <= _MOST_S:
-        raise InputError(
-            f"{name} must be a time above zero and below three years, such as 90s, 10m or 1.5h, got {text!r}"
-        )
-    return seconds
+_EARLY_STOPPING = ("bohb", "hyperband", "asha")
 
 
 @dataclass(frozen=True)
 class SweepSpec:
     """Everything that decides what a sweep computes, and how far it goes.
 
-    Attributes
-    ----------
-    data : str
-        Folder or manifest.
-    space : str or mapping
-        Name or path of a search space, or the space itself as its YAML holds it.
-    search : str
-        bohb, hyperband, asha, random or grid.
-    trials : int or None
-        Most trials; None: 60, or as many as a time budget allows, or the whole grid.
-    time_budget_s : float or None
-        Wall-clock time after which the sweep ends.
-    metric : str
-        What the leaderboard and the search go by.
-    folds, repeats : int
-        Stratified k-fold cross-validation, repeated with other shuffles.
-    seed : int
-    reduction_factor, rungs : int
-        HyperBand's η and number of budgets.
-    cpus : int or None
-        Cores to use; None: all.
-    object_store_gb : float or None
-        Memory for blocks in Ray's object store, when Ray is started here; what does not fit is spilled
-        to disk. None: Ray's default, 30 % of the memory.
-    address : str or None
-        A Ray cluster to join; None starts Ray here.
-    mask : str or None
-        Mask file: nonzero pixels are invalid.
-    skip_bad : bool
-        Leave unreadable frames out (quarantine.csv) instead of refusing to start.
-    allow_outside : bool
-        A manifest may point outside its own folder.
-    trial_time_limit_s : float
-        One fit and its predictions may take this long.
-    trial_memory_limit_gb : float or None
-        One fit may allocate this much; None: an even share of the machine's memory.
-    features : str or None
-        Folder of blocks; None: RUN/features. Sweeps over the same frames may share one.
-    representation_share : float or None
-        Share of the training rows that is set apart: representations (networks, codebooks) are fitted on
-        it, classifiers cross-validated on the rest; camSortXS's protocol with 0.5. None: representations
-        are fitted on the training rows of each fold.
-    weights : str or None
-        Folder of pretrained weights, files named by model; what is not there comes from timm's hub.
-    train_workers : int
-        Processes, each with a device of its own, that train one network together.
-    train_cpus : float or None
-        Cores of each; None: one, or its share of the cores where it has a GPU.
-    train_gpus : float or None
-        GPUs of each, also a fraction; None: one where there is one.
-    train_compile : bool
-        Use torch.compile.
-    test_top : int
-        Best pipelines that are scored on the test split, when there is one.
-    reruns : int
-        How often the :data:`RERUN_TOP` best pipelines are run again at the end, each time with another
-        seed: what of a score is the seed's.
-    log : tuple of str
-        Tools that every trial is logged to while the sweep runs: mlflow, tensorboard, wandb.
+    A spec is complete: its paths are absolute, and its space is the mapping itself, so that what runs is what
+    the spec says, whatever happens meanwhile to the files that it came from. :func:`make_spec` and
+    :func:`load_spec` make one from what a person writes. Each setting is declared here and nowhere else;
+    ``docs/settings.md`` lists them.
     """
 
-    data: str
-    space: str | dict[str, Any]
-    search: str = "bohb"
-    trials: int | None = None
-    time_budget_s: float | None = None
-    metric: str = "accuracy"
-    folds: int = 5
-    repeats: int = 1
-    seed: int = 0
-    reduction_factor: int = 3
-    rungs: int = 3
-    cpus: int | None = None
-    object_store_gb: float | None = None
-    address: str | None = None
-    mask: str | None = None
-    skip_bad: bool = False
-    allow_outside: bool = False
-    trial_time_limit_s: float = 600.0
-    trial_memory_limit_gb: float | None = None
-    features: str | None = None
-    representation_share: float | None = None
-    weights: str | None = None
-    train_workers: int = 1
-    train_cpus: float | None = None
-    train_gpus: float | None = None
-    train_compile: bool = False
-    test_top: int = 10
-    reruns: int = 0
-    log: tuple[str, ...] = ()
+    data: str = setting(
+        legal=FilePath(),
+        help="folder of classes, CSV or Parquet manifest",
+        group="data",
+        metavar="DATA",
+        positional=True,
+    )
+    space: dict[str, Any] = setting(  # noqa: RUF009  a field
+        legal=SpaceMapping(),
+        help="search space: a name that 'sweeper list spaces' shows, or the path of a YAML file; required "
+        "unless a spec file names it",
+        group="search",
+        metavar="SPACE",
+    )
+    search: str = setting(
+        "bohb",
+        legal=OneOf(*SEARCHES),
+        help="how pipelines are chosen",
+        group="search",
+        metavar="SEARCH",
+    )
+    trials: int | None = setting(
+        None,
+        legal=Interval(1, math.inf, integer=True),
+        help="most pipelines to try",
+        group="search",
+        metavar="N",
+        unset=f"{DEFAULT_TRIALS}; the whole grid with --search grid; no limit with --time-budget",
+        resumable=True,
+    )
+    time_budget_s: float | None = setting(
+        None,
+        legal=Duration(),
+        help="end the sweep after this long, such as 90s, 10m or 1.5h",
+        group="search",
+        metavar="T",
+        unset="no limit",
+        resumable=True,
+    )
+    metric: str = setting(
+        "accuracy",
+        legal=OneOf(*METRICS),
+        help="score that ranks the pipelines, and that the search maximises",
+        group="evaluation",
+        metavar="METRIC",
+    )
+    folds: int = setting(
+        5,
+        legal=Interval(2, math.inf, integer=True),
+        help="folds of the stratified cross-validation",
+        group="evaluation",
+        metavar="K",
+    )
+    repeats: int = setting(
+        1,
+        legal=Interval(1, 10, integer=True),
+        help="how often the cross-validation is repeated, each time with the frames shuffled anew",
+        group="evaluation",
+        metavar="R",
+    )
+    seed: int = setting(
+        0,
+        legal=Interval(0, math.inf, integer=True),
+        help="seed of all that is random: the same seed gives the same leaderboard",
+        group="search",
+        metavar="SEED",
+    )
+    reduction_factor: int = setting(
+        3,
+        legal=Interval(2, 10, integer=True),
+        help="HyperBand's eta: one pipeline in ETA goes on to the next larger budget",
+        group="search",
+        metavar="ETA",
+    )
+    rungs: int = setting(
+        3,
+        legal=Interval(1, 8, integer=True),
+        help="number of budgets of a search that stops early: 1/ETA^(N-1) of the full one, ..., 1/ETA, all",
+        group="search",
+        metavar="N",
+    )
+    cpus: int | None = setting(
+        None,
+        legal=Interval(1, 4096, integer=True),
+        help="CPU cores to use on this machine",
+        group="resources",
+        metavar="N",
+        unset="all",
+        resumable=True,
+    )
+    object_store_gb: float | None = setting(
+        None,
+        legal=Above(),
+        help="memory for features in Ray's object store, where Ray is started here; what does not fit is "
+        "spilled to disk",
+        group="resources",
+        metavar="GB",
+        unset="Ray's, 30 % of the memory",
+        resumable=True,
+    )
+    address: str | None = setting(
+        None,
+        legal=Text(),
+        help="Ray cluster to join",
+        group="resources",
+        metavar="ADDR",
+        unset="start Ray on this machine",
+        resumable=True,
+    )
+    mask: str | None = setting(
+        None,
+        legal=FilePath(),
+        help="mask of the detector: pixels that are not zero in it are invalid",
+        group="data",
+        metavar="FILE",
+        unset="none",
+    )
+    skip_bad: bool = setting(
+        False,
+        legal=Switch(),
+        help="leave unreadable frames out and list them in quarantine.csv, instead of refusing to start",
+        group="data",
+        resumable=True,
+    )
+    allow_outside: bool = setting(
+        False,
+        legal=Switch(),
+        help="let a manifest name files outside its own folder",
+        group="data",
+        resumable=True,
+    )
+    trial_time_limit_s: float = setting(
+        600.0,
+        legal=Duration(),
+        help="longest time that one fit with its predictions may take",
+        group="resources",
+        metavar="T",
+    )
+    trial_memory_limit_gb: float | None = setting(
+        None,
+        legal=Above(),
+        help="most memory that one fit may take",
+        group="resources",
+        metavar="GB",
+        unset="an even share of the machine's memory",
+    )
+    features: str | None = setting(
+        None,
+        legal=FilePath(),
+        help="folder that features are kept in; sweeps over the same frames may share one",
+        group="output",
+        metavar="DIR",
+        unset="RUN/features",
+        resumable=True,
+    )
+    representation_share: float | None = setting(
+        None,
+        legal=Above(0, 1),
+        help="share of the training frames that is set apart to fit networks and codebooks, 0.5 in "
+        "camSortXS's protocol; classifiers are cross-validated on the rest",
+        group="evaluation",
+        metavar="SHARE",
+        unset="fit them on the training frames of each fold",
+    )
+    weights: str | None = setting(
+        None,
+        legal=FilePath(),
+        help="folder of pretrained weights, one file a model; what is not there is downloaded",
+        group="networks",
+        metavar="DIR",
+        unset="download all from timm's hub",
+        resumable=True,
+    )
+    train_workers: int = setting(
+        1,
+        legal=Interval(1, 1024, integer=True),
+        help="processes that train one network together, each on a device of its own",
+        group="networks",
+        metavar="N",
+    )
+    train_cpus: float | None = setting(
+        None,
+        legal=Above(),
+        help="CPU cores of each of these processes",
+        group="networks",
+        metavar="N",
+        unset="1; with a GPU its share of the cores, at most 8",
+        resumable=True,
+    )
+    train_gpus: float | None = setting(
+        None,
+        legal=Interval(0, 1024),
+        help="GPUs of each of these processes: with 0.5 two networks share one, with 0 none is used",
+        group="networks",
+        metavar="N",
+        unset="1 where there is one",
+        resumable=True,
+    )
+    train_compile: bool = setting(
+        False,
+        legal=Switch(),
+        help="compile networks with torch.compile before they are trained",
+        group="networks",
+    )
+    test_top: int = setting(
+        10,
+        legal=Interval(0, math.inf, integer=True),
+        help="how many of the best pipelines are scored on the test split, where there is one",
+        group="evaluation",
+        metavar="N",
+        resumable=True,
+    )
+    reruns: int = setting(
+        0,
+        legal=Interval(0, 100, integer=True),
+        help=f"how often the best {RERUN_TOP} pipelines are run again, each time with another seed",
+        group="evaluation",
+        metavar="N",
+        resumable=True,
+    )
+    log: tuple[str, ...] = setting(
+        (),
+        legal=Names(),
+        help="log every trial to mlflow, tensorboard or wandb; may be given several times",
+        group="output",
+        metavar="TOOL",
+        unset="none",
+        resumable=True,
+    )
 
     def __post_init__(self) -> None:
-        _text("data", self.data)
-        if not isinstance(self.space, dict):
-            _text("space", self.space)
-        for name in ("address", "mask", "features", "weights"):
-            if getattr(self, name) is not None:
-                _text(name, getattr(self, name))
-        for name in ("skip_bad", "allow_outside", "train_compile"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
-        _one_of("search", self.search, SEARCHES)
-        _one_of("metric", self.metric, _METRICS)
-        _whole("trials", self.trials, 1, optional=True)
-        _whole("folds", self.folds, 2)
-        _whole("repeats", self.repeats, 1, 10)
-        _whole("seed", self.seed, 0)
-        _whole("reduction_factor", self.reduction_factor, 2, 10)
-        _whole("rungs", self.rungs, 1, 8)
-        _whole("cpus", self.cpus, 1, 4096, optional=True)
-        _whole("test_top", self.test_top, 0)
-        _whole("reruns", self.reruns, 0, 100)
-        object.__setattr__(self, "log", _names("log", self.log))
-        _share("representation_share", self.representation_share)
-        _whole("train_workers", self.train_workers, 1, 1024)
-        _above_zero("train_cpus", self.train_cpus, optional=True)
-        if self.train_gpus != 0:  # 0: on cores, although there are GPUs
-            _above_zero("train_gpus", self.train_gpus, optional=True)
-        _above_zero("time_budget_s", self.time_budget_s, optional=True)
-        _above_zero("trial_time_limit_s", self.trial_time_limit_s)
-        _above_zero("object_store_gb", self.object_store_gb, optional=True)
-        _above_zero("trial_memory_limit_gb", self.trial_memory_limit_gb, optional=True)
+        for name, declared in SETTINGS.items():
+            value = getattr(self, name)
+            declared.check(value)
+            if isinstance(declared.legal, FilePath) and value is not None:
+                object.__setattr__(self, name, os.path.abspath(value))  # noqa: PTH100  links keep their names
+        object.__setattr__(self, "log", tuple(dict.fromkeys(self.log)))
+        space = {key: value for key, value in plain(self.space).items() if key not in (SWEEP, SCALES)}
+        object.__setattr__(self, "space", {"name": "space", **space})
 
-    def load_space(self) -> Space:
-        """The search space, checked."""
-        if isinstance(self.space, dict):
-            return parse_space(self.space, default_name="space")
-        return load_space(self.space)
+    @property
+    def space_name(self) -> str:
+        """Name of the search space."""
+        return str(self.space["name"])
+
+    @cached_property
+    def search_space(self) -> Space:
+        """The search space, checked against the plugins it names; ValueError where it does not agree."""
+        return parse_space(self.space, default_name=self.space_name)
 
     @property
     def ladder(self) -> Ladder:
         """Rungs and brackets; searches that do not stop early have one rung, the full budget."""
-        return Ladder(
-            self.reduction_factor, self.rungs if self.search in ("bohb", "hyperband", "asha") else 1
-        )
+        return Ladder(self.reduction_factor, self.rungs if self.search in _EARLY_STOPPING else 1)
 
     def trial_limit(self, space: Space) -> int | None:
-        """Most trials of a sweep over `space`; None where time alone ends it."""
+        """Return the most trials of a sweep over `space`; None where time alone ends it."""
         if self.trials is not None:
             return int(min(self.trials, space.size))
         if self.search == "grid":
@@ -196,145 +316,161 @@ class SweepSpec:
         return None if self.time_budget_s else int(min(DEFAULT_TRIALS, space.size))
 
     def resolved(self) -> dict[str, Any]:
-        """The spec as ``sweep.yaml`` keeps it: absolute paths, the space written out."""
-        data = {**dataclasses.asdict(self), "log": list(self.log)}
-        for name in ("data", "mask", "features", "weights"):
-            if data[name] is not None:
-                data[name] = str(Path(data[name]).resolve())
-        if isinstance(self.space, str):
-            data["space"] = written_out(self.space)
-        return data
+        """Return the spec as ``sweep.yaml`` keeps it, in the order of the settings."""
+        return {**dataclasses.asdict(self), "log": list(self.log)}
 
     def difference(self, other: SweepSpec) -> str | None:
-        """First setting, of those that decide what is computed, in which two specs differ, and how."""
-        mine, theirs = self.resolved(), other.resolved()
-        name = next((k for k in mine if k not in _FREE and mine[k] != theirs[k]), None)
-        if name is None or name == "space":
-            return None if name is None else "its space is another, or was edited since"
-        return f"its {name} is {theirs[name]}, not {mine[name]}"
+        """Return how two specs differ in what they compute: the first setting, and both values; or None."""
+        for name, declared in SETTINGS.items():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if declared.resumable or _same(declared, mine, theirs):
+                continue
+            if name == "space":
+                return "its space is another, or was edited since"
+            return f"its {name} is {theirs}, not {mine}"
+        return None
 
 
-def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"unknown {name} {value!r}; {nearest(str(value), known)}")
+SETTINGS: Mapping[str, Setting] = settings_of(SweepSpec)
+"""Every setting of a sweep, in the order of ``sweep.yaml``."""
+_ASKED = {name: declared for name, declared in SETTINGS.items() if name not in ("data", "space")}
+_PATHS = [name for name, declared in SETTINGS.items() if isinstance(declared.legal, FilePath)]
 
 
-def _text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{name} must be text that is not empty, got {value!r}")
-
-
-def _names(name: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
-        raise InputError(f"{name} must be a list of names, got {value!r}")
-    return tuple(dict.fromkeys(value))
-
-
-def _above_zero(name: str, value: object, *, optional: bool = False) -> None:
-    if value is None and optional:
-        return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value <= _MOST_S:  # type: ignore[operator]
-        raise InputError(f"{name} must be a number above zero and at most {_MOST_S:g}, got {value!r}")
-
-
-def _share(name: str, value: object) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (number and 0 < value < 1):  # type: ignore[operator]
-        raise InputError(f"{name} must be a number above 0 and below 1, got {value!r}")
-
-
-def _whole(name: str, value: object, low: int, high: int | None = None, *, optional: bool = False) -> None:
-    if value is None and optional:
-        return
-    good = isinstance(value, int) and not isinstance(value, bool) and value >= low
-    if not good or (high is not None and value > high):  # type: ignore[operator]
-        bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise InputError(f"{name} must be a whole number {bounds}, got {value!r}")
+def _same(declared: Setting, mine: Any, theirs: Any) -> bool:
+    """Whether two values mean the same; of a path also where one goes by a link."""
+    if isinstance(declared.legal, FilePath) and None not in (mine, theirs):
+        mine, theirs = os.path.realpath(mine), os.path.realpath(theirs)
+    return bool(mine == theirs)
 
 
 def make_spec(
-    data: str,
-    space: str | dict[str, Any],
+    data: str | Path,
+    space: str | Path | Mapping[str, Any],
     *,
     scale: str | None = None,
     settings: Sequence[str] = (),
+    elsewhere: bool = False,
     **given: Any,
 ) -> SweepSpec:
-    """The spec of a sweep over a space: what is not given is as the space says, if it says so.
+    """Make the spec of a sweep over a space, which is read here; what is not given is as the space says.
 
     Parameters
     ----------
-    data, space
-        See :class:`SweepSpec`.
+    data : str or Path
+        Folder of classes, or manifest.
+    space : str, Path or mapping
+        Name or path of a search space, or the space itself as its YAML holds it.
     scale, settings
-        Changes of the space, see :func:`sweeper.space.study.as_study`.
+        Changes of the space, see :func:`sweeper.space.study.read_study`.
+    elsewhere : bool
+        The sweep will run on other machines: relative paths, which are taken from the current folder
+        otherwise, are refused.
     **given
-        Fields of :class:`SweepSpec`.
+        Settings, by the names of the fields of :class:`SweepSpec`; times also as ``time_budget="10m"``.
 
     Raises
     ------
     ValueError
-        A bad value, no such space or scale; of a space's own settings the message names the space.
+        An unknown setting (the nearest is suggested), a bad value, no such space or scale, a space that does
+        not agree with the plugins that are here: the message names the space's file.
     """
-    if not isinstance(space, dict):
-        _text("space", space)
-    study, sweep = as_study(space, scale, settings)
-    known = [f.name for f in dataclasses.fields(SweepSpec) if f.name not in ("data", "space")]
-    for key in sweep:
-        if key not in known:
-            raise InputError(f"{SWEEP} of the space: unknown setting {key!r}; {nearest(str(key), known)}")
-    return SweepSpec(data, study, **{**sweep, **given})
+    values = {"data": data, **from_written(given, _ASKED)}
+    if elsewhere:
+        _refuse_relative(values)
+    return _checked(*_spec(values, read_study(space, scale, settings)))
 
 
 def load_spec(
-    path: Path, *, scale: str | None = None, settings: Sequence[str] = (), **changes: Any
+    path: Path,
+    *,
+    scale: str | None = None,
+    settings: Sequence[str] = (),
+    elsewhere: bool = False,
+    **changes: Any,
 ) -> SweepSpec:
-    """Read a spec from YAML; paths in it are relative to its folder.
+    """Make a spec from a YAML file of settings; relative paths in it are taken from its folder.
 
     Parameters
     ----------
     path : Path
-    scale, settings
-        Changes of the space, see :func:`sweeper.space.study.as_study`.
+    scale, settings, elsewhere
+        See :func:`make_spec`.
     **changes
-        Fields of :class:`SweepSpec` that take the place of those in the file.
+        Settings that take the place of those in the file, as for :func:`make_spec`; `space` among them.
 
     Raises
     ------
     ValueError
-        The file cannot be read, an unknown key (the nearest is suggested), a bad value.
+        The file cannot be read or has an unknown key, or as for :func:`make_spec`; names the file.
     """
-    data = read_yaml(path)
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: a spec is a mapping with at least data and space")
-    known = [f.name for f in dataclasses.fields(SweepSpec)]
-    for written in ("time_budget", "trial_time_limit"):
-        if written in data and f"{written}_s" in data:
-            raise InputError(f"{path}: {written} and {written}_s are the same setting, give one of them")
-        if (value := data.pop(written, None)) is not None:
-            data[f"{written}_s"] = parse_duration(value, f"{path}: {written}")
-    for key in data:
-        if key not in known:
-            if {"featurizers", "classifiers"} & set(data):
-                raise InputError(f"{path}: this is a search space, not a spec; give it with --space")
-            raise InputError(f"{path}: unknown key {key!r}; {nearest(str(key), known)}")
-    for key in ("data", "space"):
-        if key not in data:
-            raise InputError(f"{path}: {key} is missing")
-    data |= _beside(path.parent, data)
+    written = _read_settings(path)
     try:
-        return make_spec(**{**data, **changes}, scale=scale, settings=settings)
+        changed = from_written(changes, SETTINGS)
+        if elsewhere:
+            _refuse_relative({**written, **changed})
+        values = {**_beside(path.parent, written), **changed}
+        return _checked(*_spec(values, read_study(values.pop("space"), scale, settings)))
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _beside(folder: Path, written: dict[str, Any]) -> dict[str, str]:
-    """Paths of a spec, those that are relative taken from its own folder."""
-    names = ["data", "mask", "features", "weights"]
-    if isinstance(written["space"], str) and is_space_file(written["space"]):
-        names.append("space")
-    paths = {name: written.get(name) for name in names}
-    return {
-        name: str(folder / path) for name, path in paths.items() if isinstance(path, str) and path.strip()
-    }
+def read_spec(path: Path) -> SweepSpec:
+    """Read the ``sweep.yaml`` of a run; its space need not agree with the plugins that are here."""
+    values = _beside(path.parent, _read_settings(path))
+    try:
+        return _spec(values, read_study(values.pop("space")))[0]
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _spec(given: Mapping[str, Any], study: Study) -> tuple[SweepSpec, Study]:
+    """Return the spec of a sweep over a study, with the study's settings where none is given."""
+    try:
+        own = from_written(study.sweep, _ASKED)
+    except ValueError as error:
+        raise study.located(InputError(f"{SWEEP} of the space: {error}")) from None
+    return SweepSpec(space=study.space, **{**own, **given}), study
+
+
+def _checked(spec: SweepSpec, study: Study) -> SweepSpec:
+    """Return a spec whose space agrees with the plugins that are here."""
+    try:
+        spec.search_space  # noqa: B018  read and kept
+    except ValueError as error:
+        raise study.located(error) from None
+    return spec
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings that a YAML file holds, by field name."""
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: a spec is a mapping with at least data and space")
+    try:
+        values = from_written(data, SETTINGS, "key")
+    except ValueError as error:
+        if {"featurizers", "classifiers"} & set(data):
+            raise InputError(f"{path}: this is a search space, not a spec; give it with --space") from None
+        raise InputError(f"{path}: {error}") from None
+    for name in ("data", "space"):
+        if name not in values:
+            raise InputError(f"{path}: {name} is missing")
+    return values
+
+
+def _beside(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of a spec file with its relative paths taken from a folder."""
+    space = values.get("space")
+    names = [*_PATHS, *(["space"] if isinstance(space, str) and is_space_file(space) else [])]
+    paths: dict[str, Any] = {name: values.get(name) for name in names}
+    return {**values, **{name: str(folder / path) for name, path in paths.items() if path in FilePath()}}
+
+
+def _refuse_relative(values: Mapping[str, Any]) -> None:
+    for name in _PATHS:
+        value = values.get(name)
+        if value is not None and value in SETTINGS[name].legal and not Path(value).is_absolute():
+            raise InputError(
+                f"{name} must be an absolute path of the cluster's, got {str(value)!r}: data are not sent"
+            )

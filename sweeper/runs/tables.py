@@ -1,36 +1,44 @@
-"""Leaderboards and listings as text."""
+"""Tables as text, as wide as the terminal, and leaderboards among them."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sweeper import plugins
-from sweeper.api import Axis, Network
+from sweeper.api import Axis
 from sweeper.pipeline import value_text
 from sweeper.runs.leaderboard import ENSEMBLE
 
 _PIPED_WIDTH = 160
-_LEAST_WIDTH = 80
+_LEAST_WIDTH = 40
 _NARROWEST_TEXT = 18
+_LEAST_TEXT = 6
 _GAP = 2
 _ERROR_LENGTH = 100
-_DISPENSABLE = ("kappa", "trial", "95% interval", "ms/frame", "p vs best", "reducer", "accuracy", "test")
+_DISPENSABLE = (
+    "kappa", "trial", "95% interval", "ms/frame", "p vs best", "reducer", "accuracy", "test", "status",
+)  # fmt: skip
 """Columns that a narrow terminal goes without, in this order; the CSV has them all."""
+_JSON_COLUMNS = ("featurizer_params", "classifier_params")
 
 
 def _width() -> int:
-    """Characters in a line of the output."""
-    return max(_LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _PIPED_WIDTH
+    """Return the characters in a line of the output: as ``COLUMNS`` says, or the terminal."""
+    fallback = (_PIPED_WIDTH, 24)
+    if os.environ.get("COLUMNS", "").isdecimal() or sys.stdout.isatty():
+        return max(_LEAST_WIDTH, shutil.get_terminal_size(fallback).columns)
+    return _PIPED_WIDTH
 
 
 def render(table: Any) -> str:
-    """A rich table as text: as wide as the terminal, plain when piped."""
+    """Return a rich table as text: as wide as the terminal, plain when piped."""
     from rich.console import Console
 
     terminal, width = sys.stdout.isatty(), _width()
@@ -48,7 +56,7 @@ def render(table: Any) -> str:
 
 
 def _short(params: dict[str, Any], axes: tuple[Axis, ...]) -> str:
-    """Parameters that are not the default, for people: ``distance=1,2 angle_deg=0,90``."""
+    """Return the parameters that are not the default, for people: ``distance=1,2 angle_deg=0,90``."""
     default = {a.name: list(a.default) if isinstance(a.default, tuple) else a.default for a in axes}
     return " ".join(f"{k}={value_text(v)}" for k, v in params.items() if v != default.get(k, object()))
 
@@ -61,7 +69,7 @@ def _number(value: Any, digits: int = 3) -> str:
 
 @dataclass(frozen=True)
 class _Column:
-    """One column of a leaderboard on screen; text columns may be broken, numbers may not."""
+    """One column of a leaderboard on screen; text may be broken into lines, numbers may not."""
 
     name: str
     cells: tuple[str, ...]
@@ -80,14 +88,14 @@ class _Column:
 
 
 def leaderboard_table(board: Any, metric: str = "accuracy") -> str:
-    """Rows of a leaderboard, the columns that people compare, as many as the terminal has room for.
+    """Return a leaderboard as text: the columns that people compare, as many as the terminal has room for.
 
     Parameters
     ----------
     board : pandas.DataFrame
         From :func:`sweeper.runs.leaderboard.build_leaderboard`.
     metric : str
-        What the rows are ranked by; it has a column.
+        What the rows are ranked by; it always has a column.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -140,17 +148,23 @@ def _columns(board: Any, metric: str) -> list[_Column]:
 
 
 def _fitting(columns: list[_Column], metric: str, width: int) -> list[_Column]:
-    """The columns that fit side by side: those that are missed least go first."""
+    """Return the columns that fit side by side: those that are missed least go first."""
     kept = list(columns)
     for name in _DISPENSABLE:
-        if sum(c.least_width + _GAP for c in kept) <= width:
+        if _needed(kept) <= width:
             break
         kept = [c for c in kept if c.name != name or name == metric]
+    while _needed(kept) > width and any(c.narrowest > _LEAST_TEXT for c in kept):
+        kept = [replace(c, narrowest=max(_LEAST_TEXT, c.narrowest - 1)) for c in kept]
     return kept
 
 
+def _needed(columns: list[_Column]) -> int:
+    return sum(c.least_width + _GAP for c in columns)
+
+
 def _widths(columns: list[_Column], width: int) -> list[int]:
-    """Characters for each column: what is left goes, one by one, to the text that lacks most."""
+    """Return the characters of each column: what is left goes, one by one, to the text that lacks most."""
     widths = [c.least_width for c in columns]
     for _ in range(width - sum(w + _GAP for w in widths)):
         lacking = [c.full_width - w for c, w in zip(columns, widths, strict=True)]
@@ -161,6 +175,7 @@ def _widths(columns: list[_Column], width: int) -> list[int]:
 
 
 def representation_name(row: Any) -> str:
+    """Return the representation of a row of a leaderboard, as people read it."""
     if row.featurizer == ENSEMBLE:
         return ENSEMBLE
     params = json.loads(row.featurizer_params)
@@ -193,52 +208,9 @@ def _status(row: Any) -> str:
     return "done" if row.status == "done" else f"{row.status} at {row.budget:.2g}"
 
 
-def listing(what: str) -> str:
-    """Plugins of a kind, reducers or settings of intensity with their parameters; spaces with their sizes."""
-    if what == "reducers":
-        from sweeper.evaluate.reducers import REDUCERS
-
-        return "\n\n".join(_plugin_lines(r.name, r.source, "", r.axes) for r in REDUCERS.values())
-    if what == "intensity":
-        from sweeper.data.intensity import AXES
-
-        return _plugin_lines("intensity", "", "", AXES)
-    if what == "spaces":
-        return "\n".join(_space_lines(name) for name in plugins.space_names())
-    if what == "featurizers":
-        return "\n\n".join(_featurizer_lines(name) for name in plugins.featurizer_names())
-    classifiers = [plugins.classifier(name) for name in plugins.classifier_names()]
-    return "\n\n".join(
-        _plugin_lines(c.name, c.source, f"; the budget buys {c.budget}", c.axes) for c in classifiers
-    )
-
-
-def _space_lines(name: str) -> str:
-    from sweeper.space.file import load_space
-
-    space = load_space(name)
-    size = "infinite" if space.size == float("inf") else f"{int(space.size):,}"
-    return f"{name}: {size} pipelines; {space.source}"
-
-
-def _featurizer_lines(name: str) -> str:
-    family = plugins.family(name)
-    if family is None:
-        plugin = plugins.featurizer(name)
-        kind = "; a network" if isinstance(plugin, Network) else ""
-        return _plugin_lines(name, plugin.source, kind, plugin.all_axes)
-    member = plugins.featurizer(f"{name}:{family.example}")
-    note = f"; any network of this family by name, such as {member.name}, which has"
-    return _plugin_lines(f"{name}:NAME", family.source, note, member.all_axes)
-
-
-def _plugin_lines(name: str, source: str, note: str, axes: tuple[Axis, ...]) -> str:
-    lines = [f"{name}{note}", *([f"  source: {source}"] if source else [])]
-    for axis in axes:
-        many = ", any non-empty subset" if axis.many else ""
-        default = list(axis.default) if isinstance(axis.default, tuple) else axis.default
-        lines.append(f"  {axis.name}: {axis.legal}{many}; default {value_text(default)}")
-        if axis.doc:
-            lines.append(f"    {axis.doc}")
-        lines += [f"    {value!r} is refused: {reason}" for value, reason in axis.refused.items()]
-    return "\n".join(lines)
+def leaderboard_rows(board: Any) -> list[dict[str, Any]]:
+    """Return the rows of a leaderboard as JSON has them: every column, parameters as mappings."""
+    return [
+        {name: json.loads(value) if name in _JSON_COLUMNS else value for name, value in row.items()}
+        for row in board.to_dict("records")
+    ]

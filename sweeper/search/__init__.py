@@ -7,17 +7,24 @@ gives the same sweep whatever the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
 from sweeper.plugins import nearest
 from sweeper.space.space import Space
 
-SearchName = Literal["bohb", "hyperband", "asha", "random", "grid"]
-SEARCHES: tuple[SearchName, ...] = get_args(SearchName)
+SEARCHES: Mapping[str, str] = {
+    "bohb": "learns from the scores so far which pipelines to try, and stops poor ones early (BOHB)",
+    "hyperband": "tries pipelines at random, and stops poor ones early (HyperBand)",
+    "asha": "tries pipelines at random, and stops poor ones early without waiting for others (ASHA); the "
+    "leaderboard depends on timing",
+    "random": "tries pipelines at random, each with the full budget",
+    "grid": "tries every pipeline, each with the full budget",
+}
+"""The searches, and what each of them does."""
 
 
 @dataclass(frozen=True)

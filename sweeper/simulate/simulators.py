@@ -45,7 +45,8 @@ KINDS: Mapping[str, Kind] = {
                 "--structure",
                 {
                     "metavar": "FILE",
-                    "help": "structure factors: PDB, mmCIF, MTZ or a list of h k l F (Wilson's)",
+                    "help": "structure factors from a PDB, mmCIF or MTZ file, or a list of h k l F (default: "
+                    "drawn from Wilson's statistics)",
                 },
             ),
             (
@@ -53,12 +54,16 @@ KINDS: Mapping[str, Kind] = {
                 {
                     "default": "spot",
                     "metavar": "M",
-                    "help": "spot (default), or pixel: nanoBragg's sum, slow",
+                    "help": "spot, or pixel, which is nanoBragg's sum and slow (default: %(default)s)",
                 },
             ),
             (
                 "--point-spread",
-                {"default": "gaussian", "metavar": "P", "help": "of the camera: gaussian (default) or fibre"},
+                {
+                    "default": "gaussian",
+                    "metavar": "P",
+                    "help": "point spread of the camera, gaussian or fibre (default: %(default)s)",
+                },
             ),
         ),
     ),
@@ -72,7 +77,7 @@ KINDS: Mapping[str, Kind] = {
                 {
                     "default": "detector",
                     "metavar": "S",
-                    "help": "detector (default), PX the longer edge, or square",
+                    "help": "detector, with PX its longer edge, or square (default: %(default)s)",
                 },
             ),
         ),

@@ -11,6 +11,14 @@ from typing import Any
 import numpy as np
 
 from sweeper.errors import InputError
+from sweeper.pipeline import value_text
+
+
+def _listed(values: tuple[Any, ...]) -> str:
+    """Return values in brackets, as a space's YAML writes a list of them."""
+
+    texts = [_listed(value) if isinstance(value, tuple) else value_text(value) for value in values]
+    return f"[{', '.join(texts)}]"
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,13 @@ class Options:
 
     def grid(self) -> Iterator[Any]:
         return iter(self.values)
+
+    def written(self) -> list[Any]:
+        """Return the domain as a space's YAML writes it."""
+        return list(self.values)
+
+    def __str__(self) -> str:
+        return _listed(self.values)
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,13 @@ class Subsets:
     def grid(self) -> Iterator[tuple[Any, ...]]:
         for length in range(1, len(self.values) + 1):
             yield from itertools.combinations(self.values, length)
+
+    def written(self) -> dict[str, list[Any]]:
+        """Return the domain as a space's YAML writes it."""
+        return {"subsets": list(self.values)}
+
+    def __str__(self) -> str:
+        return f"any of {_listed(self.values)}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +109,13 @@ class Between:
         if self.integer:
             return iter(range(int(self.low), int(self.high) + 1))
         raise InputError("a grid needs lists of values; this space has a parameter with low and high")
+
+    def written(self) -> dict[str, Any]:
+        """Return the domain as a space's YAML writes it."""
+        return {"low": self.low, "high": self.high, "log": self.log}
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}{' (log)' if self.log else ''}"
 
 
 Domain = Options | Subsets | Between

@@ -1,4 +1,4 @@
-"""Reading search spaces: the YAML that a person writes, checked against the plugins it names."""
+"""Search spaces from their YAML, checked against the plugins that they name."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from sweeper.errors import InputError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.space.domains import Between, Domain, Options, Subsets
 from sweeper.space.space import Part, Space
-from sweeper.space.study import SCALE, SCALES, SWEEP
-from sweeper.yamlfile import read_yaml
+from sweeper.space.study import SCALE, SCALES, SWEEP, read_study
 
 
 def load_space(name_or_path: str) -> Space:
@@ -26,12 +25,11 @@ def load_space(name_or_path: str) -> Space:
         Unknown space, plugin or parameter (the nearest name is suggested), or a value outside
         its axis; the message names parameter, rule and value.
     """
-    path = plugins.space_path(name_or_path)
-    data = read_yaml(path)
+    study = read_study(name_or_path)
     try:
-        return parse_space(data, default_name=path.stem)
+        return parse_space(study.space, default_name="space")
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise study.located(error) from None
 
 
 _KEYS = (
@@ -72,7 +70,7 @@ def parse_space(data: Any, *, default_name: str) -> Space:
 
 
 def _check_combinations(space: Space) -> None:
-    """Every part must be in some pipeline."""
+    """Raise InputError where a part of a space is in none of its pipelines."""
     used = [part for parts in space.combinations() for part in parts]
     for part in space.parts["classifier"]:
         if part not in used:
@@ -86,7 +84,7 @@ def _check_combinations(space: Space) -> None:
 
 
 def _featurizer_parts(name: str, params: Any) -> tuple[Part, ...]:
-    """One part, or two for a network that is searched both trained and as it was pretrained."""
+    """Return one part, or two for a network that is searched both trained and as it was pretrained."""
     plugin = plugins.featurizer(name)
     part = _part(name, plugin.all_axes, params)
     if not isinstance(plugin, Network):
@@ -152,7 +150,7 @@ def _part(name: str, axes: tuple[Axis, ...], params: Any) -> Part:
 
 
 def _domain(owner: str, axis: Axis, written: Any) -> Domain:
-    """What a person wrote for one axis: a value, a list, ``{subsets: [...]}`` or ``{low, high}``."""
+    """Return the domain of an axis from its YAML: a value, a list, ``{subsets: [...]}``, ``{low, high}``."""
     if isinstance(written, dict):
         return _mapping_domain(owner, axis, written)
     values = written if isinstance(written, list) else [written]
@@ -172,12 +170,12 @@ def _domain(owner: str, axis: Axis, written: Any) -> Domain:
 
 
 def _none(value: Any, axis: Axis) -> Any:
-    """``none`` is how people write null."""
+    """Return None for ``none``, which is how people write it, and any other value as it is."""
     return None if value == "none" and "none" not in axis.legal else value
 
 
 def _weight_options(written: Any) -> list[Any]:
-    """Class weights: one list of numbers is one choice, anything else a list of choices."""
+    """Return the choices of class weights: one list of numbers is a single choice."""
     if isinstance(written, list) and written and all(isinstance(w, int | float) for w in written):
         return [written]
     return written if isinstance(written, list) else [written]
@@ -216,6 +214,6 @@ def _mapping_domain(owner: str, axis: Axis, written: dict[str, Any]) -> Domain:
 
 
 def _interval(legal: Legal, low: float, high: float) -> Interval | None:
-    """The interval of legal values that holds both ends, if there is one."""
+    """Return the interval of legal values that holds both ends, if there is one."""
     options = legal.options if isinstance(legal, Either) else (legal,)
     return next((o for o in options if isinstance(o, Interval) and low in o and high in o), None)

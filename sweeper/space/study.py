@@ -1,13 +1,16 @@
-"""What a person may change of a search space when a sweep is asked for, and what the space brings along.
+"""A search space as it is asked for: read once, cut, changed, and told from what it says about its sweep.
 
-A space of a publication may say how its sweep is run (``sweep``), and name cuts of itself for small machines
-(``scales``).
+A space may say how its sweep is run (``sweep``), as the study that it comes from did, and name cuts of itself
+for small machines (``scales``).
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sweeper import plugins
@@ -18,37 +21,55 @@ SWEEP, SCALES, SCALE = "sweep", "scales", "scale"
 """Keys of a space: settings of its sweep, its cuts, and which cut this is."""
 
 
-def as_study(
-    space: str | dict[str, Any], scale: str | None = None, settings: Sequence[str] = ()
-) -> tuple[str | dict[str, Any], dict[str, Any]]:
-    """A space with other choices for some parameters, and how its sweep is run unless told otherwise.
+@dataclass(frozen=True)
+class Study:
+    """A search space that is read.
+
+    Attributes
+    ----------
+    space : dict
+        The space as its YAML holds it, without `sweep` and the cuts; it has a name.
+    sweep : dict
+        Settings of the sweep that hold unless told otherwise, see :mod:`sweeper.runs.spec`.
+    scales : dict
+        Names of its cuts, and what each of them cuts.
+    source : str
+        The file it was read from; empty for a mapping.
+    """
+
+    space: dict[str, Any]
+    sweep: dict[str, Any]
+    scales: dict[str, str]
+    source: str
+
+    def located(self, error: ValueError) -> InputError:
+        """Return an error of this space as one that names its file."""
+        return InputError(f"{self.source}: {error}" if self.source else str(error))
+
+
+def read_study(
+    space: str | Path | Mapping[str, Any], scale: str | None = None, settings: Sequence[str] = ()
+) -> Study:
+    """Read a search space, cut it to a scale, and change single parameters.
 
     Parameters
     ----------
-    space : str or mapping
+    space : str, Path or mapping
         Name or path, or the mapping itself.
     scale : str, optional
         One of the space's own cuts.
     settings : sequence of str
-        ``plugin.axis=value``, such as ``glcm.distance=[1, 2]``; the value as the YAML writes it.
-        ``intensity.axis=value`` changes a setting of the intensity. They come after the cut.
-
-    Returns
-    -------
-    space : str or mapping
-        As it was given where nothing is to be changed.
-    sweep : dict
-        Fields of :class:`sweeper.runs.spec.SweepSpec`.
+        ``plugin.axis=value``, such as ``glcm.distance=[1, 2]``, with the value as the YAML writes it.
+        ``intensity.axis=value`` changes a setting of the intensity. They are applied after the cut.
 
     Raises
     ------
     ValueError
-        No such space or scale, a setting that cannot be read, a plugin that the space does not have.
+        No such space or scale, a file that cannot be read, a setting that cannot be read, a plugin that the
+        space does not have, values that no YAML file holds.
     """
-    data = _mapping(space)
-    if not isinstance(data, dict) or not (scale or settings or {SWEEP, SCALES} & set(data)):
-        return space, {}
-    data = copy.deepcopy(data)
+    written, source = _written(space)
+    data = plain(written, f"{source}: space" if source else "space")
     sweep, scales = data.pop(SWEEP, None) or {}, data.pop(SCALES, None) or {}
     if not isinstance(sweep, dict) or not isinstance(scales, dict):
         raise InputError(f"space {data.get('name')}: {SWEEP} and {SCALES} must be mappings")
@@ -59,21 +80,39 @@ def as_study(
         _params_of(data, plugin, f"--set {setting}")[axis] = value
     if scale and settings:
         data[SCALE] += f"; then --set {', '.join(settings)}"
-    return data, sweep
+    cuts = {name: _cuts(cut) for name, cut in scales.items() if isinstance(cut, dict)}
+    return Study(data, sweep, cuts, source)
 
 
-def _mapping(space: str | dict[str, Any]) -> Any:
-    if isinstance(space, dict):
-        return space
+def _written(space: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Return the mapping of a space, and the file that it stands in."""
+    space = os.fspath(space) if isinstance(space, os.PathLike) else space
+    if isinstance(space, Mapping):
+        return space, ""
+    if not isinstance(space, str) or not space.strip():
+        raise InputError(f"space must be a name, a path or a mapping, got {space!r}")
     path = plugins.space_path(space)
-    data = read_yaml(path)
-    return {"name": path.stem, **data} if isinstance(data, dict) else data
+    written = read_yaml(path)
+    if not isinstance(written, dict):
+        raise InputError(f"{path}: a search space is a mapping with at least featurizers and classifiers")
+    return {"name": path.stem, **written}, str(path)
 
 
-def written_out(space: str) -> dict[str, Any]:
-    """The mapping of a space given by name or path, without what it brings along for sweeps."""
-    data: dict[str, Any] = _mapping(space)
-    return {key: value for key, value in data.items() if key not in (SWEEP, SCALES)}
+def plain(written: Any, where: str = "space") -> Any:
+    """Return a copy of a value in the types that YAML has, so that it is written and read back the same.
+
+    Raises
+    ------
+    ValueError
+        It holds a value of another type; the message says where.
+    """
+    if isinstance(written, Mapping):
+        return {key: plain(value, f"{where}.{key}") for key, value in written.items()}
+    if isinstance(written, list | tuple):
+        return [plain(value, where) for value in written]
+    if written is None or type(written) in (bool, int, float, str, datetime.date, datetime.datetime):
+        return written
+    raise InputError(f"{where} must hold text, numbers, lists and mappings alone, got {written!r}")
 
 
 def _cut(data: dict[str, Any], scales: dict[str, Any], scale: str) -> None:
@@ -87,10 +126,16 @@ def _cut(data: dict[str, Any], scales: dict[str, Any], scale: str) -> None:
     for target, value in cut["set"].items():
         plugin, _, axis = str(target).rpartition(".")
         _params_of(data, plugin, f"scale {scale}: {target}")[axis] = value
-    data[SCALE] = f"{scale}: {' '.join(str(cut['cuts']).split())}"
+    data[SCALE] = f"{scale}: {_cuts(cut)}"
+
+
+def _cuts(cut: Mapping[str, Any]) -> str:
+    """Return what a scale says that it cuts."""
+    return " ".join(str(cut.get("cuts", "")).split())
 
 
 def _read_setting(setting: str) -> tuple[str, str, Any]:
+    """Return plugin, axis and value of ``plugin.axis=value``."""
     target, equals, written = setting.partition("=")
     plugin, dot, axis = target.strip().rpartition(".")
     if not (equals and dot and plugin and axis):
@@ -102,20 +147,22 @@ def _read_setting(setting: str) -> tuple[str, str, Any]:
 
 
 def _params_of(data: dict[str, Any], plugin: str, asked: str) -> dict[str, Any]:
-    """Parameters of a plugin in a space's mapping, made where the space leaves them out."""
+    """Return the parameters of a plugin in a space's mapping, made where the space leaves them out."""
     if plugin == "intensity":
         data["intensity"] = data.get("intensity") or {}
         found: dict[str, Any] = data["intensity"]
         return found
-    known = []
+    known: list[str] = []
     for slot in ("featurizers", "reducers", "classifiers"):
-        written = data.get(slot) or {}
-        data[slot] = written if isinstance(written, dict) else dict.fromkeys(written)
-        if not data[slot]:
-            del data[slot]
-            continue
-        if plugin in data[slot]:
-            data[slot][plugin] = data[slot][plugin] or {}
-            return data[slot][plugin]  # type: ignore[no-any-return]
-        known += data[slot]
+        written = data.get(slot)
+        if isinstance(written, list) and all(isinstance(name, str) for name in written):
+            written = dict.fromkeys(written)
+        if not isinstance(written, dict):
+            continue  # nothing is written here, or nothing that a space may say, which is told later
+        if plugin in written:
+            data[slot] = written
+            params: dict[str, Any] = written[plugin] or {}
+            written[plugin] = params
+            return params
+        known += map(str, written)
     raise InputError(f"{asked}: the space has no {plugin!r}; {plugins.nearest(plugin, known)}")

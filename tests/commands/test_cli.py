@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -15,10 +16,9 @@ import pandas as pd
 import pytest
 from rich.table import Table
 
-from sweeper import plugins
 from sweeper.cli import build_parser, main
 from sweeper.runs.tables import render
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, TINY_SPACE
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 Say = Callable[..., str]
@@ -48,7 +48,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 # --------------------------------------------------------------------------- without a sweep
 
 COMMANDS = ["", "simulate", "simulate diffraction", "simulate scattering", "plan", "run", "submit", "stop"]
-COMMANDS += ["status", "leaderboard", "curves", "report", "explain", "similar", "list"]
+COMMANDS += ["status", "leaderboard", "curves", "report", "explain", "similar", "list", "completion"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -77,20 +77,6 @@ def test_examples_are_commands_that_exist(capsys: pytest.CaptureFixture[str]) ->
         assert build_parser().parse_args(example.split()).run
 
 
-def test_lists(say: Say) -> None:
-    featurizers = say("list", "featurizers")
-    for name in plugins.featurizer_names():
-        assert re.search(rf"^{name}(:NAME)?(;.*)?$", featurizers, flags=re.MULTILINE)
-    assert "angle_deg: one of 0, 45, 90, 135, any non-empty subset" in featurizers
-    assert re.search(r"^    0 is refused: ", featurizers, flags=re.MULTILINE)  # the paper's LBP radius
-    classifiers = say("list", "classifiers")
-    for name in plugins.classifier_names():
-        assert re.search(rf"^{name}; the budget buys (trees|rows|epochs)$", classifiers, flags=re.MULTILINE)
-    spaces = say("list", "spaces")
-    assert [line.partition(":")[0] for line in spaces.splitlines()] == list(plugins.space_names())
-    assert "diffranet: 523,800 pipelines" in spaces
-
-
 def test_plan_counts_the_grid_and_writes_nothing(
     say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +103,26 @@ def test_plan_counts_the_grid_and_writes_nothing(
         "after it, the best on the test split and with other seeds: at most 30 full fits",
     ):
         assert line in text, line
+
+
+def test_plan_in_json_has_the_numbers(say: Say, textures: Path, tmp_path: Path) -> None:
+    command = ("plan", textures, "--space", "quick", "--trials", 4, "--folds", 3, "--cpus", 2)
+    found = json.loads(say(*command, "--json"))
+    assert (found["frames"], found["classes"]) == (36, {"coarse": 12, "fine": 12, "medium": 12})
+    assert found["cpus"] == 2
+    assert found["grid"]["pipelines"] == 1496
+    glcm, lbp, _ = found["grid"]["slots"]["featurizer"]
+    assert glcm == {"name": "glcm", "size": 15, "parameters": {"distance": 15}}
+    assert lbp["parameters"] == {"points": 2, "radius": 3}
+    assert [f["blocks"] for f in found["features"]["featurizers"]] == [16, 6, 1]
+    assert found["features"]["cpu_s"] > 0
+    assert found["networks"]["networks"] == []
+    assert (found["search"]["trials"], found["search"]["folds"]) == (4, 3)
+    assert found["search"]["closing_fits"] == 0
+    endless = tmp_path / "endless.yaml"
+    endless.write_text(TINY_SPACE.replace("[1, 8, 32]", "{low: 1, high: 32}"))
+    found = json.loads(say("plan", textures, "--space", endless, "--trials", 4, "--json"))
+    assert found["grid"]["pipelines"] is None
 
 
 def test_simulated_frames_are_there_and_the_second_time_at_once(say: Say, tmp_path: Path) -> None:
@@ -221,6 +227,54 @@ def test_status(say: Say, sweep: Sweep, textures: Path) -> None:
         assert part in text
 
 
+def test_status_in_json(say: Say, sweep: Sweep, textures: Path) -> None:
+    run, done = sweep
+    found = json.loads(say("status", run, "--json"))
+    best = found.pop("best")
+    features = found.pop("features")
+    assert found == {
+        "run": str(run), "running": False, "holder": None, "data": str(textures), "search": "bohb",
+        "space": "tiny", "metric": "accuracy", "seed": 4, "folds": 2, "repeats": 1, "trials": 9,
+        "trials_limit": 9, "evaluations_done": summary(done)[0], "evaluations_failed": 0,
+    }  # fmt: skip
+    board = pd.read_csv(run / "leaderboard.csv")
+    first = board[board.featurizer != "ensemble"].iloc[0]
+    assert best == {
+        "trial": first.trial, "score": pytest.approx(first.accuracy), "featurizer": first.featurizer,
+        "classifier": first.classifier,
+    }  # fmt: skip
+    assert features["folder"] == str(run / "features")
+    assert features["files"] > 0
+    assert features["bytes"] == sum(f.stat().st_size for f in (run / "features").glob("*.parquet"))
+
+
+def test_leaderboard_in_json_is_the_csv(say: Say, sweep: Sweep, tmp_path: Path) -> None:
+    run = sweep[0]
+    rows = json.loads(say("leaderboard", run, "--json"))
+    board = pd.read_csv(run / "leaderboard.csv", keep_default_na=False, na_values=[""])
+    assert [list(row) for row in rows] == [list(board.columns)] * len(board)
+    for row, (_, expected) in zip(rows, board.iterrows(), strict=True):
+        for name, value in row.items():
+            if name.endswith("_params"):
+                assert value == json.loads(expected[name])
+            elif value is None or value == "":
+                assert pd.isna(expected[name])
+            else:
+                assert value == expected[name]
+    csv_too = say("leaderboard", run, "--top", 2, "--json", "--csv", tmp_path / "two.csv")
+    assert len(json.loads(csv_too)) == len(pd.read_csv(tmp_path / "two.csv")) == 2
+
+
+@pytest.mark.parametrize("width", [70, 100, 200])
+def test_tables_are_as_wide_as_columns_says(
+    width: int, say: Say, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = say("leaderboard", sweep[0]).splitlines()
+    assert max(map(len, lines)) <= width
+    assert ("95% interval" in "".join(lines)) == (width == 200)
+
+
 def test_leaderboard_as_a_table_and_as_csv(say: Say, sweep: Sweep, tmp_path: Path) -> None:
     run, done = sweep
     text = say("leaderboard", run, "--csv", tmp_path / "board.csv")
@@ -266,7 +320,7 @@ def test_leaderboard_of_the_best(say: Say, sweep: Sweep, tmp_path: Path) -> None
         (["--best-per", "featuriser"], "--best-per: invalid choice: 'featuriser'"),
         (["--top", "0"], "--top: must be a whole number of at least 1, got '0'"),
         (["--top", "some"], "got 'some'"),
-        (["--csv", "/no/such/folder/board.csv"], "--csv /no/such/folder/board.csv: No such file"),
+        (["--csv", "/proc/no/board.csv"], "--csv /proc/no/board.csv: its folder must exist"),
         (["--csv", ""], "must be a path"),
         (["--best", "featurizer", "--folds", "3"], "unknown option '--folds'"),
     ],

@@ -32,7 +32,7 @@ from sweeper.explain.models import find_models
 from sweeper.networks.inputs import input_array
 from sweeper.networks.model import ModelInfo, save_weights
 from sweeper.runs.folder import RunFolder
-from sweeper.runs.spec import SweepSpec
+from sweeper.runs.spec import make_spec
 from tests.runs.made_records import made_fit, write_journal
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -270,7 +270,7 @@ def run_folder(textures: Path, tiny_space: Path, tmp_path: Path) -> Path:
     """What a sweep with a network in it leaves: three fold models of trial 4, one of trial 7."""
     data = Path(shutil.copytree(textures, tmp_path / "data"))
     folder = RunFolder(tmp_path / "run")
-    spec = SweepSpec(data=str(data), space=str(tiny_space), folds=FOLDS, seed=5)
+    spec = make_spec(data, tiny_space, folds=FOLDS, seed=5)
     folder.claim(spec)
     dataset = load_dataset(data)
     reports = [inspect_frames(path, [0])[0] for path in dataset.paths]
@@ -372,7 +372,7 @@ def test_an_unreadable_frame_is_named_before_anything_is_computed(
 
 
 def test_a_run_without_a_network(textures: Path, tiny_space: Path, run_cli: Cli, tmp_path: Path) -> None:
-    RunFolder(tmp_path / "run").claim(SweepSpec(data=str(textures), space=str(tiny_space)))
+    RunFolder(tmp_path / "run").claim(make_spec(textures, tiny_space))
     done = run_cli("explain", tmp_path / "run", textures, "--out", tmp_path / "out")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

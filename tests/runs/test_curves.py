@@ -21,7 +21,7 @@ from sweeper.runs._curves_drawing import _COLOURS, draw_curves
 from sweeper.runs.curves import COLUMNS, curves_table, learning_curves
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.records import TEST, Epoch, FoldName, Trial
-from sweeper.runs.spec import SweepSpec
+from sweeper.runs.spec import make_spec
 from tests.runs.made_records import (
     Records,
     made_epoch,
@@ -188,7 +188,7 @@ def test_lines_are_means_over_folds_and_bands_reach_to_the_extremes(
 @pytest.fixture
 def run_folder(records: Records, textures: Path, tiny_space: Path, tmp_path: Path) -> Path:
     folder = RunFolder(tmp_path / "run")
-    folder.claim(SweepSpec(data=str(textures), space=str(tiny_space)))
+    folder.claim(make_spec(textures, tiny_space))
     write_journal(folder.journal, records)
     return folder.path
 

@@ -44,7 +44,7 @@ from sweeper.runs.records import (
     failed,
 )
 from sweeper.runs.results import CompleteRows, Results
-from sweeper.runs.spec import SweepSpec
+from sweeper.runs.spec import make_spec
 from sweeper.search.brackets import Ladder
 from tests.conftest import write_textures
 from tests.runs.wandb_server import wandb_server
@@ -129,7 +129,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def made_folder(path: Path) -> RunFolder:
     folder = RunFolder(path)
-    folder.claim(SweepSpec("frames", "quick", folds=FOLDS))
+    folder.claim(make_spec("frames", "quick", folds=FOLDS))
     folder.write_environment({"folds": FOLDS})
     append(folder, EARLY)
     return folder
@@ -250,7 +250,7 @@ def test_a_sweep_is_refused_before_frames_are_looked_for(tmp_path: Path) -> None
     from sweeper.runs.checks import check_sweep
 
     with pytest.raises(InputError, match="--log must be one of"):
-        check_sweep(SweepSpec(str(tmp_path / "no such folder"), "quick", log=("neptune",)))
+        check_sweep(make_spec(tmp_path / "no such folder", "quick", log=("neptune",)))
 
 
 # --------------------------------------------------------------------------- TensorBoard
@@ -812,7 +812,7 @@ def test_the_verb_wants_a_folder_with_a_sweep(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.usefixtures("database")
 def test_a_sweep_that_runs_is_logged_as_far_as_it_is(folder: RunFolder) -> None:
-    folder.claim(SweepSpec("frames", "quick", folds=FOLDS, log=("tensorboard",)))
+    folder.claim(make_spec("frames", "quick", folds=FOLDS, log=("tensorboard",)))
     journal = Journal(folder.journal)
     try:
         with pytest.raises(InputError, match="running and logs to tensorboard itself"):

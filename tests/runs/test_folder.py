@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from sweeper.runs.folder import RunFolder, write_frame_list, write_text
-from sweeper.runs.spec import SweepSpec
+from sweeper.runs.spec import SweepSpec, make_spec
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> SweepSpec:
     (tmp_path / "frames" / "a").mkdir(parents=True)
-    return SweepSpec(data=str(tmp_path / "frames"), space="quick", seed=3)
+    return make_spec(tmp_path / "frames", "quick", seed=3)
 
 
 def test_a_new_folder_is_claimed_and_goes_on(spec: SweepSpec, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_another_sweep_is_refused_and_left_alone(spec: SweepSpec, tmp_path: Path
     with pytest.raises(ValueError, match=r"holds another sweep \(its seed is 3, not 4\)"):
         folder.claim(dataclasses.replace(spec, seed=4))
     with pytest.raises(ValueError, match="its space is another, or was edited since"):
-        folder.claim(dataclasses.replace(spec, space="diffranet"))
+        folder.claim(make_spec(spec.data, "diffranet", seed=3))
     assert folder.spec.read_bytes() == before
 
 

@@ -489,10 +489,10 @@ def test_a_journal_that_is_further_here_stays_and_one_that_parted_goes(s3: S3Ser
 
 def test_a_sweep_without_an_evaluation_yet_can_go_on_elsewhere(s3: S3Server, tmp_path: Path) -> None:
     from sweeper.runs.folder import RunFolder
-    from sweeper.runs.spec import SweepSpec
+    from sweeper.runs.spec import make_spec
 
     (tmp_path / "frames").mkdir()
-    spec = SweepSpec(data=str(tmp_path / "frames"), space="quick")
+    spec = make_spec(tmp_path / "frames", "quick")
     RunFolder(tmp_path / "run").claim(spec)
     (tmp_path / "run" / "journal.jsonl").touch()
     send(URL, write(tmp_path / "run", {"features/a.parquet": b"block"}))

@@ -77,6 +77,41 @@ def test_rows_fit_and_numbers_are_whole(
     assert "MemoryError:" in text
 
 
+@pytest.mark.parametrize("width", [40, 55, 70, 79])
+@pytest.mark.parametrize("metric", ["accuracy", "kappa"])
+def test_a_very_narrow_terminal_breaks_text_and_no_line(
+    width: int, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_width", lambda: width)
+    rows = board(tested=True, metric=metric)
+    text = tables.leaderboard_table(rows, metric)
+    assert max(map(len, text.splitlines())) <= width
+    for row in rows[rows.status != "failed"].itertuples():
+        assert f"{getattr(row, metric):.4f} ± {getattr(row, f'{metric}_std'):.3f}" in text
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("100", 100), ("7", 40), ("many", 160), ("", 160), (None, 160)]
+)
+def test_the_width_is_what_columns_says(
+    columns: str | None, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if columns is None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert tables._width() == width
+
+
+def test_rows_in_json_have_parameters_as_objects_and_every_column() -> None:
+    rows = board(tested=True)
+    found = tables.leaderboard_rows(rows)
+    assert [list(row) for row in found] == [list(rows.columns)] * len(rows)
+    assert found[0]["featurizer_params"] == {"distance": [1, 2, 4, 8], "angle_deg": [45, 135]}
+    assert found[0]["classifier_params"]["class_weight"] == "balanced"
+    assert (found[0]["rank"], found[0]["status"], found[-1]["status"]) == (1, "done", "failed")
+
+
 def test_a_long_error_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_width", lambda: 400)
     rows = board()

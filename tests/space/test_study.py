@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sweeper import plugins
-from sweeper.runs.spec import SweepSpec, load_spec, make_spec
-from sweeper.space.study import as_study
+from sweeper.runs.spec import load_spec, make_spec
+from sweeper.space.study import read_study
 from sweeper.yamlfile import read_yaml
 
 SPACE = """
@@ -39,23 +39,23 @@ def test_what_is_not_given_is_as_the_space_says(space: str) -> None:
     assert (make_spec("d", space).search, make_spec("d", space).folds) == ("grid", 3)
     given = make_spec("d", space, folds=7)
     assert (given.search, given.folds) == ("grid", 7)
-    assert make_spec("d", "quick") == SweepSpec("d", "quick")
+    assert (make_spec("d", "quick").search, make_spec("d", "quick").folds) == ("bohb", 5)
 
 
 def test_a_scale_changes_the_space_and_the_space_says_so(space: str) -> None:
     spec = make_spec("d", space, scale="small", settings=["glcm.distance=4"])
-    cut = spec.load_space()
+    cut = spec.search_space
     assert cut.scale == "small: frames of 32 px instead of 64; then --set glcm.distance=4"
     pipelines = list(cut.grid())
     assert {p.featurizer_params.get("size") for p in pipelines} == {None, 32}
     assert {p.intensity["bin"] for p in pipelines} == {2}
     assert {p.featurizer_params.get("distance") for p in pipelines} == {None, (4,)}
-    assert make_spec("d", space).load_space().scale == ""
+    assert make_spec("d", space).search_space.scale == ""
 
 
 def test_settings_come_after_the_scale(space: str) -> None:
     spec = make_spec("d", space, scale="small", settings=["lenet.size=48"])
-    assert {p.featurizer_params.get("size") for p in spec.load_space().grid()} == {None, 48}
+    assert {p.featurizer_params.get("size") for p in spec.search_space.grid()} == {None, 48}
 
 
 def test_the_resolved_spec_stands_alone(space: str, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_resolved_spec_stands_alone(space: str, tmp_path: Path) -> None:
     again = load_spec(path)
     assert again.search == "random"
     assert spec.difference(again) is None
-    assert again.load_space() == spec.load_space()
+    assert again.search_space == spec.search_space
     whole = make_spec("d", space).difference(spec)
     assert whole is not None
 
@@ -79,7 +79,7 @@ def test_a_spec_file_takes_the_settings_of_its_space(space: str, tmp_path: Path)
     spec = load_spec(path, scale="small", seed=3)
     assert (spec.search, spec.folds, spec.seed) == ("grid", 4, 3)
     assert spec.data == str(tmp_path / "frames")
-    assert spec.load_space().scale.startswith("small")
+    assert spec.search_space.scale.startswith("small")
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ def test_mistakes_are_named(space: str, change: str, scale: str | None, said: st
 
 def test_a_space_without_scales_has_none() -> None:
     with pytest.raises(ValueError, match="unknown --scale 'small'; the space has none"):
-        as_study("quick", "small")
+        read_study("quick", "small")
 
 
 @pytest.mark.parametrize("name", plugins.space_names())
 def test_every_scale_of_every_space_is_a_space(name: str) -> None:
     scales = read_yaml(plugins.space_path(name)).get("scales") or {}
-    whole = make_spec("d", name).load_space()
+    whole = make_spec("d", name).search_space
     for scale in scales:
-        cut = make_spec("d", name, scale=scale).load_space()
+        cut = make_spec("d", name, scale=scale).search_space
         assert cut.scale.startswith(f"{scale}: ")
         assert cut.size <= whole.size
 
@@ -127,7 +127,7 @@ def test_every_scale_of_every_space_is_a_space(name: str) -> None:
 def test_camsortxs_is_the_papers_algorithm_1() -> None:
     """25 representations x 5 ensembles, half of the frames for the networks, 5 folds."""
     spec = make_spec("d", "camsortxs")
-    pipelines = list(spec.load_space().grid())
+    pipelines = list(spec.search_space.grid())
     assert len(pipelines) == 125
     of_networks: dict[str, set[str]] = {}
     for p in pipelines:
