@@ -124,7 +124,7 @@ def results_of(records: Iterable[Record]) -> Results:
 
 
 def write_journal(path: Path, records: Iterable[Record]) -> None:
-    """Write a journal as a sweep does."""
+    """Write a journal as a sweep does, or go on with one that is there."""
     journal = Journal(path)
     for record in records:
         journal.append(record)

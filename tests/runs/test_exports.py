@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,19 +34,24 @@ from sweeper.runs.folder import RunFolder
 from sweeper.runs.journal import Journal, is_open, read_journal
 from sweeper.runs.records import (
     TEST,
-    Cause,
     Evaluation,
-    Failed,
     FoldName,
-    Record,
     Scored,
     Trial,
-    failed,
 )
 from sweeper.runs.results import CompleteRows, Results
 from sweeper.runs.spec import make_spec
 from sweeper.search.brackets import Ladder
 from tests.conftest import write_textures
+from tests.runs.made_records import (
+    Records,
+    made_evaluation,
+    made_failure,
+    made_pipeline,
+    made_score,
+    made_trial,
+    write_journal,
+)
 from tests.runs.wandb_server import wandb_server
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -54,41 +59,39 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 FOLDS = 2
 LADDER = Ladder(3, 3)
 LOW, MIDDLE, FULL = LADDER.fractions
-FOREST = Pipeline(
-    {"bin": 1, "low": 0.5}, "glcm", {"distance": (1, 2)}, "standard", {}, "rf", {"n_trees": 300}
-)  # fmt: skip
 
 
 def pipeline(trial: int) -> Pipeline:
-    return replace(FOREST, classifier_params={"n_trees": 300 + trial})
-
-
-def evaluation(
-    trial: int, budget: float, fold: FoldName, outcome: float | str, id_: str | None = None
-) -> Evaluation:
-    """An evaluation with this accuracy, or this error."""
-    id_ = id_ or pipeline(trial).id
-    came: Scored | Failed = (
-        failed(Cause.ERROR, outcome)
-        if isinstance(outcome, str)
-        else Scored(dict.fromkeys(METRICS, outcome), [[1]], 20, 10, 0.5, 2.0)
+    return made_pipeline(
+        intensity={"bin": 1, "low": 0.5},
+        featurizer_params={"distance": (1, 2)},
+        classifier_params={"n_trees": 300 + trial},
     )
-    return Evaluation(f"{id_}-{budget:.3f}-{fold}", id_, budget, fold, 0, came, 3.0)
 
 
-def rung(trial: int, budget: float, *accuracies: float) -> list[Record]:
-    return [evaluation(trial, budget, fold, accuracy) for fold, accuracy in enumerate(accuracies)]
+def score(value: float) -> Scored:
+    """The same value of every metric."""
+    return made_score(metrics=dict.fromkeys(METRICS, value), predict_ms_per_frame=2.0)
 
 
-def trials(*numbers: int) -> list[Record]:
+def evaluation(trial: int, budget: float, fold: FoldName, outcome: float | str) -> Evaluation:
+    """An evaluation with this score, or this error."""
+    came = made_failure(outcome) if isinstance(outcome, str) else score(outcome)
+    return made_evaluation(pipeline(trial), fold, came, budget=budget, featurize_ms_per_frame=3.0)
+
+
+def rung(trial: int, budget: float, *scores: float) -> Records:
+    return [evaluation(trial, budget, fold, value) for fold, value in enumerate(scores)]
+
+
+def trials(*numbers: int) -> Records:
     return [Trial.of(number, pipeline(number)) for number in numbers]
 
 
-def ensemble(*members: int) -> list[Record]:
+def ensemble(*members: int) -> Records:
     parts = tuple({"trial": trial, "weight": 1 / len(members)} for trial in members)
     made = Pipeline({}, "ensemble", {}, "none", {}, "ensemble", {"members": parts})
-    folds = [evaluation(-1, FULL, fold, 0.5 + 0.1 * len(members), made.id) for fold in range(FOLDS)]
-    return [Trial.of(-1, made), *folds]
+    return made_trial(-1, made, *[score(0.5 + 0.1 * len(members))] * FOLDS, featurize_ms_per_frame=3.0)
 
 
 EARLY = [
@@ -113,7 +116,7 @@ LATE = [
 """Trial 4 went on and trial 6 is done; trial 8 has the full budget, and no score on the test split."""
 
 
-def results_of(*records: Sequence[Record]) -> Results:
+def results_of(*records: Records) -> Results:
     return Results().add([record for part in records for record in part])
 
 
@@ -131,15 +134,8 @@ def made_folder(path: Path) -> RunFolder:
     folder = RunFolder(path)
     folder.claim(make_spec("frames", "quick", folds=FOLDS))
     folder.write_environment({"folds": FOLDS})
-    append(folder, EARLY)
+    write_journal(folder.journal, EARLY)
     return folder
-
-
-def append(folder: RunFolder, records: Sequence[Record]) -> None:
-    journal = Journal(folder.journal)
-    for record in records:
-        journal.append(record)
-    journal.close()
 
 
 def keep_ensemble(folder: RunFolder, *members: int) -> None:
@@ -298,7 +294,7 @@ def hyperparameters(folder: RunFolder, name: str) -> tuple[dict[str, Any], int]:
 
 def test_tensorboard_shows_each_rung_of_each_trial(folder: RunFolder) -> None:
     (folder.logs / "tensorboard" / "of an earlier start").mkdir(parents=True)
-    append(folder, LATE)
+    write_journal(folder.journal, LATE)
     keep_ensemble(folder, 6, 8)
     said = export_run(folder, "tensorboard")
     assert said.startswith("6 entries in ")
@@ -330,7 +326,7 @@ def test_tensorboard_gets_the_same_step_by_step_and_again(folder: RunFolder) -> 
     names = sorted(path.name for path in (folder.logs / "tensorboard").iterdir())
     in_steps = {name: shown(folder, name) for name in names}
     assert all(len(found) == len(set(found)) for found in in_steps.values())
-    append(folder, LATE)
+    write_journal(folder.journal, LATE)
     export_run(folder, "tensorboard")
     assert {name: shown(folder, name) for name in names} == in_steps
 
@@ -428,7 +424,7 @@ def check_all_is_there(runs: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("database")
 def test_mlflow_has_a_run_for_each_trial(folder: RunFolder) -> None:
-    append(folder, LATE)
+    write_journal(folder.journal, LATE)
     assert export_run(folder, "mlflow") == f"5 entries in experiment first at {local(folder)}"
     runs = mlflow_runs(local(folder))
     check_all_is_there(runs)
@@ -492,7 +488,7 @@ def test_mlflow_after_an_answer_that_got_lost(
     """Whether the request arrived or not, nothing is missing in the end and nothing is there twice."""
     import mlflow
 
-    append(folder, LATE)
+    write_journal(folder.journal, LATE)
     real, calls = getattr(mlflow.MlflowClient, call), []
 
     def breaks(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -627,7 +623,7 @@ def test_a_server_that_comes_goes_and_comes_back(
             runs = mlflow_runs(uri)
             check_all_is_there(runs)
             assert len(notes) == 1
-            append(folder, LATE)
+            write_journal(folder.journal, LATE)
             export_run(folder, "mlflow")
             assert mlflow_runs(uri) == runs
         finally:
@@ -717,7 +713,7 @@ def log_to_wandb(run_cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 def test_wandb_offline_keeps_a_run_for_each_trial(folder: RunFolder, log_to_wandb: Any) -> None:
-    append(folder, LATE)
+    write_journal(folder.journal, LATE)
     keep_ensemble(folder, 6, 8)
     assert f"6 entries in {folder.logs / 'wandb'}; send it with: wandb sync " in log_to_wandb(folder)
     runs = wandb_runs(folder)
@@ -740,7 +736,7 @@ def test_wandb_offline_of_a_sweep_that_goes_on(folder: RunFolder, log_to_wandb: 
     before = wandb_runs(folder)
     log_to_wandb(folder)
     assert wandb_runs(folder) == before  # in the same files
-    append(folder, LATE)
+    write_journal(folder.journal, LATE)
     keep_ensemble(folder, 4, 6)
     log_to_wandb(folder)
     after = wandb_runs(folder)
@@ -761,7 +757,7 @@ def test_wandb_online_of_a_sweep_that_goes_on(
     with wandb_server() as (address, kept):
         monkeypatch.setenv("WANDB_BASE_URL", address)
         assert "5 entries in project first at" in log_to_wandb(folder)
-        append(folder, LATE)
+        write_journal(folder.journal, LATE)
         keep_ensemble(folder, 4, 6)
         log_to_wandb(folder)
         starts = {run.name: run.starts for run in kept.values()}
