@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import resource
-import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -31,6 +29,7 @@ from sweeper.errors import (
     UnequalNodeError,
 )
 from sweeper.runs.records import Evaluation, Trial
+from tests.conftest import full_disk
 from tests.runs.made_records import (
     made_epoch,
     made_evaluation,
@@ -163,20 +162,14 @@ def test_a_journal_of_another_format_is_wrong_input(tmp_path: Path, ledger: Call
 
 
 class LedgerOnAFullDisk(Ledger):
-    """Opens the journal under RLIMIT_FSIZE: writes fail half way, as on a full disk."""
+    """There is no room for the first line of the journal."""
 
     def open(self) -> int:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-        try:
+        with full_disk(10):
             return super().open()
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_journal_that_cannot_be_begun_is_said_in_a_line(tmp_path: Path) -> None:
-    """Its first line is the first that a full disk has no room for."""
     path = tmp_path / "journal.jsonl"
     writer = ray.remote(num_cpus=0)(LedgerOnAFullDisk).remote(path, tmp_path / "predictions", "accuracy", 2)
     with pytest.raises(JournalError) as failed:

@@ -10,6 +10,7 @@ import pytest
 
 from sweeper.runs.predictions import PredictionFiles, read_predictions, to_parquet
 from sweeper.runs.records import Evaluation, Failed, FoldName, Scored
+from tests.conftest import full_disk
 from tests.runs.made_records import made_evaluation, made_failure, made_pipeline, made_score
 
 FOLDS = 2
@@ -95,7 +96,18 @@ def test_a_folder_is_taken_over(tmp_path: Path) -> None:
     assert {"c-0", "c-1"} < set(after.found())
 
 
-def test_a_full_disk_is_said(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_nothing_is_left_of_the_file(tmp_path: Path) -> None:
+    files = folder(tmp_path / "p")
+    files.add(record("one", 0), b"x" * 100)
+    with full_disk(1000), pytest.raises(OSError, match="File too large") as failed:
+        files.add(record("one", 1), b"x" * 2000)
+    assert str(files.path("one-1")) in str(failed.value)
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["one-0.parquet"]
+    files.add(record("one", 1), b"x" * 2000)
+    assert files.found() == ["one-0", "one-1"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("a file where the folder should be")
-    with pytest.raises(OSError, match="p"):
+    with pytest.raises(OSError, match=str(tmp_path / "p")):
         folder(tmp_path / "p").add(record("one", 0), b"x")
