@@ -862,7 +862,8 @@ def compare_with_leaderboard(folder: RunFolder, runs: dict[str, Any]) -> None:
     unranked = [run for name, run in runs.items() if name not in names]  # interrupted, and left behind
     assert all(not run["history"] and outcome(run)[1] == "stopped" for run in unranked)
     records = [record for _, record in read_journal(folder.journal)]
-    rungs = Counter(r.pipeline for r in records if isinstance(r, Evaluation) and r.fold == 0)
+    folds = Counter((r.pipeline, r.budget) for r in records if isinstance(r, Evaluation) and r.fold != TEST)
+    rungs = Counter(id_ for (id_, _), count in folds.items() if count == folder.folds())
     for name, (_, row) in zip(names, board.iterrows(), strict=True):
         run = runs[name]
         assert outcome(run)[1] == row.status
