@@ -121,11 +121,25 @@ def test_nothing_below_imports_the_engine_or_the_command_line(name: str) -> None
     assert not upward
 
 
-def test_api_stands_on_nothing() -> None:
-    assert not {m for m in imports(MODULES["sweeper.api"], lazy=True) if within(m, *PROJECT)} - {"sweeper.errors"}
-    assert {m for m in imports(MODULES["sweeper.plugins"], lazy=True) if within(m, *PROJECT)} == {
-        "sweeper.api"
-    }
+@pytest.mark.parametrize(
+    ("room", "below"),
+    [
+        ("sweeper.api", {"sweeper.errors", "sweeper.pipeline"}),
+        ("sweeper.plugins", {"sweeper.api", "sweeper.errors", "sweeper.extras"}),
+        ("sweeper.extras", set()),
+    ],
+)
+def test_what_plugins_stand_on(room: str, below: set[str]) -> None:
+    names = [name for name in MODULES if within(name, room)]
+    assert names
+    imported = {m for name in names for m in imports(MODULES[name], lazy=True) if within(m, *PROJECT)}
+    assert {m for m in imported if not within(m, room)} <= below
+
+
+@pytest.mark.parametrize("name", plugins.search_names())
+def test_searches_import_the_api_and_each_other_alone(name: str) -> None:
+    ours = {m for m in imports(MODULES[f"sweeper.search.{name}"], lazy=True) if within(m, *PROJECT)}
+    assert {m for m in ours if not within(m, "sweeper.search")} <= {"sweeper.api"}
 
 
 def test_modules_import_each_other_in_one_direction() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
+import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from sweeper import plugins
 from sweeper.engine import nodes
 from sweeper.errors import InputError
 
@@ -76,6 +78,7 @@ def connected(
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"sweeper-{os.getpid()}"}
     if address is None:
         n = local_cpus(cpus)
+        os.environ[plugins.VARIABLE] = os.pathsep.join(map(str, plugins.folders()))  # workers inherit it
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
         with _on_loopback():
             ray.init(
@@ -85,11 +88,14 @@ def connected(
                 object_store_memory=_store_bytes(object_store_gb),
                 include_dashboard=dashboard,
                 configure_logging=False,
+                job_config=_job_config(),
                 **quiet,
             )
     else:
         try:
-            ray.init(address=address, runtime_env={"env_vars": _for_workers()}, **quiet)
+            with _plugins_sent() as modules:
+                environment = {"env_vars": _for_workers(), **modules}
+                ray.init(address=address, runtime_env=environment, job_config=_job_config(), **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"--address {address}: no Ray cluster answers ({error})") from None
         n = int(ray.cluster_resources().get("CPU", 1))
@@ -118,10 +124,35 @@ def _on_loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
+def _job_config() -> Any:
+    """Return a job's configuration that leaves the import path of workers alone.
+
+    Ray puts the driver's current folder, and its script's, in front of the path of every worker, where a
+    ``random.py`` or ``numpy.py`` of the user's own would be imported. It has no public setting for that.
+    """
+    from ray.job_config import JobConfig
+
+    class KeptEmpty(list[str]):
+        def extend(self, folders: Iterable[str]) -> None:
+            """Take none of them."""
+
+    config = JobConfig()
+    config._py_driver_sys_path = KeptEmpty()
+    return config
+
+
+@contextmanager
+def _plugins_sent() -> Iterator[dict[str, list[str]]]:
+    """Give the part of a runtime environment that brings the folders of plugins to the workers."""
+    with tempfile.TemporaryDirectory(prefix="sweeper-plugins-") as scratch:
+        copies = Path(scratch, plugins.SENT)
+        yield {"py_modules": [str(copies)]} if plugins.copy_folders(copies) else {}
+
+
 def _for_workers() -> dict[str, str]:
-    """Environment of this sweep's workers on every machine of a cluster that somebody else started."""
-    versions = json.dumps(nodes.versions())
-    return {**{name: os.environ[name] for name in _OF_WORKERS}, nodes.EXPECTED: versions}
+    """Return the environment of this sweep's workers on every machine of a cluster that runs already."""
+    kept = {name: os.environ[name] for name in _OF_WORKERS}
+    return {**kept, nodes.EXPECTED: nodes.expected(), plugins.VARIABLE: ""}
 
 
 _interrupted = threading.Event()

@@ -102,9 +102,9 @@ class Evaluator:
     def key(self, pipeline: Pipeline, budget: float, fold: int | str) -> str:
         """What an evaluation is a pure function of, digested."""
         versions = [
-            plugins.featurizer(pipeline.featurizer).version,
+            plugins.code_digest("featurizer", pipeline.featurizer),
             REDUCERS[pipeline.reducer].version,
-            plugins.classifier(pipeline.classifier).version,
+            plugins.code_digest("classifier", pipeline.classifier),
             INTENSITY_VERSION,
             CODEBOOK_VERSION,
         ]

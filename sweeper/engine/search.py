@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeper import plugins
 from sweeper.data.splits import Fold
 from sweeper.engine.closing import closing_share, keep_models, run_again, score_test
 from sweeper.engine.cluster import trial_resources
@@ -37,7 +38,6 @@ from sweeper.pipeline import Pipeline
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.progress import Progress
 from sweeper.runs.spec import SweepSpec
-from sweeper.search import make_proposer
 from sweeper.space.space import Space
 
 _SEARCH_ATTEMPTS = 10
@@ -229,7 +229,7 @@ def _tune(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watc
 
 
 def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch: Watch) -> None:
-    ladder = spec.ladder
+    search, ladder = plugins.search(spec.search), spec.ladder
     limit = spec.trial_limit(space)
     watch.progress.state.trials_total = limit
     sweep = {
@@ -239,10 +239,10 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
         "metric": spec.metric,
     }
     searcher = SweepSearcher(
-        make_proposer(spec.search, space, spec.seed),
+        search.proposer(space, spec.seed),
         ladder,
         limit,
-        learns=spec.search == "bohb",
+        learns=search.learns,
         sweep=sweep,
         on_trial=lambda number, pipeline: _record_trial(actors, watch, number, pipeline),
     )
@@ -253,7 +253,7 @@ def _tune_once(spec: SweepSpec, space: Space, folds: int, actors: Actors, watch:
             tune.with_resources(SweepTrial, tune.PlacementGroupFactory([resources])),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=make_scheduler(spec.search, ladder, searcher, slots),
+                scheduler=make_scheduler(search, ladder, searcher, slots),
                 num_samples=-1 if limit is None else limit,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,

@@ -151,14 +151,24 @@ def check(spec: SweepSpec) -> tuple[Space, Dataset]:
     together with frames whose pixels are bad.
     """
     space = spec.load_space()
-    if spec.search == "grid" and space.size == float("inf"):
-        raise InputError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
+    _check_plugins(spec, space)
     for name in spec.log:
         check_logger(name)
     check_sizes(space)
     dataset = _load(spec)
     sweep_splits(spec, dataset)
     return space.for_classes(dataset.classes), dataset
+
+
+def _check_plugins(spec: SweepSpec, space: Space) -> None:
+    """Raise InputError unless the search fits the space, and all that the plugins need is installed."""
+    if plugins.search(spec.search).exhaustive and space.size == float("inf"):
+        raise InputError(
+            f"search {spec.search}: space {space.name} has a range (low, high); a grid needs lists"
+        )
+    plugins.check_installed("search", [spec.search])
+    plugins.check_installed("featurizer", [part.name for part in space.parts["featurizer"]])
+    plugins.check_installed("classifier", [part.name for part in space.parts["classifier"]])
 
 
 def _load(spec: SweepSpec) -> Dataset:

@@ -12,7 +12,8 @@ from sweeper.engine.tasks.networks import Resources
 from sweeper.errors import InputError
 from sweeper.runs.spec import SweepSpec
 from sweeper.space.domains import Between
-from sweeper.space.space import Part, Space
+from sweeper.space.parts import Part
+from sweeper.space.space import Space
 
 _MOST_LOADER_CORES = 8
 """Cores that one GPU gets by default: one trains, the others read inputs."""

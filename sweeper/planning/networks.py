@@ -11,7 +11,8 @@ import numpy as np
 
 from sweeper import plugins
 from sweeper.api import PRETRAINED, Network, NetworkBuild
-from sweeper.space.space import Part, Space
+from sweeper.space.parts import Part
+from sweeper.space.space import Space
 
 _BATCH = 2
 

@@ -18,7 +18,8 @@ from sweeper.pipeline import Pipeline
 from sweeper.planning.networks import NetworkCost, network_costs
 from sweeper.runs.spec import DEFAULT_TRIALS, RERUN_TOP, SweepSpec
 from sweeper.search.brackets import Ladder
-from sweeper.space.space import SLOTS, Part, Space
+from sweeper.space.parts import SLOTS, Part
+from sweeper.space.space import Space
 
 _FRAMES = 5
 _FITS = 13

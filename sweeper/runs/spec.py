@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweeper import plugins
 from sweeper.errors import InputError
 from sweeper.plugins import is_space_file, nearest
-from sweeper.search import SEARCHES
 from sweeper.search.brackets import Ladder
 from sweeper.space.file import load_space, parse_space
 from sweeper.space.space import Space
@@ -58,7 +58,7 @@ class SweepSpec:
     space : str or mapping
         Name or path of a search space, or the space itself as its YAML holds it.
     search : str
-        bohb, hyperband, asha, random or grid.
+        Name of a search: bohb, hyperband, asha, random, grid, or that of a plugin.
     trials : int or None
         Most trials; None: 60, or as many as a time budget allows, or the whole grid.
     time_budget_s : float or None
@@ -152,7 +152,7 @@ class SweepSpec:
         for name in ("skip_bad", "allow_outside", "train_compile"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
-        _one_of("search", self.search, SEARCHES)
+        _one_of("search", self.search, plugins.search_names())
         _one_of("metric", self.metric, _METRICS)
         _whole("trials", self.trials, 1, optional=True)
         _whole("folds", self.folds, 2)
@@ -183,15 +183,16 @@ class SweepSpec:
     @property
     def ladder(self) -> Ladder:
         """Rungs and brackets; searches that do not stop early have one rung, the full budget."""
-        return Ladder(
-            self.reduction_factor, self.rungs if self.search in ("bohb", "hyperband", "asha") else 1
-        )
+        search = plugins.search(self.search)
+        if search.early_stopping == "none":
+            return Ladder(self.reduction_factor, 1, search.group)
+        return Ladder(self.reduction_factor, self.rungs)
 
     def trial_limit(self, space: Space) -> int | None:
         """Most trials of a sweep over `space`; None where time alone ends it."""
         if self.trials is not None:
             return int(min(self.trials, space.size))
-        if self.search == "grid":
+        if plugins.search(self.search).exhaustive:
             return int(space.size)
         return None if self.time_budget_s else int(min(DEFAULT_TRIALS, space.size))
 

@@ -228,7 +228,10 @@ def test_interrupting_ends_at_once_and_says_how_to_go_on(
     driver.send_signal(signal.SIGINT)
     _, stderr = driver.communicate(timeout=30)
     assert driver.returncode == 130
-    assert stderr.decode().strip().splitlines()[-1] == "sweeper: interrupted; run the same command again to resume"
+    assert (
+        stderr.decode().strip().splitlines()[-1]
+        == "sweeper: interrupted; run the same command again to resume"
+    )
 
 
 def permuted(data: Path, path: Path) -> Path:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import yaml
 
-from sweeper.search import SEARCHES, Observation, make_proposer
+from sweeper import plugins
+from sweeper.api import Observation, Proposer
 from sweeper.search.brackets import Ladder
-from sweeper.search.encoding import Encoding
 from sweeper.space.file import load_space, parse_space
 from sweeper.space.space import Space
 from tests.conftest import TINY_SPACE
@@ -56,7 +56,7 @@ def test_tune_has_the_same_brackets(eta: int, rungs: int) -> None:
 @pytest.mark.parametrize("name", ["diffranet", "quick"])
 def test_encoding_round_trips(name: str) -> None:
     space = load_space(name)
-    encoding = Encoding(space)
+    encoding = space.encoding()
     rng = np.random.default_rng(1)
     for _ in range(300):
         pipeline = space.sample(rng)
@@ -69,13 +69,17 @@ def test_encoding_round_trips(name: str) -> None:
 
 def test_an_empty_subset_is_no_pipeline() -> None:
     space = load_space("diffranet")
-    encoding = Encoding(space)
+    encoding = space.encoding()
     vector = np.nan_to_num(encoding.encode(next(space.grid())))
     for i, variable in enumerate(encoding.variables):
         if variable.axis == "distance":
             vector[i] = 0
     assert encoding.active(vector) is None
     assert encoding.decode(vector) is None
+
+
+def make_proposer(search: str, space: Space, seed: int) -> Proposer:
+    return plugins.search(search).proposer(space, seed)
 
 
 def play(search: str, space: Space, seed: int, trials: int) -> list[str]:
@@ -92,7 +96,7 @@ def play(search: str, space: Space, seed: int, trials: int) -> list[str]:
     return ids
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("search", plugins.search_names())
 def test_the_same_seed_proposes_the_same_and_nothing_twice(search: str, tiny: Space) -> None:
     np.random.seed(5)  # noqa: NPY002 - the global state must not matter
     first = play(search, tiny, 3, 35)
@@ -101,7 +105,7 @@ def test_the_same_seed_proposes_the_same_and_nothing_twice(search: str, tiny: Sp
     assert len(set(first)) == 35
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("search", plugins.search_names())
 def test_an_exhausted_space_ends_the_search(search: str, tiny: Space) -> None:
     taken = {pipeline.id for pipeline in tiny.grid()}
     assert make_proposer(search, tiny, 0).propose(len(taken), taken, []) is None

@@ -9,13 +9,11 @@ from typing import Any
 
 from ray import tune
 
+from sweeper.api import FAILED_SCORE as FAILED_SCORE
 from sweeper.engine.evaluator import Evaluator, cause_of
 from sweeper.errors import DeadlineError, JournalError, UnequalNodeError
 from sweeper.pipeline import Pipeline
 from sweeper.runs.journal import Record
-
-FAILED_SCORE = -2.0
-"""Finite and below every metric, so that schedulers drop a failed trial and never see NaN."""
 
 FAULT = "fault: "
 """Marks a reason to end that is a mistake of ours, with its traceback."""

@@ -1,0 +1,15 @@
+"""ASHA: random draws, promoted to larger budgets as results come in."""
+
+from __future__ import annotations
+
+from sweeper.api import Search
+from sweeper.search.random import RandomProposer
+
+SEARCH = Search(
+    name="asha",
+    version=1,
+    source="Li et al., MLSys 2020, Algorithm 2",
+    proposer=RandomProposer,
+    early_stopping="asynchronous",
+)
+"""Proposes as random search does. Which trials are promoted depends on the order in which they end."""
