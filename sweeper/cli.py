@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from sweeper.commands import explain, jobs, listing, report, results, similar, simulate, sweep
+from sweeper.commands import check_plugin, explain, jobs, listing, report, results, similar, simulate, sweep
 from sweeper.commands.arguments import Parser, unknown_argument
 from sweeper.errors import (
     EXIT_DONE,
@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         "sweeper run frames --space quick --out first-run",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for group in (simulate, sweep, jobs, results, report, explain, similar, listing):
+    for group in (simulate, sweep, jobs, results, report, explain, similar, listing, check_plugin):
         group.add(commands)
     return parser
 

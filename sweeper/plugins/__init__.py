@@ -23,10 +23,13 @@ from sweeper.extras import first_missing, remedy, remedy_of
 from sweeper.plugins.finding import PACKAGES as PACKAGES
 from sweeper.plugins.finding import SENT as SENT
 from sweeper.plugins.finding import VARIABLE as VARIABLE
-from sweeper.plugins.finding import Found, Kind, code_of, known, stray
+from sweeper.plugins.finding import Found, code_of, known, stray
+from sweeper.plugins.finding import Kind as Kind
 from sweeper.plugins.finding import add_folder as add_folder
 from sweeper.plugins.finding import folders as folders
+from sweeper.plugins.finding import in_file as in_file
 from sweeper.plugins.finding import plugin_files as plugin_files
+from sweeper.plugins.finding import root_of as root_of
 from sweeper.plugins.finding import source_files as source_files
 from sweeper.plugins.finding import source_folder as source_folder
 

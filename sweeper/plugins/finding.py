@@ -255,6 +255,23 @@ def _known(kind: Kind, named: str) -> dict[str, Found]:
     return dict(sorted(by_name.items()))
 
 
+def in_file(path: Path) -> list[tuple[Kind, str]]:
+    """Return kind and name of the plugins that a file holds; empty when it is in none of the sources."""
+    file = path.resolve()
+    return [
+        (kind, found.name)
+        for kind in _SUBFOLDERS
+        for found in known(kind).values()
+        if found.file is not None and found.file.resolve() == file
+    ]
+
+
+def root_of(path: Path) -> Path:
+    """Return the folder of plugins that a file is in: the one above, where it is in a subfolder of a kind."""
+    folder = path.resolve().parent
+    return folder.parent if folder.name in _SUBFOLDERS.values() else folder
+
+
 def stray(name: str) -> str:
     """Return why the Python file called `name` in one of the folders is no plugin; empty if there is none."""
     reasons = (_of_folder(folder).strays.get(name) for folder in folders())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sweeper.api import Search
-from sweeper.search.random import RandomProposer
+
+from .random import RandomProposer
 
 SEARCH = Search(
     name="hyperband",
