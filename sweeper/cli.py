@@ -14,12 +14,14 @@ from sweeper.commands.arguments import Parser, unknown_argument
 from sweeper.errors import (
     EXIT_DONE,
     EXIT_FAULT,
+    EXIT_INPUT,
     EXIT_INTERRUPTED,
     FaultError,
     InputError,
     StoppedError,
     SweeperError,
 )
+from sweeper.extras import EXTRA_OF, missing_library, remedy
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +51,9 @@ def _tell(error: Exception) -> int:
     if isinstance(error, SweeperError) and not isinstance(error, FaultError):
         print(f"sweeper: {' '.join(str(error).split())}{_remedy(error)}", file=sys.stderr)
         return error.exit_status
+    if (library := missing_library(error)) in EXTRA_OF:
+        print(f"sweeper: this command {remedy(library)}", file=sys.stderr)
+        return EXIT_INPUT
     if isinstance(error, OSError):
         print(f"sweeper: {error}; fix that and run the same command again", file=sys.stderr)
         return EXIT_FAULT

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable
 
+from sweeper.errors import InputError
+
 EXTRA_OF = {
     "torch": "networks",
     "torchvision": "networks",
@@ -13,10 +15,16 @@ EXTRA_OF = {
     "huggingface_hub": "networks",
     "xgboost": "boosting",
     "catboost": "boosting",
+    "aiohttp": "cluster",
+    "opencensus": "cluster",
     "usearch": "similar",
     "mlflow": "mlflow",
 }
-"""Import name of a library to the extra in pyproject.toml that it comes with."""
+"""Import name of a library to the extra in pyproject.toml that brings it."""
+
+
+CLUSTER = ("aiohttp", "opencensus")
+"""Libraries that Ray's dashboard, its jobs and its agents on a cluster need."""
 
 
 def remedy(library: str) -> str:
@@ -32,7 +40,13 @@ def first_missing(libraries: Iterable[str]) -> str | None:
     return next((name for name in libraries if importlib.util.find_spec(name) is None), None)
 
 
-def remedy_of(error: BaseException) -> str | None:
-    """Return what to do about an import that failed for want of a library; None for any other error."""
+def check_libraries(libraries: Iterable[str], asked: str) -> None:
+    """Raise InputError, naming what was asked for and the remedy, unless some libraries are installed."""
+    if (library := first_missing(libraries)) is not None:
+        raise InputError(f"{asked} {remedy(library)}")
+
+
+def missing_library(error: BaseException) -> str | None:
+    """Return the library for want of which an import failed; None for any other error."""
     library = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    return remedy(library) if library and library != "sweeper" else None
+    return first_missing([library]) if library else None

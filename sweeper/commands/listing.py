@@ -18,7 +18,9 @@ def add(commands: Any) -> None:
         "what can be searched: names, parameters and legal values",
         "sweeper list featurizers",
     )
-    parser.add_argument("what", choices=("featurizers", "reducers", "classifiers", "intensity", "spaces"))
+    parser.add_argument(
+        "what", choices=("featurizers", "reducers", "classifiers", "searches", "intensity", "spaces")
+    )
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from sweeper import plugins
 from sweeper.engine import nodes
 from sweeper.errors import InputError
+from sweeper.extras import CLUSTER, check_libraries
 
 TRIAL_SLOT = "trial_slot"
 """Custom resource that a trial holds: it waits for tasks, and takes no core itself."""
@@ -68,6 +69,8 @@ def connected(
     ValueError
         No cluster answers at `address`.
     """
+    if address is not None or dashboard:
+        check_libraries(CLUSTER, "--dashboard" if address is None else f"--address {address}")
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="(ray|statsmodels).*")

@@ -13,6 +13,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.errors import InputError
+from sweeper.extras import CLUSTER, check_libraries
 from sweeper.runs.mirror import is_url, shown
 from sweeper.runs.spec import SweepSpec
 from sweeper.yamlfile import to_yaml
@@ -23,6 +24,7 @@ _SPEC = "sweep.yaml"
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
     """Give a client of the jobs of a cluster, by its dashboard's address; InputError if none answers."""
+    check_libraries(CLUSTER, f"--address {address}")
     import requests
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient

@@ -19,7 +19,7 @@ from typing import Any
 
 from sweeper.api import Classifier, Featurizer, Network, NetworkFamily, Search
 from sweeper.errors import InputError, described
-from sweeper.extras import first_missing, remedy, remedy_of
+from sweeper.extras import first_missing, missing_library, remedy
 from sweeper.plugins.finding import PACKAGES as PACKAGES
 from sweeper.plugins.finding import SENT as SENT
 from sweeper.plugins.finding import VARIABLE as VARIABLE
@@ -151,8 +151,8 @@ def _imported(found: Found, kind: Kind, types: tuple[type, ...]) -> Any:
     try:
         module = importlib.import_module(found.module)
     except (Exception, SystemExit) as error:
-        reason = remedy_of(error) or f"cannot be imported: {described(error)}"
-        raise InputError(f"{found.origin}: {reason}") from error
+        reason = _why(error) or f"cannot be imported: {described(error)}"
+        raise InputError(f"{found.origin} {reason}") from error
     plugin = getattr(module, found.constant, None)
     if not isinstance(plugin, types):
         wanted = " or ".join(t.__name__ for t in types)
@@ -170,7 +170,13 @@ def _member(family: NetworkFamily, variant: str) -> Network:
     except InputError:
         raise
     except (ValueError, ImportError) as error:
-        raise InputError(f"{name} {remedy_of(error) or f'cannot be made: {error}'}") from error
+        raise InputError(f"{name} {_why(error) or f'cannot be made: {error}'}") from error
+
+
+def _why(error: BaseException) -> str:
+    """Return what to install when an import failed for want of a library; else nothing."""
+    library = missing_library(error)
+    return "" if library is None else remedy(library)
 
 
 # --------------------------------------------------------------------------- what is installed

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Axis, Network
+from sweeper.errors import InputError
 from sweeper.runs.leaderboard import ENSEMBLE
 
 _PIPED_WIDTH = 160
@@ -201,7 +202,14 @@ def _status(row: Any) -> str:
 
 
 def listing(what: str) -> str:
-    """Plugins of a kind, reducers or settings of intensity with their parameters; spaces with their sizes."""
+    """Return what can be searched, as text.
+
+    Parameters
+    ----------
+    what : str
+        featurizers, classifiers, searches, spaces, reducers or intensity. A plugin that cannot be used is
+        listed with the reason, and one that lacks a library with what to install.
+    """
     if what == "reducers":
         from sweeper.evaluate.reducers import REDUCERS
 
@@ -211,13 +219,26 @@ def listing(what: str) -> str:
 
         return _plugin_lines("intensity", "", "", AXES)
     if what == "spaces":
-        return "\n".join(_space_lines(name) for name in plugins.space_names())
-    if what == "featurizers":
-        return "\n\n".join(_featurizer_lines(name) for name in plugins.featurizer_names())
-    classifiers = [plugins.classifier(name) for name in plugins.classifier_names()]
-    return "\n\n".join(
-        _plugin_lines(c.name, c.source, f"; the budget buys {c.budget}", c.axes) for c in classifiers
-    )
+        return "\n".join(_described(name, _space_lines) for name in plugins.space_names())
+    names, lines = {
+        "featurizers": (plugins.featurizer_names, _featurizer_lines),
+        "classifiers": (plugins.classifier_names, _classifier_lines),
+        "searches": (plugins.search_names, _search_lines),
+    }[what]
+    return "\n\n".join(_described(name, lines) for name in names())
+
+
+def _described(name: str, lines: Callable[[str], str]) -> str:
+    """Return the lines on a plugin, or why it cannot be used."""
+    try:
+        return lines(name)
+    except InputError as error:
+        return f"{name}; cannot be used\n  {error}"
+
+
+def _lack(kind: plugins.Kind, name: str) -> str:
+    lack = plugins.missing(kind, name)
+    return f"; {lack}" if lack else ""
 
 
 def _space_lines(name: str) -> str:
@@ -230,13 +251,33 @@ def _space_lines(name: str) -> str:
 
 def _featurizer_lines(name: str) -> str:
     family = plugins.family(name)
-    if family is None:
-        plugin = plugins.featurizer(name)
-        kind = "; a network" if isinstance(plugin, Network) else ""
-        return _plugin_lines(name, plugin.source, kind, plugin.all_axes)
-    member = plugins.featurizer(f"{name}:{family.example}")
-    note = f"; any network of this family by name, such as {member.name}, which has"
-    return _plugin_lines(f"{name}:NAME", family.source, note, member.all_axes)
+    if family is not None:
+        lack = _lack("featurizer", name)
+        if lack:
+            return _plugin_lines(f"{name}:NAME", family.source, lack, ())
+        member = plugins.featurizer(f"{name}:{family.example}")
+        note = f"; any network of this family by name, such as {member.name}, which has"
+        return _plugin_lines(f"{name}:NAME", family.source, note, member.all_axes)
+    plugin = plugins.featurizer(name)
+    note = ("; a network" if isinstance(plugin, Network) else "") + _lack("featurizer", name)
+    return _plugin_lines(name, plugin.source, note, plugin.all_axes)
+
+
+def _classifier_lines(name: str) -> str:
+    plugin = plugins.classifier(name)
+    note = f"; the budget buys {plugin.budget}{_lack('classifier', name)}"
+    return _plugin_lines(name, plugin.source, note, plugin.axes)
+
+
+def _search_lines(name: str) -> str:
+    plugin = plugins.search(name)
+    stops = {
+        "none": "every trial has the full budget",
+        "synchronous": "trials are halved in brackets",
+        "asynchronous": "trials stop as results come in",
+    }[plugin.early_stopping]
+    learns = "; learns from results" if plugin.learns else ""
+    return _plugin_lines(name, plugin.source, f"; {stops}{learns}{_lack('search', name)}", ())
 
 
 def _plugin_lines(name: str, source: str, note: str, axes: tuple[Axis, ...]) -> str:
