@@ -41,6 +41,10 @@ def _client(address: str) -> Iterator[Any]:
     except RuntimeError as error:
         if "does not exist" in str(error):
             raise InputError(f"--address {address}: {_line(error)}") from None
+        if "No available agent" in str(error):
+            raise InputError(
+                f"--address {address}: the cluster has just started and takes no jobs yet, submit it again"
+            ) from None
         if "WebSocket" in str(error):
             raise InputError(f"--address {address}: the dashboard has gone ({_line(error)})") from None
         raise

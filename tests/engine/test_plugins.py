@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from sweeper import plugins
 from sweeper.runs.journal import read_journal
 from tests.conftest import REPOSITORY
-from tests.engine.test_growing_cluster import ENVIRONMENT, Join, cluster  # noqa: F401
+from tests.engine.test_growing_cluster import ENVIRONMENT, Join, cluster, free_port, node  # noqa: F401
 from tests.plugins import outside
 
 pytestmark = pytest.mark.slow
@@ -102,3 +104,37 @@ def test_a_plugin_that_is_broken_ends_the_command_before_anything_is_computed(
     assert f"{folder / 'logistic.py'} needs nowhere_to_be_found, which is not installed" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.long
+def test_plugins_from_outside_travel_with_a_job(
+    textures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent to the head's dashboard: the job and its workers know the plugins by their copies alone."""
+    first = str(Path(sys.executable).parent)  # a job runs the python that is first on the head's path
+    monkeypatch.setitem(ENVIRONMENT, "PATH", os.pathsep.join([first, os.environ["PATH"]]))
+    folder, run, port = outside.write(tmp_path / "mine"), tmp_path / "run", free_port()
+    options = (
+        "--head", f"--port={free_port()}", "--include-dashboard=true", f"--dashboard-port={port}",
+        f"--dashboard-agent-listen-port={free_port()}",
+    )  # fmt: skip
+    with TemporaryDirectory(prefix="sw", dir="/tmp") as scratch, node(scratch, *options):
+        command = [
+            sys.executable, "-m", "sweeper", "submit", textures, "--space", "mine", "--search", "backwards",
+            "--folds", 2, "--out", run, "--address", f"http://127.0.0.1:{port}",
+        ]  # fmt: skip
+        environment = {**os.environ, **ENVIRONMENT, plugins.VARIABLE: str(folder)}
+        until = time.monotonic() + 120
+        while True:
+            done = subprocess.run(
+                [*map(str, command)],
+                env=environment,
+                cwd=REPOSITORY,
+                capture_output=True,
+                text=True,
+                timeout=400,
+            )
+            if "takes no jobs yet" not in done.stderr or time.monotonic() > until:
+                break
+        assert done.returncode == 0, done.stdout + done.stderr
+    board_of(run)
