@@ -56,4 +56,5 @@ CLASSIFIER = Classifier(
     axes=AXES,
     budget="trees",
     build=build,
+    requires=("catboost",),
 )

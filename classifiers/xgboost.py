@@ -95,4 +95,5 @@ CLASSIFIER = Classifier(
     axes=AXES,
     budget="trees",
     build=build,
+    requires=("xgboost",),
 )

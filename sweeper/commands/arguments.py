@@ -57,7 +57,8 @@ def add_plugins(parser: argparse._ActionsContainer) -> None:
         type=path,
         default=[],
         metavar="DIR",
-        help="folder of your own featurizers, classifiers and search spaces; may be given more than once",
+        help="folder of your own featurizers, classifiers, searches and search spaces; may be given "
+        "more than once",
     )
 
 

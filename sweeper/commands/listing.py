@@ -16,9 +16,8 @@ from sweeper.data.intensity import AXES as INTENSITY_AXES
 from sweeper.errors import EXIT_DONE, InputError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.pipeline import value_text
-from sweeper.search import SEARCHES
 from sweeper.space.file import load_space
-from sweeper.space.space import SLOTS
+from sweeper.space.parts import SLOTS
 from sweeper.space.study import read_study
 
 
@@ -78,6 +77,8 @@ class Entry:
 def _plugin(name: str, title: str, source: str, axes: tuple[Axis, ...], **facts: Any) -> Entry:
     """Return the entry of whatever has parameters."""
     lines = [f"source: {source}"] if source else []
+    if facts.get("missing"):
+        lines.insert(0, facts["missing"])
     for axis in axes:
         many = ", any non-empty subset" if axis.many else ""
         lines.append(f"{axis.name}: {axis.legal}{many}; default {value_text(axis.default)}")
@@ -102,9 +103,12 @@ def _plugin(name: str, title: str, source: str, axes: tuple[Axis, ...], **facts:
 
 def _featurizer(name: str) -> Entry:
     family = plugins.family(name) if name in plugins.featurizer_names() else None
+    lack = _lack("featurizer", name)
+    if family is not None and lack["missing"]:
+        return _plugin(f"{name}:NAME", f"{name}:NAME", family.source, (), kind="network", **lack)
     plugin = plugins.featurizer(name if family is None else f"{name}:{family.example}")
     kind = "network" if isinstance(plugin, Network) else "texture"
-    facts = {"kind": kind, "version": plugin.version}
+    facts = {"kind": kind, "version": plugin.version, **lack}
     if family is None:
         title = f"{name}; a network" if kind == "network" else name
         return _plugin(name, title, plugin.source, plugin.all_axes, **facts)
@@ -115,7 +119,13 @@ def _featurizer(name: str) -> Entry:
 def _classifier(name: str) -> Entry:
     plugin = plugins.classifier(name)
     title = f"{name}; the budget buys {plugin.budget}"
-    return _plugin(name, title, plugin.source, plugin.axes, version=plugin.version, budget=plugin.budget)
+    facts = {"version": plugin.version, "budget": plugin.budget, **_lack("classifier", name)}
+    return _plugin(name, title, plugin.source, plugin.axes, **facts)
+
+
+def _lack(kind: plugins.Kind, name: str) -> dict[str, str | None]:
+    """Return what must be installed before a plugin can be used, if anything."""
+    return {"missing": plugins.missing(kind, name)}
 
 
 def _reducer(name: str) -> Entry:
@@ -143,7 +153,12 @@ def _format(name: str) -> Entry:
 
 
 def _search(name: str) -> Entry:
-    return Entry(f"{name}: {SEARCHES[name]}", (), {"name": name, "about": SEARCHES[name]})
+    search = plugins.search(name)
+    facts = {"early_stopping": search.early_stopping, "learns": search.learns, "version": search.version}
+    lack = plugins.missing("search", name)
+    found = {"name": name, "about": search.doc, "source": search.source, **facts, "missing": lack}
+    lines = (lack, f"source: {search.source}") if lack else (f"source: {search.source}",)
+    return Entry(f"{name}: {search.doc}", lines, found)
 
 
 def _space(name: str) -> Entry:
@@ -191,8 +206,14 @@ class Kind:
     brief: bool = False
 
     def all(self) -> list[Entry]:
-        """Return the entries of all."""
-        return [self.entry(name) for name in self.names()] if self.every is None else self.every()
+        """Return the entries of all; of one that cannot be used, why."""
+        return [self._entry(name) for name in self.names()] if self.every is None else self.every()
+
+    def _entry(self, name: str) -> Entry:
+        try:
+            return self.entry(name)
+        except InputError as error:
+            return Entry(f"{name}; cannot be used", (str(error),), {"name": name, "error": str(error)})
 
     def one(self, name: str) -> Entry:
         """Return the entry of a name; raises InputError with the nearest name where there is none."""
@@ -210,6 +231,6 @@ KINDS: Mapping[str, Kind] = {
     ),
     "spaces": Kind("search space", plugins.space_names, _space, open=True, brief=True),
     "formats": Kind("format", lambda: [one.name for one in formats()], _format),
-    "searches": Kind("search", lambda: SEARCHES, _search, brief=True),
+    "searches": Kind("search", plugins.search_names, _search, brief=True),
 }
 """What can be listed: a further kind is a further line here."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeper.api import Interval, OneOf
+from sweeper.api import Interval
 from sweeper.errors import InputError
 from sweeper.runs.settings import GROUPS, Above, Duration, Names, Setting, Switch, parse_duration
 from sweeper.runs.spec import SETTINGS, SweepSpec, load_spec, make_spec
@@ -49,13 +49,13 @@ def _type(declared: Setting) -> type:
 
 def option_help(declared: Setting) -> str:
     """Return what `--help` says about a setting: what it does, its choices, its default."""
-    choices = f": {_listed(declared.legal.values)}" if isinstance(declared.legal, OneOf) else ""
+    choices = f": {_listed(declared.choices)}" if declared.choices else ""
     default = f" (default: {declared.default_text})" if declared.default_text else ""
     return f"{declared.help}{choices}{default}".replace("%", "%%")
 
 
-def _listed(values: tuple[Any, ...]) -> str:
-    *first, last = map(str, values)
+def _listed(values: tuple[str, ...]) -> str:
+    *first, last = values
     return f"{', '.join(first)} or {last}"
 
 

@@ -48,8 +48,8 @@ class Representation(ABC):
 
     @property
     @abstractmethod
-    def versions(self) -> list[int]:
-        """Versions of all that decides the features; equal frames and versions give equal features."""
+    def versions(self) -> list[int | str]:
+        """What decides the features besides frames and parameters: versions, and code from outside."""
 
     @abstractmethod
     def read(self, layout: Sequence[int], files: Sequence[Bytes], n_rows: int) -> Matrix:
@@ -76,8 +76,8 @@ class _OfBlocks(Representation):
     featurizer: Featurizer
 
     @property
-    def versions(self) -> list[int]:
-        return [self.featurizer.version, INTENSITY_VERSION]
+    def versions(self) -> list[int | str]:
+        return [plugins.code_digest("featurizer", self.featurizer.name), INTENSITY_VERSION]
 
     @property
     def blocks(self) -> list[dict[str, Any]]:
@@ -122,7 +122,7 @@ class Words(_OfBlocks):
     centres: NDArray[np.float32] | None = None
 
     @property
-    def versions(self) -> list[int]:
+    def versions(self) -> list[int | str]:
         return [*super().versions, codebook.CODEBOOK_VERSION]
 
     @property
@@ -167,8 +167,9 @@ class NetworkFeatures(Representation):
     module: NetworkModule | None = None
 
     @property
-    def versions(self) -> list[int]:
-        return [self.network.version, INTENSITY_VERSION, FIT_VERSION, INPUT_VERSION]
+    def versions(self) -> list[int | str]:
+        code = plugins.code_digest("featurizer", self.network.name)
+        return [code, INTENSITY_VERSION, FIT_VERSION, INPUT_VERSION]
 
     @property
     def columns(self) -> list[str]:
@@ -210,4 +211,9 @@ def representation(pipeline: Pipeline, n_classes: int) -> Descriptors | Words | 
     if isinstance(plugin, Network):
         head = plugins.classifier(pipeline.classifier).is_head
         return NetworkFeatures(params, plugin, n_classes if head else 0)
-    return Descriptors(params, plugin) if plugin.codebook is None else Words(params, plugin)
+    return of_featurizer(plugin, params)
+
+
+def of_featurizer(featurizer: Featurizer, params: Params) -> Descriptors | Words:
+    """Return the representation that a featurizer gives with these parameters, without a codebook's fit."""
+    return (Descriptors if featurizer.codebook is None else Words)(params, featurizer)

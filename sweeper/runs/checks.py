@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from sweeper import plugins
 from sweeper.data.dataset import Dataset, load_dataset
 from sweeper.data.splits import Rows, Split
 from sweeper.errors import BadFramesError, InputError
@@ -52,8 +53,13 @@ def check_sweep(spec: SweepSpec) -> Checked:
     for tool in spec.log:
         check_tool(tool, "--log")
     space = spec.search_space
-    if spec.search == "grid" and space.size == float("inf"):
-        raise InputError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
+    if plugins.search(spec.search).exhaustive and space.size == float("inf"):
+        raise InputError(
+            f"search {spec.search}: space {space.name} has a range (low, high); a grid needs lists"
+        )
+    plugins.check_installed("search", [spec.search])
+    for kind in ("featurizer", "classifier"):
+        plugins.check_installed(kind, [part.name for part in space.parts[kind]])
     check_sizes(space)
     dataset = _load(spec)
     return Checked(space.for_classes(dataset.classes), dataset, *sweep_splits(spec, dataset))

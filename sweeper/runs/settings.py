@@ -15,7 +15,7 @@ from typing import Any
 
 from sweeper.api import Legal, OneOf
 from sweeper.errors import InputError
-from sweeper.plugins import nearest
+from sweeper.plugins import nearest, search_names
 
 GROUPS = ("data", "search", "evaluation", "resources", "networks", "output")
 """Settings stand together by what they are about, in the order of ``--help``."""
@@ -35,6 +35,14 @@ class Text:
 
     def __str__(self) -> str:
         return "text that is not empty"
+
+
+@dataclass(frozen=True)
+class SearchName(Text):
+    """The name of a search; that there is one is checked where the search is made."""
+
+    def __str__(self) -> str:
+        return "the name of a search"
 
 
 @dataclass(frozen=True)
@@ -198,13 +206,19 @@ class Setting:
             return duration_text(self.default)
         return ", ".join(self.default) or self.unset if isinstance(self.default, tuple) else str(self.default)
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Names that the value is one of, as far as they are known; none where it is free."""
+        if isinstance(self.legal, SearchName):
+            return search_names()
+        return tuple(map(str, self.legal.values)) if isinstance(self.legal, OneOf) else ()
+
     def check(self, value: object) -> None:
         """Raise InputError, naming setting, rule and value, unless `value` is legal."""
         if value in self.legal or (value is None and self.optional):
             return
         if isinstance(self.legal, OneOf):
-            known = map(str, self.legal.values)
-            raise InputError(f"unknown {self.name} {value!r}; {nearest(str(value), known)}")
+            raise InputError(f"unknown {self.name} {value!r}; {nearest(str(value), self.choices)}")
         raise InputError(f"{self.name} must be {self.legal}, got {value!r}")
 
 

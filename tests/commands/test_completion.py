@@ -12,7 +12,7 @@ from sweeper import plugins
 from sweeper.cli import main
 from sweeper.commands.completion import SHELLS
 from sweeper.evaluate.metrics import METRICS
-from sweeper.search import SEARCHES
+from sweeper.plugins import search_names
 
 ASK = """
 source "$1"; shift
@@ -36,7 +36,7 @@ def script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     [
         (["le"], ["leaderboard"]),
         (["run", "--sea"], ["--search"]),
-        (["run", "--search", ""], list(SEARCHES)),
+        (["run", "--search", ""], list(search_names())),
         (["plan", "frames", "--metric", ""], list(METRICS)),
         (["submit", "frames", "--space", ""], list(plugins.space_names())),
         (["list", "fea"], ["featurizers"]),

@@ -12,7 +12,7 @@ import pytest
 from sweeper import plugins
 from sweeper.cli import main
 from sweeper.commands.listing import KINDS
-from sweeper.search import SEARCHES
+from sweeper.plugins import search_names
 from sweeper.space.file import load_space, parse_space
 
 Listed = Callable[..., str]
@@ -41,7 +41,7 @@ def test_lists(listed: Listed) -> None:
     spaces = listed("spaces")
     assert [line.partition(":")[0] for line in spaces.splitlines()] == list(plugins.space_names())
     assert "diffranet: 523,800 pipelines" in spaces
-    assert [line.partition(":")[0] for line in listed("searches").splitlines()] == list(SEARCHES)
+    assert [line.partition(":")[0] for line in listed("searches").splitlines()] == list(search_names())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -295,7 +295,7 @@ def test_credentials_of_a_profile_are_used(
     with pytest.raises(ValueError, match=rf"{URL}: no credentials in ~/\.aws \(.*nobody"):
         Mirror(URL, tmp_path / "run").pull()
     monkeypatch.setitem(sys.modules, "obstore.auth.boto3", None)
-    with pytest.raises(ValueError, match=r"need the extra aws: pip install 'sweeper\[aws\]'"):
+    with pytest.raises(ValueError, match=r"needs the extra aws: pip install 'sweeper\[aws\]'"):
         Mirror(URL, tmp_path / "run").pull()
 
 

@@ -13,6 +13,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
 from sweeper.errors import InputError
+from sweeper.extras import remedy
 from sweeper.runs.mirror.urls import AZURE, hidden, options_of, server_of, shown
 
 if TYPE_CHECKING:
@@ -152,8 +153,8 @@ def _profile(url: str) -> Any:
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError:
         raise InputError(
-            f"{shown(url)}: credentials in ~/.aws need the extra aws: pip install 'sweeper[aws]'; or set "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"{shown(url)}: a login with ~/.aws {remedy('boto3')}; or set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
         ) from None
     try:
         return Boto3CredentialProvider()
