@@ -108,9 +108,9 @@ def test_other_tools_are_told_of_every_trial(undisturbed: Path) -> None:
     ]
     with closing(sqlite3.connect(undisturbed / "logs" / "mlflow" / "mlflow.db")) as database:
         runs = [name for (name,) in database.execute("select name from runs")]
-    assert sorted(runs) == sorted(trials)
+    assert sorted(runs) == sorted([*trials, "ensemble"])
     folders = (undisturbed / "logs" / "tensorboard").iterdir()
-    assert sorted(folder.name.replace("-", " ") for folder in folders) == sorted(trials)
+    assert sorted(folder.name.replace("-", " ") for folder in folders) == sorted([*trials, "ensemble"])
 
 
 def test_brackets_are_halved_as_hyperband_says(undisturbed: Path) -> None:
