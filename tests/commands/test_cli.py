@@ -48,7 +48,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 # --------------------------------------------------------------------------- without a sweep
 
 COMMANDS = ["", "simulate", "simulate diffraction", "simulate scattering", "plan", "run", "submit", "stop"]
-COMMANDS += ["status", "leaderboard", "curves", "report", "explain", "similar", "list", "completion"]
+COMMANDS += ["status", "leaderboard", "curves", "report", "log", "explain", "similar", "list", "completion"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -58,7 +58,7 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"usage: sweeper {command}".strip() in text
-    assert re.search(rf"(Example|Start with): sweeper {command or 'simulate'} ?\S+", text)
+    assert re.search(rf"(Example|Start with): ([A-Z_]+=\S+ )?sweeper {command or 'simulate'} ?\S+", text)
 
 
 def test_help_of_every_command_is_tested(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,8 +73,8 @@ def test_examples_are_commands_that_exist(capsys: pytest.CaptureFixture[str]) ->
     for command in COMMANDS[1:]:
         with pytest.raises(SystemExit):
             main([*command.split(), "--help"])
-        example = " ".join(capsys.readouterr().out.split()).partition("Example: sweeper ")[2]
-        assert build_parser().parse_args(example.split()).run
+        _, _, example = " ".join(capsys.readouterr().out.split()).rpartition("Example: ")
+        assert build_parser().parse_args(example.partition("sweeper ")[2].split()).run
 
 
 def test_plan_counts_the_grid_and_writes_nothing(

@@ -17,7 +17,8 @@ from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from sweeper.cli import main
-from sweeper.report import headline, ranking, sections, write_report
+from sweeper.evaluate.metrics import TITLES
+from sweeper.report import headline, sections, write_report
 from sweeper.report.content import Chart, Interactive, Pictures, Table, Text
 from sweeper.report.curves import mean_half_width
 from sweeper.report.labels import Labels
@@ -222,7 +223,7 @@ def test_another_metric_ranks_and_is_shown(tmp_path: Path, metric: str) -> None:
     run = read(made.write())
     (table,) = tables(run, "leaderboard")
     shown = [row[1].value for row in table.rows if row[1].value is not None]
-    assert table.columns[1].name == ranking.NAMES[metric]
+    assert table.columns[1].name == TITLES[metric]
     assert shown[: len(run.done)] == sorted(shown[: len(run.done)], reverse=True) == run.done[metric].tolist()
     name, about = headline(run)[0]
     assert name == f"{run.done[metric].iloc[0]:.4f}"
@@ -434,7 +435,7 @@ def test_the_command_writes_the_page_and_the_figures(made: Path, tmp_path: Path,
             ["{made}", "--html", "{tmp}/o.html", "--figures", "{made}/sweep.yaml"],
             "--figures {made}/sweep.yaml: cannot be written (",
         ),
-        (["s3://bucket/run"], "--html must name a file for the report of a run at a URL, s3://bucket/run"),
+        (["s3://bucket/run"], "--html must name a file for the report: the run is at a URL, s3://bucket/run"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_one_line(

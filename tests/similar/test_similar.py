@@ -317,7 +317,7 @@ BAD = [
     (["fine/002.tif#7"], "fine/002.tif#7: this frame of the file is none of the run's"),
     (["."], "a frame must be a file, this is a folder"),
     ([], "FRAME must be given, or --precision"),
-    (["--precision", "--out", "x"], "--out is for what was found: FRAME must be given"),
+    (["--precision", "--out", "x"], "--out is for the frames found: FRAME must be given"),
     (["fine/002.tif", "--rank", "99"], "--rank must be that of a pipeline, 1 to "),
     (["fine/002.tif", "--representation", "glmc"], "--representation must be one of the leaderboard, "),
     (["fine/002.tif", "--representation", "glcm", "--rank", "1"], "two ways to choose one row"),
