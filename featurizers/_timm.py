@@ -1,4 +1,4 @@
-"""What the backbones from timm have in common; loads neither torch nor timm."""
+"""The parts that backbones from timm have in common; loads neither torch nor timm."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ RECIPE = recipe(epochs=50, batch_size=32, learning_rate=1e-4, schedule="time", d
 """Fine-tuning of camSortXS, section 4.2."""
 
 
+REQUIRES = ("torch", "timm")
+
+
 def backbone(
     name: str,
     model: str,
@@ -25,12 +28,12 @@ def backbone(
     least_size: int,
     pretrained: bool = True,
 ) -> Network:
-    """A model of timm as a :class:`Network`: its features are what its classifier would read.
+    """Return a model of timm as a :class:`Network`, whose features are what its classifier would read.
 
     Parameters
     ----------
     name : str
-        Of the network.
+        The network's.
     model : str
         timm's name, with the tag of its weights where it has any.
     source : str
@@ -60,5 +63,6 @@ def backbone(
         recipe=RECIPE,
         width=width,
         build=build,
+        requires=REQUIRES,
         pretrained=model if pretrained else None,
     )

@@ -6,7 +6,7 @@ import difflib
 
 from sweeper.api import InputError, Network, NetworkFamily, Params
 
-from ._timm import backbone
+from ._timm import REQUIRES, backbone
 
 LEAST_SIZE = 32  # what most models shrink to one position; each is tried at its size before it is used
 
@@ -17,11 +17,11 @@ def _suggest(wrong: str, known: list[str]) -> str:
 
 
 def _resolve(variant: str) -> tuple[str, bool]:
-    """timm's name with the tag of its weights, and whether it has weights.
+    """Return timm's name with the tag of its weights, and whether it has weights.
 
     Raises
     ------
-    ValueError
+    InputError
         No such model, or no such weights of it; the nearest name is suggested.
     """
     import timm
@@ -67,6 +67,7 @@ FEATURIZER = NetworkFamily(
     source="Wightman, PyTorch Image Models (timm), doi:10.5281/zenodo.4414861",
     member=_member,
     example="convnext_atto",
+    requires=REQUIRES,
 )
 """Features are what the model's classifier would read: mostly its last maps averaged over positions.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.commands import (
+    check_plugin,
     completion,
     curves,
     explain,
@@ -31,16 +32,18 @@ from sweeper.commands.arguments import Parser, unknown_argument
 from sweeper.errors import (
     EXIT_DONE,
     EXIT_FAULT,
+    EXIT_INPUT,
     EXIT_INTERRUPTED,
     FaultError,
     InputError,
     StoppedError,
     SweeperError,
 )
+from sweeper.extras import EXTRA_OF, missing_library, remedy
 
 VERBS = (
     simulate, plan, run, submit, stop, status, leaderboard, curves, report, log, explain, similar, listing,
-    completion,
+    check_plugin, completion,
 )  # fmt: skip
 """The commands, in the order of ``sweeper --help``."""
 
@@ -74,6 +77,9 @@ def _tell(error: Exception) -> int:
     if isinstance(error, SweeperError) and not isinstance(error, FaultError):
         print(f"sweeper: {' '.join(str(error).split())}{_remedy(error)}", file=sys.stderr)
         return error.exit_status
+    if (library := missing_library(error)) in EXTRA_OF:
+        print(f"sweeper: this command {remedy(library)}", file=sys.stderr)
+        return EXIT_INPUT
     if isinstance(error, OSError):
         print(f"sweeper: {error}; fix that and run the same command again", file=sys.stderr)
         return EXIT_FAULT

@@ -25,7 +25,7 @@ HEAVY = (
 FILES = sorted(path for package in PROJECT for path in (REPOSITORY / package).rglob("*.py"))
 
 ROOMS = (
-    "errors", "atomic", "yamlfile", "pipeline", "api", "plugins", "data", "space", "networks", "features",
+    "errors", "extras", "atomic", "yamlfile", "pipeline", "api", "plugins", "data", "space", "networks", "features",
     "evaluate", "search", "runs", "planning", "simulate", "explain", "similar", "report", "testing", "engine",
     "commands", "cli", "sweeper", "__main__",
 )  # fmt: skip
@@ -42,11 +42,7 @@ UPWARD = {
     ("sweeper.space.needs", "sweeper.networks.weights"): "sizes and weights of the networks of a space",
 }
 """Imports from a higher room that are still there, and what for."""
-CIRCLES = {
-    ("sweeper.search", "sweeper.search.bohb", "sweeper.search.grid", "sweeper.search.random"): (
-        "proposers take their protocol from the package, which makes them by name"
-    ),
-}
+CIRCLES: Mapping[tuple[str, ...], str] = {}
 """Modules that import each other still, and why."""
 
 
@@ -167,14 +163,25 @@ def test_what_is_not_rays_public_api_stands_in_one_place(name: str) -> None:
     assert "ray._" not in MODULES[name].read_text()
 
 
-def test_api_stands_on_nothing() -> None:
-    assert not {m for m in imports(MODULES["sweeper.api"], lazy=True) if within(m, *PROJECT)} - {
-        "sweeper.errors"
-    }
-    assert {m for m in imports(MODULES["sweeper.plugins"], lazy=True) if within(m, *PROJECT)} == {
-        "sweeper.api",
-        "sweeper.errors",
-    }
+@pytest.mark.parametrize(
+    ("room", "below"),
+    [
+        ("sweeper.api", {"sweeper.errors", "sweeper.pipeline"}),
+        ("sweeper.plugins", {"sweeper.api", "sweeper.errors", "sweeper.extras"}),
+        ("sweeper.extras", {"sweeper.errors"}),
+    ],
+)
+def test_what_plugins_stand_on(room: str, below: set[str]) -> None:
+    names = [name for name in MODULES if within(name, room)]
+    assert names
+    imported = {m for name in names for m in imports(MODULES[name], lazy=True) if within(m, *PROJECT)}
+    assert {m for m in imported if not within(m, room)} <= below
+
+
+@pytest.mark.parametrize("name", plugins.search_names())
+def test_searches_import_the_api_and_each_other_alone(name: str) -> None:
+    ours = {m for m in imports(MODULES[f"sweeper.search.{name}"], lazy=True) if within(m, *PROJECT)}
+    assert {m for m in ours if not within(m, "sweeper.search")} <= {"sweeper.api"}
 
 
 def circles(graph: Mapping[str, set[str]]) -> set[tuple[str, ...]]:

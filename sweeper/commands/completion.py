@@ -10,6 +10,7 @@ from sweeper import plugins
 from sweeper.api import OneOf
 from sweeper.commands.arguments import command
 from sweeper.errors import EXIT_DONE
+from sweeper.runs.settings import SearchName
 from sweeper.runs.spec import SETTINGS
 
 SHELLS = ("bash", "zsh", "fish")
@@ -59,4 +60,4 @@ def _names(action: argparse.Action) -> tuple[str, ...]:
     declared = SETTINGS.get(action.dest)
     if declared is None or declared.option not in action.option_strings:
         return ()
-    return tuple(map(str, declared.legal.values)) if isinstance(declared.legal, OneOf) else ()
+    return tuple(map(str, declared.legal.values)) if isinstance(declared.legal, OneOf | SearchName) else ()

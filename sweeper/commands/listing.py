@@ -16,9 +16,8 @@ from sweeper.data.intensity import AXES as INTENSITY_AXES
 from sweeper.errors import EXIT_DONE, InputError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.pipeline import value_text
-from sweeper.search import SEARCHES
 from sweeper.space.file import load_space
-from sweeper.space.space import SLOTS
+from sweeper.space.parts import SLOTS
 from sweeper.space.study import read_study
 
 
@@ -97,6 +96,12 @@ def _plugin(name: str, title: str, source: str, axes: tuple[Axis, ...], **facts:
     return Entry(title, tuple(lines), {"name": name, "source": source, **facts, "parameters": parameters})
 
 
+def _lack(kind: plugins.Kind, name: str) -> str:
+    """Return what to install before a plugin can be used, as an addition to its title; empty if nothing."""
+    lack = plugins.missing(kind, name)
+    return f"; {lack}" if lack else ""
+
+
 # --------------------------------------------------------------------------- kinds
 
 
@@ -106,7 +111,7 @@ def _featurizer(name: str) -> Entry:
     kind = "network" if isinstance(plugin, Network) else "texture"
     facts = {"kind": kind, "version": plugin.version}
     if family is None:
-        title = f"{name}; a network" if kind == "network" else name
+        title = (f"{name}; a network" if kind == "network" else name) + _lack("featurizer", name)
         return _plugin(name, title, plugin.source, plugin.all_axes, **facts)
     title = f"{name}:NAME; any network of this family by name, such as {plugin.name}, which has"
     return _plugin(f"{name}:NAME", title, family.source, plugin.all_axes, **facts, example=plugin.name)
@@ -114,7 +119,7 @@ def _featurizer(name: str) -> Entry:
 
 def _classifier(name: str) -> Entry:
     plugin = plugins.classifier(name)
-    title = f"{name}; the budget buys {plugin.budget}"
+    title = f"{name}; the budget buys {plugin.budget}{_lack('classifier', name)}"
     return _plugin(name, title, plugin.source, plugin.axes, version=plugin.version, budget=plugin.budget)
 
 
@@ -143,7 +148,11 @@ def _format(name: str) -> Entry:
 
 
 def _search(name: str) -> Entry:
-    return Entry(f"{name}: {SEARCHES[name]}", (), {"name": name, "about": SEARCHES[name]})
+    plugin = plugins.search(name)
+    facts = {"source": plugin.source, "version": plugin.version, "early_stopping": plugin.early_stopping}
+    lines = (f"source: {plugin.source}",)
+    title = f"{name}: {plugin.doc}{_lack('search', name)}"
+    return Entry(title, lines, {"name": name, "about": plugin.doc, **facts, "learns": plugin.learns})
 
 
 def _space(name: str) -> Entry:
@@ -191,8 +200,14 @@ class Kind:
     brief: bool = False
 
     def all(self) -> list[Entry]:
-        """Return the entries of all."""
-        return [self.entry(name) for name in self.names()] if self.every is None else self.every()
+        """Return the entries of all; one that is broken says why."""
+        return [self._listed(name) for name in self.names()] if self.every is None else self.every()
+
+    def _listed(self, name: str) -> Entry:
+        try:
+            return self.entry(name)
+        except InputError as error:
+            return Entry(f"{name}; cannot be used: {error}", (), {"name": name, "error": str(error)})
 
     def one(self, name: str) -> Entry:
         """Return the entry of a name; raises InputError with the nearest name where there is none."""
@@ -210,6 +225,6 @@ KINDS: Mapping[str, Kind] = {
     ),
     "spaces": Kind("search space", plugins.space_names, _space, open=True, brief=True),
     "formats": Kind("format", lambda: [one.name for one in formats()], _format),
-    "searches": Kind("search", lambda: SEARCHES, _search, brief=True),
+    "searches": Kind("search", plugins.search_names, _search, brief=True),
 }
 """What can be listed: a further kind is a further line here."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from sweeper import plugins
 from sweeper.engine import nodes
-from sweeper.engine.private.core import on_loopback
+from sweeper.engine.private.core import config_without_folders, on_loopback
 from sweeper.errors import InputError
+from sweeper.extras import CLUSTER, check_libraries
 from sweeper.runs.checks import local_cpus
 
 TRIAL_SLOT = "trial_slot"
@@ -67,6 +70,8 @@ def connected(
     ValueError
         No cluster answers at `address`.
     """
+    if address is not None or dashboard:
+        check_libraries(CLUSTER, "--dashboard" if address is None else f"--address {address}")
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="(ray|statsmodels).*")
@@ -77,6 +82,7 @@ def connected(
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"sweeper-{os.getpid()}"}
     if address is None:
         n = local_cpus(cpus)
+        os.environ[plugins.VARIABLE] = os.pathsep.join(map(str, plugins.folders()))  # workers inherit it
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
         with on_loopback():
             ray.init(
@@ -86,11 +92,16 @@ def connected(
                 object_store_memory=_store_bytes(object_store_gb),
                 include_dashboard=dashboard,
                 configure_logging=False,
+                job_config=config_without_folders(),
                 **quiet,
             )
     else:
         try:
-            ray.init(address=address, runtime_env={"env_vars": _for_workers()}, **quiet)
+            with _plugins_sent() as modules:
+                environment = {"env_vars": _for_workers(), **modules}
+                ray.init(
+                    address=address, runtime_env=environment, job_config=config_without_folders(), **quiet
+                )
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"--address {address}: no Ray cluster answers ({error})") from None
         n = int(ray.cluster_resources().get("CPU", 1))
@@ -102,10 +113,18 @@ def connected(
         ray.shutdown()
 
 
+@contextmanager
+def _plugins_sent() -> Iterator[dict[str, list[str]]]:
+    """Give the part of a runtime environment that brings the folders of plugins to the workers."""
+    with tempfile.TemporaryDirectory(prefix="sweeper-plugins-") as scratch:
+        copies = Path(scratch, plugins.SENT)
+        yield {"py_modules": [str(copies)]} if plugins.copy_folders(copies) else {}
+
+
 def _for_workers() -> dict[str, str]:
-    """Environment of this sweep's workers on every machine of a cluster that somebody else started."""
-    versions = json.dumps(nodes.versions())
-    return {**{name: os.environ[name] for name in _OF_WORKERS}, nodes.EXPECTED: versions}
+    """Return the environment of this sweep's workers on every machine of a cluster that runs already."""
+    kept = {name: os.environ[name] for name in _OF_WORKERS}
+    return {**kept, nodes.EXPECTED: nodes.expected(), plugins.VARIABLE: ""}
 
 
 _interrupted = threading.Event()

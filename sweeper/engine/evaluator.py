@@ -99,8 +99,8 @@ class Evaluator:
     def key(self, pipeline: Pipeline, budget: float, fold: int | str) -> str:
         """What an evaluation is a pure function of, digested."""
         kind = representation(pipeline, len(self._data.classes))
-        reducer, classifier = REDUCERS[pipeline.reducer], plugins.classifier(pipeline.classifier)
-        versions = [*kind.versions, reducer.version, classifier.version]
+        classifier = plugins.code_digest("classifier", pipeline.classifier)
+        versions = [*kind.versions, REDUCERS[pipeline.reducer].version, classifier]
         if isinstance(kind, NetworkFeatures):
             versions += self._context.numerics
         weights = None

@@ -1,4 +1,4 @@
-"""Sweeps as Ray Jobs: sent to a cluster's head, followed, stopped."""
+"""Sweeps as Ray Jobs: sent to a cluster's head, followed and stopped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sweeper import plugins
 from sweeper.errors import InputError
-from sweeper.plugins import PACKAGES, source_folder
+from sweeper.extras import CLUSTER, check_libraries
 from sweeper.runs.contents import SPEC
 from sweeper.runs.mirror import is_url, shown
 from sweeper.runs.spec import SweepSpec
@@ -21,7 +22,8 @@ from sweeper.yamlfile import to_yaml
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
-    """A client of the jobs of the cluster whose dashboard is at `address`; ValueError when none answers."""
+    """Give a client of the jobs of a cluster, by its dashboard's address; InputError if none answers."""
+    check_libraries(CLUSTER, f"--address {address}")
     import requests
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
@@ -38,6 +40,10 @@ def _client(address: str) -> Iterator[Any]:
     except RuntimeError as error:
         if "does not exist" in str(error):
             raise InputError(f"--address {address}: {_line(error)}") from None
+        if "No available agent" in str(error):
+            raise InputError(
+                f"--address {address}: the cluster has just started and takes no jobs yet, submit it again"
+            ) from None
         if "WebSocket" in str(error):
             raise InputError(f"--address {address}: the dashboard has gone ({_line(error)})") from None
         raise
@@ -48,7 +54,7 @@ def _line(error: Exception) -> str:
 
 
 def submit(spec: SweepSpec, out: str, address: str) -> str:
-    """Send a sweep; gives the job's id.
+    """Send a sweep, with the code and the plugins that this process runs; return the job's id.
 
     Parameters
     ----------
@@ -61,8 +67,8 @@ def submit(spec: SweepSpec, out: str, address: str) -> str:
 
     Raises
     ------
-    ValueError
-        A path that is not absolute; nothing answers at `address`, or it wants a token.
+    InputError
+        A path is not absolute, nothing answers at `address`, or it wants a token.
     """
     if is_url(out):
         if shown(out) != out.rstrip("/"):
@@ -70,14 +76,16 @@ def submit(spec: SweepSpec, out: str, address: str) -> str:
     elif not Path(out).is_absolute():
         raise InputError(f"--out must be an absolute path of the cluster's, got {out!r}: data are not sent")
     with tempfile.TemporaryDirectory(prefix="sweeper-job-") as folder, _client(address) as client:
-        for package in PACKAGES:  # the code that runs here runs there, plugins that a user wrote among it
-            source = source_folder(package)
+        for package in plugins.PACKAGES:  # the code that runs here runs there
+            source = plugins.source_folder(package)
             ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
             shutil.copytree(source, Path(folder, *package.split(".")), ignore=ignored, dirs_exist_ok=True)
         Path(folder, SPEC).write_text(to_yaml(spec.resolved()))
-        command = ["python", "-m", "sweeper", "run", SPEC, "--address", "auto", "--out", out]
+        plugins.copy_folders(Path(folder, plugins.SENT))
+        # Plugins are those that were sent, whatever the head's own environment names.
+        command = ["env", f"{plugins.VARIABLE}=", "python", "-m", "sweeper", "run", SPEC]
         job: str = client.submit_job(
-            entrypoint=shlex.join(command),
+            entrypoint=shlex.join([*command, "--address", "auto", "--out", out]),
             runtime_env={"working_dir": folder},
             metadata={"sweeper": out},
         )
@@ -85,7 +93,7 @@ def submit(spec: SweepSpec, out: str, address: str) -> str:
 
 
 def follow(job: str, address: str) -> int:
-    """Print what a job prints until it ends; its exit status, 0 or 1."""
+    """Print what a job prints until it ends; return its exit status, 0 or 1."""
     with _client(address) as client:
 
         async def tail() -> None:
@@ -97,7 +105,7 @@ def follow(job: str, address: str) -> int:
 
 
 def job_status(job: str, address: str) -> str:
-    """A line on a job."""
+    """Return a line about a job."""
     with _client(address) as client:
         info = client.get_job_info(job)
         where = (info.metadata or {}).get("sweeper", "")
@@ -106,7 +114,7 @@ def job_status(job: str, address: str) -> str:
 
 
 def stop(job: str, address: str) -> str:
-    """Stop a job, as Ctrl-C does: what was recorded stays, and the sweep can go on."""
+    """Stop a job, as Ctrl-C does; what was recorded stays. Return a line about it."""
     with _client(address) as client:
         stopped = client.stop_job(job)
     return f"{job}: {'stopped' if stopped else 'was not running'}; submitting it again goes on"

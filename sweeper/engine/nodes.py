@@ -1,7 +1,7 @@
-"""Machines of the cluster: whether they run this code, and what they see of the driver's files.
+"""Machines of the cluster: whether they run this code, and which of the driver's files they see.
 
-Those that are there when a sweep starts are asked before it spends anything. A machine that comes later is
-asked by the first task that runs there.
+Machines that are there when a sweep starts are asked before it spends anything. One that joins later is
+checked by the first task that runs there.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from typing import ParamSpec, TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeper import plugins
 from sweeper.errors import InputError, UnequalNodeError
-from sweeper.plugins import PACKAGES as PLUGIN_PACKAGES
-from sweeper.plugins import source_folder
 
 PACKAGES = (
-    "ray", "hpbandster", "ConfigSpace", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "catboost",
-    "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py", "torch", "timm",
+    "ray", "hpbandster", "ConfigSpace", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost",
+    "xgboost-cpu", "catboost", "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py",
+    "torch", "timm",
 )  # fmt: skip
-"""What decides the numbers that a sweep gives."""
+"""Packages that decide the numbers that a sweep gives."""
 EXPECTED = "SWEEPER_VERSIONS"
-"""Variable in the environment of a cluster's workers: versions that the driver runs, as JSON."""
+"""Variable in the environment of a cluster's workers: what the driver runs, as JSON."""
+_SOURCE = "source"
+_SOURCE_FILES = "source files"
 _PROBE_S = 120.0
 
 P = ParamSpec("P")
@@ -40,25 +42,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Node:
-    """What one machine said.
+    """The answer of one machine.
 
     Attributes
     ----------
     name : str
         Its address.
     versions : dict
-        Package to version, and ``python`` and ``sweeper code`` (a digest of the source).
+        Package to version, and ``python``.
+    files : dict
+        Source file to its digest.
     unseen : tuple of str
         Files of the driver's that it does not see.
     """
 
     name: str
     versions: dict[str, str]
+    files: dict[str, str]
     unseen: tuple[str, ...]
 
 
 def package_versions() -> dict[str, str]:
-    """Version of each package; ``missing`` where one is not installed."""
+    """Return the version of each package; ``missing`` where one is not installed."""
     found = {}
     for package in PACKAGES:
         try:
@@ -68,26 +73,37 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-@cache
-def code_digest() -> str:
-    """Digest of the source that this process runs: the engine and all plugins."""
-    hasher = hashlib.blake2b(digest_size=8)
-    for package in PLUGIN_PACKAGES:
-        root = source_folder(package)
-        for path in sorted(root.rglob("*.py")):
-            hasher.update(str(path.relative_to(root)).encode())
-            hasher.update(path.read_bytes())
-    return hasher.hexdigest()
-
-
 def versions() -> dict[str, str]:
-    """What this process runs."""
-    python = ".".join(map(str, sys.version_info[:3]))
-    return {"python": python, "sweeper code": code_digest(), **package_versions()}
+    """Return the versions that this process runs."""
+    return {"python": ".".join(map(str, sys.version_info[:3])), **package_versions()}
 
 
-def _difference(node: str, expected: dict[str, str], found: dict[str, str]) -> str | None:
-    """The first version in which a node differs, in a line; None when it does not."""
+@cache
+def file_digests() -> dict[str, str]:
+    """Return a digest of each source file that this process runs: the engine and all plugins."""
+    files = plugins.source_files()
+    return {
+        name: hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() for name, path in files.items()
+    }
+
+
+def _fingerprints(files: dict[str, str]) -> dict[str, str]:
+    """Return a short text for each file, of its name and its content, to the file's name."""
+    return {
+        hashlib.blake2b(f"{name} {content}".encode(), digest_size=3).hexdigest(): name
+        for name, content in files.items()
+    }
+
+
+def expected() -> str:
+    """Return what this process, the driver, runs, as short text for the environment of workers."""
+    files = file_digests()
+    whole = hashlib.blake2b(json.dumps(files).encode(), digest_size=8).hexdigest()
+    return json.dumps({**versions(), _SOURCE: whole, _SOURCE_FILES: "".join(_fingerprints(files))})
+
+
+def _version_difference(node: str, expected: dict[str, str], found: dict[str, str]) -> str | None:
+    """Return the first version in which a node differs, in a line; None when it does not."""
     for what, version in expected.items():
         if found[what] != version:
             return (
@@ -96,18 +112,46 @@ def _difference(node: str, expected: dict[str, str], found: dict[str, str]) -> s
     return None
 
 
+def _file_difference(node: str, expected: dict[str, str], found: dict[str, str]) -> str | None:
+    """Return the first source file in which a node differs, in a line; None when it does not."""
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            return f"node {node}: {name} is missing, it is there where the sweep was started"
+        if name not in expected:
+            return f"node {node}: {name} must not be there, as where the sweep was started"
+        if expected[name] != found[name]:
+            return f"node {node}: {name} must be the same file as where the sweep was started, it differs"
+    return None
+
+
+def _unexpected_file(node: str, whole: str, fingerprints: str) -> str | None:
+    """Return the first source file here that the driver does not run, in a line; None when all agree."""
+    files = file_digests()
+    if hashlib.blake2b(json.dumps(files).encode(), digest_size=8).hexdigest() == whole:
+        return None
+    theirs = {fingerprints[i : i + 6] for i in range(0, len(fingerprints), 6)}
+    mine = _fingerprints(files)
+    if other := sorted(mine[text] for text in mine if text not in theirs):
+        return f"node {node}: {other[0]} must be the same file as where the sweep was started, it differs"
+    return f"node {node}: {len(theirs) - len(mine)} source files that the sweep was started with are missing"
+
+
 @cache
 def check() -> None:
     """On a worker, once: raise UnequalNodeError when it does not run what the driver runs."""
-    expected = os.environ.get(EXPECTED)
-    if expected is not None:
-        node = ray.util.get_node_ip_address()
-        if difference := _difference(node, json.loads(expected), versions()):
-            raise UnequalNodeError(difference)
+    wanted = os.environ.get(EXPECTED)
+    if wanted is None:
+        return
+    node = ray.util.get_node_ip_address()
+    said: dict[str, str] = json.loads(wanted)
+    whole, fingerprints = said.pop(_SOURCE), said.pop(_SOURCE_FILES)
+    difference = _version_difference(node, said, versions()) or _unexpected_file(node, whole, fingerprints)
+    if difference:
+        raise UnequalNodeError(difference)
 
 
 def checked(function: Callable[P, T]) -> Callable[P, T]:
-    """A task that calls :func:`check` first: it may run on a machine that came after the sweep began."""
+    """Return a task that calls :func:`check` first: it may run on a machine that joined after the start."""
 
     @wraps(function)
     def task(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -126,17 +170,18 @@ def check_folder(folder: Path) -> None:
 
 @cache
 def sees(samples: tuple[tuple[str, str], ...]) -> bool:
-    """Whether this machine sees files with the stamps that they have for the driver."""
+    """Return whether this machine sees files with the stamps that they have for the driver."""
     return all(stamp(path) == seen for path, seen in samples)
 
 
 def _look(name: str, paths: Sequence[tuple[str, str]]) -> Node:
-    """On a node: its versions, and the paths that it does not see as the driver does."""
-    return Node(name, versions(), tuple(path for path, seen in paths if stamp(path) != seen))
+    """Answer on a node: what it runs, and the paths that it does not see as the driver does."""
+    unseen = tuple(path for path, seen in paths if stamp(path) != seen)
+    return Node(name, versions(), file_digests(), unseen)
 
 
 def stamp(path: str) -> str:
-    """Size of a file: the same on every machine that sees the same file."""
+    """Return the size of a file, as text: the same on every machine that sees the same file."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -154,7 +199,7 @@ def probe(paths: Sequence[str]) -> list[Node]:
 
     Raises
     ------
-    ValueError
+    InputError
         A node runs other versions or other code; the first difference is named.
     """
     seen = [(path, stamp(path)) for path in paths]
@@ -165,15 +210,16 @@ def probe(paths: Sequence[str]) -> list[Node]:
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             refs.append(look.options(scheduling_strategy=here).remote(node["NodeManagerAddress"], seen))
     nodes: list[Node] = ray.get(refs, timeout=_PROBE_S)
-    mine = versions()
+    mine, files = versions(), file_digests()
     for node in nodes:
-        if difference := _difference(node.name, mine, node.versions):
+        difference = _version_difference(node.name, mine, node.versions)
+        if difference := difference or _file_difference(node.name, files, node.files):
             raise InputError(difference)
     return nodes
 
 
 def marker(folder: Path) -> Path:
-    """A file in `folder` that tells it from any other of the same name; the caller removes it."""
+    """Make a file in `folder` that tells it from any other of the same name; the caller removes it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".seen-{uuid.uuid4().hex}"
     path.write_bytes(b".")
@@ -181,5 +227,5 @@ def marker(folder: Path) -> Path:
 
 
 def unseeing(nodes: Sequence[Node], path: str) -> list[str]:
-    """Names of the nodes that do not see a file that was asked for."""
+    """Return the names of the nodes that do not see a file that was asked for."""
     return [node.name for node in nodes if path in node.unseen]

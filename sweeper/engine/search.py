@@ -16,6 +16,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeper import plugins
 from sweeper.data.splits import Fold
 from sweeper.engine.causes import cause_of
 from sweeper.engine.closing import closing_share, keep_models, run_again, score_test
@@ -43,7 +44,6 @@ from sweeper.runs.folder import RunFolder
 from sweeper.runs.progress import Progress
 from sweeper.runs.records import Trial
 from sweeper.runs.spec import SweepSpec
-from sweeper.search import make_proposer
 from sweeper.space.needs import wanted_blocks
 from sweeper.space.space import Space
 
@@ -291,6 +291,7 @@ def _tune(sweep: Sweep, actors: Actors, watch: Watch) -> None:
 def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
     """Run Ray Tune to its end; returns what its scheduler stumbled over, empty when all went well."""
     spec, space, ladder = sweep.spec, sweep.space, sweep.spec.ladder
+    search = plugins.search(spec.search)
     limit = spec.trial_limit(space)
     watch.progress.state.trials_total = limit
     shared = {
@@ -300,16 +301,16 @@ def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
         "metric": spec.metric,
     }
     searcher = SweepSearcher(
-        make_proposer(spec.search, space, spec.seed),
+        search.proposer(space, spec.seed),
         ladder,
         limit,
-        learns=spec.search == "bohb",
+        learns=search.learns,
         sweep=shared,
         on_trial=lambda number, pipeline: _record_trial(actors, watch, number, pipeline),
     )
     watch.progress.stage(f"search {spec.search} over {space.name}")
     resources, slots = trial_resources()
-    scheduler = make_scheduler(spec.search, ladder, searcher, slots)
+    scheduler = make_scheduler(search, ladder, searcher, slots)
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(SweepTrial, tune.PlacementGroupFactory([resources])),

@@ -124,8 +124,8 @@ def fold_rows(
 
 def family_key(featurizer: str, intensity: Params) -> str:
     """Blocks of one featurizer at one setting of intensities."""
-    version = plugins.featurizer(featurizer).version
-    return digest([featurizer, version, INTENSITY_VERSION, _sorted(intensity)])
+    code = plugins.code_digest("featurizer", featurizer)
+    return digest([featurizer, code, INTENSITY_VERSION, _sorted(intensity)])
 
 
 def shard_prefix(featurizer: str, intensity: Params, shard_digest: str) -> str:
@@ -165,7 +165,7 @@ def network_key(
     return digest(
         [
             featurizer,
-            plugins.network(featurizer).version,
+            plugins.code_digest("featurizer", featurizer),
             [FIT_VERSION, INPUT_VERSION, INTENSITY_VERSION],
             _sorted(intensity),
             _sorted(params),

@@ -48,7 +48,7 @@ class Representation(ABC):
 
     @property
     @abstractmethod
-    def versions(self) -> list[int]:
+    def versions(self) -> list[int | str]:
         """Versions of all that decides the features; equal frames and versions give equal features."""
 
     @abstractmethod
@@ -76,8 +76,8 @@ class _OfBlocks(Representation):
     featurizer: Featurizer
 
     @property
-    def versions(self) -> list[int]:
-        return [self.featurizer.version, INTENSITY_VERSION]
+    def versions(self) -> list[int | str]:
+        return [plugins.code_digest("featurizer", self.featurizer.name), INTENSITY_VERSION]
 
     @property
     def blocks(self) -> list[dict[str, Any]]:
@@ -122,7 +122,7 @@ class Words(_OfBlocks):
     centres: NDArray[np.float32] | None = None
 
     @property
-    def versions(self) -> list[int]:
+    def versions(self) -> list[int | str]:
         return [*super().versions, codebook.CODEBOOK_VERSION]
 
     @property
@@ -167,8 +167,9 @@ class NetworkFeatures(Representation):
     module: NetworkModule | None = None
 
     @property
-    def versions(self) -> list[int]:
-        return [self.network.version, INTENSITY_VERSION, FIT_VERSION, INPUT_VERSION]
+    def versions(self) -> list[int | str]:
+        code = plugins.code_digest("featurizer", self.network.name)
+        return [code, INTENSITY_VERSION, FIT_VERSION, INPUT_VERSION]
 
     @property
     def columns(self) -> list[str]:

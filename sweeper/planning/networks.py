@@ -11,7 +11,8 @@ import numpy as np
 from sweeper.api import PRETRAINED, Network, NetworkBuild
 from sweeper.planning.values import NetworkCost
 from sweeper.space.needs import searched_networks
-from sweeper.space.space import Part, Space
+from sweeper.space.parts import Part
+from sweeper.space.space import Space
 
 _BATCH = 2
 

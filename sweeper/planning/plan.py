@@ -27,7 +27,8 @@ from sweeper.runs.checks import check_sweep, local_cpus
 from sweeper.runs.spec import DEFAULT_TRIALS, RERUN_TOP, SweepSpec
 from sweeper.search.brackets import Ladder
 from sweeper.space.needs import wanted_blocks
-from sweeper.space.space import SLOTS, Part, Space
+from sweeper.space.parts import SLOTS, Part
+from sweeper.space.space import Space
 
 _FRAMES = 5
 _FITS = 13

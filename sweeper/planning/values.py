@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sweeper.space.space import Slot
+from sweeper.space.parts import Slot
 
 
 @dataclass(frozen=True)

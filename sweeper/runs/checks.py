@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from sweeper import plugins
 from sweeper.data.dataset import Dataset, load_dataset
 from sweeper.data.splits import Rows, Split
 from sweeper.errors import BadFramesError, InputError
@@ -52,11 +53,21 @@ def check_sweep(spec: SweepSpec) -> Checked:
     for tool in spec.log:
         check_tool(tool, "--log")
     space = spec.search_space
-    if spec.search == "grid" and space.size == float("inf"):
-        raise InputError(f"search grid: space {space.name} has a range (low, high); a grid needs lists")
+    _check_plugins(spec, space)
     check_sizes(space)
     dataset = _load(spec)
     return Checked(space.for_classes(dataset.classes), dataset, *sweep_splits(spec, dataset))
+
+
+def _check_plugins(spec: SweepSpec, space: Space) -> None:
+    """Raise InputError unless the search fits the space, and all that the plugins need is installed."""
+    if plugins.search(spec.search).exhaustive and space.size == float("inf"):
+        raise InputError(
+            f"search {spec.search}: space {space.name} has a range (low, high); a grid needs lists"
+        )
+    plugins.check_installed("search", [spec.search])
+    plugins.check_installed("featurizer", [part.name for part in space.parts["featurizer"]])
+    plugins.check_installed("classifier", [part.name for part in space.parts["classifier"]])
 
 
 def _load(spec: SweepSpec) -> Dataset:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sweeper import plugins
 from sweeper.api import Legal, OneOf
 from sweeper.errors import InputError
 from sweeper.plugins import nearest
@@ -57,6 +58,22 @@ class SpaceMapping:
 
     def __str__(self) -> str:
         return "a search space: a mapping with at least featurizers and classifiers"
+
+
+@dataclass(frozen=True)
+class SearchName:
+    """The name of a search; plugins may have brought some."""
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The names that there are now."""
+        return plugins.search_names()
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return "the name of a search (`sweeper list searches`)"
 
 
 @dataclass(frozen=True)
@@ -202,7 +219,7 @@ class Setting:
         """Raise InputError, naming setting, rule and value, unless `value` is legal."""
         if value in self.legal or (value is None and self.optional):
             return
-        if isinstance(self.legal, OneOf):
+        if isinstance(self.legal, OneOf | SearchName):
             known = map(str, self.legal.values)
             raise InputError(f"unknown {self.name} {value!r}; {nearest(str(value), known)}")
         raise InputError(f"{self.name} must be {self.legal}, got {value!r}")

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sweeper import plugins
 from sweeper.api import Interval, OneOf
 from sweeper.errors import InputError
 from sweeper.evaluate.metrics import METRICS
@@ -20,6 +21,7 @@ from sweeper.runs.settings import (
     Duration,
     FilePath,
     Names,
+    SearchName,
     Setting,
     SpaceMapping,
     Switch,
@@ -28,7 +30,6 @@ from sweeper.runs.settings import (
     setting,
     settings_of,
 )
-from sweeper.search import SEARCHES
 from sweeper.search.brackets import Ladder
 from sweeper.space.file import parse_space
 from sweeper.space.space import Space
@@ -39,7 +40,6 @@ RERUN_TOP = 3
 """Pipelines that are run again, as many as in DiffraNet's Figure 3."""
 DEFAULT_TRIALS = 60
 """Trials of a sweep that was given neither a number nor a time."""
-_EARLY_STOPPING = ("bohb", "hyperband", "asha")
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class SweepSpec:
     )
     search: str = setting(
         "bohb",
-        legal=OneOf(*SEARCHES),
-        help="how pipelines are chosen",
+        legal=SearchName(),
+        help="how pipelines are chosen: bohb, hyperband, asha, random, grid or a search of a plugin",
         group="search",
         metavar="SEARCH",
     )
@@ -305,13 +305,16 @@ class SweepSpec:
     @property
     def ladder(self) -> Ladder:
         """Rungs and brackets; searches that do not stop early have one rung, the full budget."""
-        return Ladder(self.reduction_factor, self.rungs if self.search in _EARLY_STOPPING else 1)
+        search = plugins.search(self.search)
+        if search.early_stopping == "none":
+            return Ladder(self.reduction_factor, 1, search.group)
+        return Ladder(self.reduction_factor, self.rungs)
 
     def trial_limit(self, space: Space) -> int | None:
         """Return the most trials of a sweep over `space`; None where time alone ends it."""
         if self.trials is not None:
             return int(min(self.trials, space.size))
-        if self.search == "grid":
+        if plugins.search(self.search).exhaustive:
             return int(space.size)
         return None if self.time_budget_s else int(min(DEFAULT_TRIALS, space.size))
 

@@ -1,4 +1,4 @@
-"""BOHB's model: hpbandster's two kernel densities, made deterministic and right for conditional spaces.
+"""BOHB: HyperBand whose trials a model proposes, hpbandster's two kernel densities.
 
 Source: Falkner, Klein and Hutter, "BOHB: Robust and Efficient Hyperparameter Optimization at Scale",
 ICML 2018, section 4. The optimiser of expected improvement is hpbandster's own (``get_config``). The
@@ -20,18 +20,77 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.pipeline import Pipeline
-from sweeper.search import Observation
-from sweeper.search.encoding import Encoding
-from sweeper.search.random import draw_new
-from sweeper.space.space import Space
+from sweeper.api import Encoding, Observation, Pipeline, Search, SearchSpace, Variable, draw_new
 
 _ATTEMPTS = 20
 """Suggestions that may repeat an earlier trial before a random one is taken."""
 
 
-class Density:
-    """Product-kernel density over encoded pipelines; what is inactive takes the prior.
+class _Vectors:
+    """Pipelines as hpbandster's vectors: those of the encoding, in the order of ConfigSpace's parameters.
+
+    Attributes
+    ----------
+    configspace : ConfigSpace.ConfigurationSpace
+    levels : int64, (d,)
+        Number of categories; 0 for an ordered variable.
+    """
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self.configspace = _configspace(encoding.variables)
+        position = {v.name: i for i, v in enumerate(encoding.variables)}
+        self._order = np.array([position[name] for name in list(self.configspace)], dtype=np.int64)
+        self._back = np.argsort(self._order)
+        self.levels = np.array([encoding.variables[i].levels for i in self._order], dtype=np.int64)  # (d,)
+
+    def encode(self, pipeline: Pipeline) -> NDArray[np.float64]:
+        """Return the vector of a pipeline, (d,), NaN where a variable does not exist for it."""
+        return self._encoding.encode(pipeline)[self._order]
+
+    def active(self, vector: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+        """Return which variables exist at a point, (d,); None when it is no pipeline."""
+        active = self._encoding.active(vector[self._back])
+        return None if active is None else active[self._order]
+
+    def pipeline_of(self, config: dict[str, Any]) -> Pipeline | None:
+        """Return the pipeline of a configuration of ConfigSpace's; None when it is none."""
+        values = [float(config.get(v.name, np.nan)) for v in self._encoding.variables]
+        vector = np.array(values, dtype=np.float64)
+        point = np.nan_to_num(vector, nan=0.0)
+        active = self._encoding.active(point)
+        if active is None or np.isnan(vector[active]).any():
+            return None
+        return self._encoding.decode(point)
+
+
+def _configspace(variables: Sequence[Variable]) -> Any:
+    """Return the variables as a ConfigSpace, with its conditions between a choice and what depends on it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ConfigSpace
+
+        space = ConfigSpace.ConfigurationSpace(seed=0)
+        made = {v.name: _hyperparameter(v) for v in variables}
+        for hyperparameter in made.values():
+            space.add(hyperparameter)
+        for variable in variables:
+            if variable.condition is not None:
+                parent, category = variable.condition
+                space.add(ConfigSpace.EqualsCondition(made[variable.name], made[parent], category))
+        return space
+
+
+def _hyperparameter(variable: Variable) -> Any:
+    import ConfigSpace
+
+    if variable.levels:
+        return ConfigSpace.CategoricalHyperparameter(variable.name, list(range(variable.levels)))
+    return ConfigSpace.UniformFloatHyperparameter(variable.name, 0.0, 1.0)
+
+
+class _Density:
+    """Product-kernel density over encoded pipelines; an inactive variable takes the prior.
 
     Attributes
     ----------
@@ -43,11 +102,11 @@ class Density:
     """
 
     def __init__(
-        self, encoded: NDArray[np.float64], encoding: Encoding, rng: np.random.Generator, min_bandwidth: float
+        self, encoded: NDArray[np.float64], vectors: _Vectors, rng: np.random.Generator, min_bandwidth: float
     ) -> None:
-        self._encoding = encoding
+        self._vectors = vectors
         self._encoded = encoded
-        self._levels = encoding.levels
+        self._levels = vectors.levels
         n, d = encoded.shape
         active = ~np.isnan(encoded)
         uniform = rng.random((n, d))
@@ -59,9 +118,9 @@ class Density:
         self.bw = np.where(self._levels > 0, categorical, ordered)
 
     def pdf(self, vector: Sequence[float]) -> float:
-        """Density at one encoded point; 0 where it does not decode to a pipeline."""
+        """Return the density at one encoded point; 0 where it does not decode to a pipeline."""
         x = np.asarray(vector, dtype=np.float64)
-        active = self._encoding.active(x)
+        active = self._vectors.active(x)
         if active is None:
             return 0.0
         kernel = np.where(
@@ -76,7 +135,7 @@ class Density:
 
 @contextlib.contextmanager
 def _global_numpy_seed(seed: int) -> Iterator[None]:
-    """hpbandster draws from numpy's global generator: seed it, and put it back."""
+    """Seed numpy's global generator, from which hpbandster draws, and put its state back."""
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(seed)  # noqa: NPY002
     try:
@@ -86,17 +145,19 @@ def _global_numpy_seed(seed: int) -> Iterator[None]:
 
 
 class BohbProposer:
-    """Proposes by BOHB's model once enough pipelines were seen at one budget, at random before."""
+    """Proposes by BOHB's model once enough pipelines were seen at one budget, and at random before."""
 
-    def __init__(self, space: Space, seed: int) -> None:
+    def __init__(self, space: SearchSpace, seed: int) -> None:
         self._space = space
         self._seed = seed
-        self._encoding = Encoding(space)
-        self._generator = _generator(self._encoding)
+        encoding = space.encoding()
+        self._vectors = _Vectors(encoding)
+        self._least = encoding.path_length + 1
+        self._generator = _generator(self._vectors.configspace)
         self._fitted_on = -1
 
     def propose(self, trial: int, taken: set[str], observations: Sequence[Observation]) -> Pipeline | None:
-        """See :class:`sweeper.search.Proposer`."""
+        """Return a pipeline that the model expects to be good, or a random one."""
         rng = np.random.default_rng((self._seed, trial))
         self._fit(observations)
         if not self._generator.kde_models:
@@ -110,12 +171,12 @@ class BohbProposer:
     def _suggest(self, seed: int) -> Pipeline | None:
         with _global_numpy_seed(seed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._encoding.configspace.seed(seed)
+            self._vectors.configspace.seed(seed)
             config, _ = self._generator.get_config(budget=None)
-        return self._encoding.from_config(config)
+        return self._vectors.pipeline_of(config)
 
     def _fit(self, observations: Sequence[Observation]) -> None:
-        """Refit the densities of each budget, when there is something new."""
+        """Refit the densities of each budget when there is something new."""
         if len(observations) == self._fitted_on:
             return
         self._fitted_on = len(observations)
@@ -128,26 +189,38 @@ class BohbProposer:
             if model is not None:
                 self._generator.kde_models[budget] = model
 
-    def _densities(self, seen: list[Observation]) -> dict[str, Density] | None:
-        """hpbandster's split into the best 15 % and the rest, each at least `min_points_in_model`."""
-        generator, least = self._generator, self._encoding.path_length + 1
-        n_good = max(least, generator.top_n_percent * len(seen) // 100)
-        n_bad = max(least, (100 - generator.top_n_percent) * len(seen) // 100)
-        if len(seen) < n_good + least:
+    def _densities(self, seen: list[Observation]) -> dict[str, _Density] | None:
+        """Split as hpbandster does, into the best 15 % and the rest, each of at least `_least`."""
+        generator = self._generator
+        n_good = max(self._least, generator.top_n_percent * len(seen) // 100)
+        n_bad = max(self._least, (100 - generator.top_n_percent) * len(seen) // 100)
+        if len(seen) < n_good + self._least:
             return None
         order = np.argsort([-o.score for o in seen], kind="stable")
-        encoded = np.array([self._encoding.encode(seen[i].pipeline) for i in order])
+        encoded = np.array([self._vectors.encode(seen[i].pipeline) for i in order])
         rng = np.random.default_rng((self._seed, len(seen)))
         parts = {"good": encoded[:n_good], "bad": encoded[n_good : n_good + n_bad]}
-        return {k: Density(rows, self._encoding, rng, generator.min_bandwidth) for k, rows in parts.items()}
+        return {k: _Density(rows, self._vectors, rng, generator.min_bandwidth) for k, rows in parts.items()}
 
 
-def _generator(encoding: Encoding) -> Any:
-    """hpbandster's configuration generator over the encoded space."""
+def _generator(configspace: Any) -> Any:
+    """Return hpbandster's configuration generator over a space."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from hpbandster.optimizers.config_generators.bohb import BOHB
 
         logger = logging.getLogger("sweeper.hpbandster")
         logger.setLevel(logging.ERROR)
-        return BOHB(configspace=encoding.configspace, logger=logger)
+        return BOHB(configspace=configspace, logger=logger)
+
+
+SEARCH = Search(
+    name="bohb",
+    version=1,
+    source="Falkner, Klein and Hutter, ICML 2018",
+    proposer=BohbProposer,
+    doc="learns from the scores so far which pipelines to try, and stops poor ones early",
+    early_stopping="synchronous",
+    learns=True,
+)
+"""Halves brackets as HyperBand does, and learns from those that are complete."""

@@ -1,7 +1,7 @@
 """HyperBand's brackets, as Ray Tune's HyperBandForBOHB fills them.
 
-Source: Li et al. 2017, Algorithm 1; Falkner et al. 2018. Budgets are η^k steps out of η^(rungs − 1), so
-that Tune counts in whole numbers; a pipeline sees the fraction.
+Source: Li et al., JMLR 18 (2018) 185, Algorithm 1; Falkner et al. 2018. Budgets are η^k steps out of
+η^(rungs − 1), so that Tune counts in whole numbers; a pipeline sees the fraction.
 """
 
 from __future__ import annotations
@@ -40,27 +40,33 @@ class Ladder:
         η: one trial in η is promoted to the next rung.
     rungs : int
         Number of budgets, the full one included: 1, 1/η, 1/η², ...
+    group : int
+        Trials of a bracket where there is one rung, and so nothing to halve.
     """
 
     reduction_factor: int
     rungs: int
+    group: int = 1
 
     @property
     def max_steps(self) -> int:
-        """Steps of the full budget."""
+        """Number of steps of the full budget."""
         return int(self.reduction_factor ** (self.rungs - 1))
 
     @property
     def fractions(self) -> tuple[float, ...]:
-        """Budget of each rung, rising to 1."""
+        """The budget of each rung, rising to 1."""
         return tuple(self.fraction(self.reduction_factor**k) for k in range(self.rungs))
 
     def fraction(self, steps: int) -> float:
-        """Budget in (0, 1] that a number of steps stands for."""
+        """Return the budget, in (0, 1], that a number of steps stands for."""
         return steps / self.max_steps
 
     def bracket_of(self, trial: int) -> Bracket:
-        """The bracket that a trial falls into, trials counted from 0."""
+        """Return the bracket that a trial falls into, trials counted from 0."""
+        if self.rungs == 1:
+            number = trial // self.group
+            return Bracket(number, number * self.group, self.group, (1,))
         first = number = 0
         while True:
             start = number % self.rungs  # rung that this bracket starts on; the largest bracket is first

@@ -12,7 +12,8 @@ from sweeper.data.intensity import AXES as INTENSITY_AXES
 from sweeper.errors import InputError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.space.domains import Between, Domain, Options, Subsets
-from sweeper.space.space import Part, Space
+from sweeper.space.parts import Part
+from sweeper.space.space import Space
 from sweeper.space.study import SCALE, SCALES, SWEEP, read_study
 
 

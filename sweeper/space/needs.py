@@ -10,7 +10,8 @@ from sweeper import plugins
 from sweeper.api import Network
 from sweeper.features.blocks import block_grid
 from sweeper.space.domains import Between
-from sweeper.space.space import Part, Space
+from sweeper.space.parts import Part
+from sweeper.space.space import Space
 
 
 def wanted_blocks(space: Space) -> dict[str, list[dict[str, Any]]]:

@@ -12,48 +12,14 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 import numpy as np
 
 from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
-from sweeper.space.domains import Domain, Options
-
-Slot = Literal["intensity", "featurizer", "reducer", "classifier"]
-SLOTS: tuple[Slot, ...] = ("intensity", "featurizer", "reducer", "classifier")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One alternative for a slot: a plugin's name and the domain of each of its axes.
-
-    Attributes
-    ----------
-    name : str
-    domains : dict
-    label : str
-        Tells the parts of a slot apart: the name, but for a network that is not trained, whose recipe
-        does not exist (``resnet50 pretrained``).
-    head : bool
-        Of a featurizer: it is a network that is trained, and has a head. Of a classifier: it is that head.
-    """
-
-    name: str
-    domains: dict[str, Domain]
-    label: str
-    head: bool = False
-
-    @property
-    def size(self) -> float:
-        return math.prod(d.size for d in self.domains.values())
-
-    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
-        return {axis: domain.sample(rng) for axis, domain in self.domains.items()}
-
-    def grid(self) -> Iterator[dict[str, Any]]:
-        for values in itertools.product(*(d.grid() for d in self.domains.values())):
-            yield dict(zip(self.domains, values, strict=True))
+from sweeper.space.domains import Options
+from sweeper.space.encoding import Encoding
+from sweeper.space.parts import SLOTS, Part, Slot, assemble, fit_together
 
 
 @dataclass(frozen=True)
@@ -109,9 +75,9 @@ class Space:
                 named = ((part.name, params) for part, params in choice)
                 yield assemble(dict(zip(SLOTS, named, strict=True)))
 
-    def part_of(self, slot: Slot, name: str, params: dict[str, Any]) -> Part:
-        """The part that a choice of a plugin and its parameters came from."""
-        return next(p for p in self.parts[slot] if p.name == name and p.domains.keys() == params.keys())
+    def encoding(self) -> Encoding:
+        """Return the translation between its pipelines and vectors."""
+        return Encoding(self.parts)
 
     def for_classes(self, classes: tuple[str, ...]) -> Space:
         """The space as it is for a data set: lists of class weights in its class order.
@@ -147,21 +113,3 @@ class Space:
         if set(classes) != set(self.class_order):
             return weights
         return tuple(weights[self.class_order.index(c)] for c in classes)
-
-
-def fit_together(featurizer: Part, reducer: Part, classifier: Part) -> bool:
-    """Whether parts make a pipeline: a head needs the network that it is the head of, and no reducer."""
-    return not classifier.head or (featurizer.head and reducer.name == "none")
-
-
-def assemble(chosen: dict[Any, tuple[str, dict[str, Any]]]) -> Pipeline:
-    """A pipeline from ``{slot: (name, parameters)}``."""
-    return Pipeline(
-        intensity=chosen["intensity"][1],
-        featurizer=chosen["featurizer"][0],
-        featurizer_params=chosen["featurizer"][1],
-        reducer=chosen["reducer"][0],
-        reducer_params=chosen["reducer"][1],
-        classifier=chosen["classifier"][0],
-        classifier_params=chosen["classifier"][1],
-    )

@@ -1,1 +1,5 @@
-"""Checks that the author of a plugin can run on it; each names the rule that was broken."""
+"""Conformance checks: what every plugin must do, for its author to run; each names the rule that was broken.
+
+``sweeper check-plugin FILE`` runs them, and so do Sweeper's own tests on the plugins that come with it. A
+check is a function of one plugin that raises CheckFailedError; each module here lists those of its kind.
+"""

@@ -175,7 +175,7 @@ def test_another_version_of_a_package_is_refused_and_named(cluster: Cluster, str
 
 def test_other_code_on_a_worker_is_refused_and_named(cluster: Cluster, stranger: Host) -> None:
     """A job brings its code along; a sweep that is started on the head runs what is installed."""
-    stranger.run(f"cp -r {REPOSITORY}/sweeper ~/other-code && echo '# other' >> ~/other-code/metrics.py")
+    stranger.run(f"cp -r {REPOSITORY}/sweeper ~/other-code && echo '# other' >> ~/other-code/cli.py")
     stranger.run(f"mount --bind ~/other-code {REPOSITORY}/sweeper")
     join(cluster, stranger, str(REPOSITORY))
     out = Path(cluster.desk.shared, "refused-too")
@@ -185,7 +185,7 @@ def test_other_code_on_a_worker_is_refused_and_named(cluster: Cluster, stranger:
         check=False,
     )
     assert refused.returncode == 2, refused.stdout
-    assert f"node {stranger.address}: sweeper code must be " in refused.stderr
+    assert f"node {stranger.address}: sweeper/cli.py must be the same file as" in refused.stderr
     assert not (out / "leaderboard.csv").exists()
 
 

@@ -23,6 +23,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from sweeper.engine.cluster import _ENVIRONMENT, TRIAL_SLOT
 from sweeper.engine.metrics import METRICS
 from tests.conftest import REPOSITORY
+from tests.test_wheel import SOURCES
 
 CONFIGS = REPOSITORY / "cluster_configs"
 CLOUDS = ("aws", "gcp", "azure")
@@ -80,10 +81,9 @@ def supported(python: str) -> bool:
     return int(low) <= int(python.removeprefix("3.")) < int(high)
 
 
-def _packages() -> list[str]:
-    """Folders that make the project's packages."""
-    tools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
-    return [pattern.rstrip("*") for pattern in tools["setuptools"]["packages"]["find"]["include"]]
+def installed_from() -> list[str]:
+    """What an installation is built from: the wheel that is tested is built of just these."""
+    return [*SOURCES, "constraints.txt"]
 
 
 # --------------------------------------------------------------------------- all of them
@@ -172,7 +172,7 @@ def test_setup_is_bash_and_installs_the_pinned_versions_on_all_machines(name: st
         checked = subprocess.run(["bash", "-n", "-c", script], capture_output=True, text=True)
         assert checked.returncode == 0, checked.stderr
     installs = [c for c in commands(config) if "pip install" in c]
-    assert any("--constraint" in c and c.endswith("~/sweeper") for c in config["setup_commands"])
+    assert any("--constraint" in c and c.endswith('~/"sweeper[all]"') for c in config["setup_commands"])
     assert all("--constraint ~/sweeper/constraints.txt" in c for c in installs)
     for packages in (word for c in installs for word in shlex.split(c) if "==" in word):
         assert re.fullmatch(r"[\w.-]+==\d+(\.\w+)+", packages)
@@ -186,8 +186,7 @@ def test_what_is_sent_is_there_and_is_what_setup_builds(name: str) -> None:
     for remote, local in sent.items():
         assert (REPOSITORY / local).exists()
         assert remote == f"/home/ubuntu/sweeper/{local}"
-    wanted = (*_packages(), "pyproject.toml", "constraints.txt", PROJECT["readme"])
-    assert sent.keys() >= {f"/home/ubuntu/sweeper/{part}" for part in wanted}
+    assert sent.keys() == {f"/home/ubuntu/sweeper/{part}" for part in installed_from()}
     apt = next(c for c in cloud(name)["setup_commands"] if "apt-get" in c)
     assert {"gcc", "python3-dev", "python3-venv"} <= set(apt.split())
 
@@ -439,7 +438,7 @@ def test_the_image_is_pinned_small_and_not_root() -> None:
         "--no-install-recommends" in r and "rm -rf /var/lib/apt/lists/*" in r for r in runs if "apt-get" in r
     )
     (install,) = [r for r in runs if "pip install" in r]
-    assert "--constraint constraints.txt" in install
+    assert '--constraint constraints.txt ".[all]"' in install
     assert "--no-cache-dir" in install
     assert not any(word in run for run in runs for word in ("curl", "wget", "--index-url", "--trusted-host"))
 
@@ -448,7 +447,7 @@ def test_the_image_is_built_from_what_the_clone_has() -> None:
     copied = [rest.split()[:-1] for word, rest in instructions() if word == "COPY" and "--from" not in rest]
     names = {name for group in copied for name in group}
     assert all((REPOSITORY / name).exists() for name in names)
-    assert {*_packages(), "pyproject.toml", "constraints.txt", PROJECT["readme"]} <= names
+    assert names == set(installed_from())
 
 
 def test_the_image_has_the_environment_of_other_machines() -> None:

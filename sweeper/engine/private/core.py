@@ -1,8 +1,8 @@
-"""Of Ray's core: where it listens, its dashboard, the sizes of objects."""
+"""Of Ray's core: where it listens, what workers import, its dashboard, the sizes of objects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,23 @@ def on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def config_without_folders() -> Any:
+    """Return a job's configuration with which Ray leaves the import path of workers alone.
+
+    By itself it puts the driver's current folder, and its script's, in front of the path of every worker,
+    where a ``random.py`` or ``numpy.py`` of the user's own would be imported.
+    """
+    from ray.job_config import JobConfig
+
+    class KeptEmpty(list[str]):
+        def extend(self, folders: Iterable[str]) -> None:
+            """Take none of them."""
+
+    config = JobConfig()
+    config._py_driver_sys_path = KeptEmpty()
+    return config
 
 
 def dashboard_url() -> str:

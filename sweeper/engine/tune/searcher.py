@@ -8,8 +8,8 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from sweeper.api import Observation, Proposer
 from sweeper.pipeline import Pipeline
-from sweeper.search import Observation, Proposer
 from sweeper.search.brackets import Ladder
 
 

@@ -9,14 +9,12 @@ from typing import Any
 
 from ray import tune
 
+from sweeper.api import FAILED_SCORE as FAILED_SCORE
 from sweeper.engine.causes import cause_of
 from sweeper.engine.evaluator import Evaluator
 from sweeper.errors import DeadlineError, FaultError, StoppedError
 from sweeper.pipeline import Pipeline
 from sweeper.runs.records import Evaluation, Failed, Scored
-
-FAILED_SCORE = -2.0
-"""Finite and below every metric, so that schedulers drop a failed trial and never see NaN."""
 
 
 def mean_score(evaluations: list[Evaluation], metric: str) -> float:

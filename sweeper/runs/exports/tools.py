@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Protocol
 
 from sweeper.atomic import write_text
 from sweeper.errors import InputError
+from sweeper.extras import check_libraries
 from sweeper.runs.exports.entries import Entry
 from sweeper.runs.folder import RunFolder
 
-
-@dataclass(frozen=True)
-class Tool:
-    """A tool to log to.
-
-    Attributes
-    ----------
-    packages : tuple of str
-        What has to be installed (mlflow-skinny will do).
-    extra : str
-        The extra that installs it; empty where Sweeper itself does.
-    """
-
-    packages: tuple[str, ...]
-    extra: str
-
-
 TOOLS = {
-    "mlflow": Tool(("mlflow", "sqlalchemy", "alembic"), "mlflow"),
-    "tensorboard": Tool(("tensorboardX",), ""),
-    "wandb": Tool(("wandb",), "wandb"),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+    "tensorboard": ("tensorboardX",),
+    "wandb": ("wandb",),
 }
-"""Tools by the name that people give them."""
+"""Tools by the name that people give them, with the libraries that each needs (mlflow-skinny will do)."""
 
 
 class Exporter(Protocol):
@@ -58,16 +40,11 @@ def check_tool(name: str, option: str) -> None:
     Raises
     ------
     InputError
-        There is no such tool, its packages are not installed, or it has no credentials.
+        There is no such tool, a library that it needs is not installed, or it has no credentials.
     """
     if name not in TOOLS:
         raise InputError(f"{option} must be one of {', '.join(TOOLS)}, got {name!r}")
-    tool = TOOLS[name]
-    if missing := [package for package in tool.packages if not _is_installed(package)]:
-        remedy = f" (pip install 'sweeper[{tool.extra}]')" if tool.extra else ""
-        raise InputError(
-            f"{option} {name} needs packages that are not installed: {', '.join(missing)}{remedy}"
-        )
+    check_libraries(TOOLS[name], f"{option} {name}")
     if name == "wandb":
         from sweeper.runs.exports.wandb import has_credentials
 
@@ -76,12 +53,6 @@ def check_tool(name: str, option: str) -> None:
                 f"{option} wandb needs an API key: run `wandb login` or set WANDB_API_KEY; "
                 "with WANDB_MODE=offline it needs none"
             )
-
-
-def _is_installed(package: str) -> bool:
-    """Return whether a package can be imported; a folder of its name, such as `wandb`, is none."""
-    spec = find_spec(package)
-    return spec is not None and spec.origin is not None
 
 
 def open_exporter(name: str, folder: RunFolder) -> Exporter:

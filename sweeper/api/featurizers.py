@@ -1,0 +1,90 @@
+"""Featurizers: prepared frames to blocks of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.api.axes import Axis, Params
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    """One frame as featurizers see it: intensity settings applied, invalid pixels known.
+
+    Attributes
+    ----------
+    counts : float32, (height, width)
+        Counts after masking, hot-pixel rejection and binning; 0 where not `valid`.
+    image : float32, (height, width)
+        `counts` scaled (log1p or linear), clipped to percentiles and mapped to [0, 1];
+        0 where not `valid`.
+    valid : bool, (height, width)
+        False where the detector gave no trustworthy value.
+    levels : int
+        Number of grey levels for texture, 2 to 256.
+    """
+
+    counts: NDArray[np.float32]
+    image: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    levels: int
+
+    @cached_property
+    def quantised(self) -> NDArray[np.uint8]:
+        """`image` as grey levels 0 to `levels` − 1, uint8, (height, width); 0 where not valid."""
+        level = np.minimum((self.image * self.levels).astype(np.int32), self.levels - 1)
+        return level.astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Featurizer:
+    """Turns prepared frames into blocks of features.
+
+    Attributes
+    ----------
+    name : str
+        The file's name: lower case letters, digits and underscores.
+    version : int
+        Raise it when the same frame gives other numbers: blocks of other versions are not reused.
+    source : str
+        Paper, equation or table.
+    axes : tuple of Axis
+        The block grid: one block for each combination of single values.
+    columns : callable
+        Parameters of one block (single values) to the names of its columns, such as
+        ``("contrast", "entropy")``. Not used when `codebook` is set.
+    compute : callable
+        ``compute(frame, blocks)``: a prepared frame and the parameters of the blocks asked for, to
+        one float64 row for each block, in their order, each as wide as `columns` says. With `codebook`
+        set, each row is a uint8 array ``(keypoints, descriptor_width)`` with any number of
+        keypoints, including none.
+    codebook : Axis or None
+        Set when blocks are ragged descriptors that a bag-of-visual-words codebook, fitted on the
+        training rows of the fold, turns into one row for each frame; the axis is its number of clusters.
+    descriptor_width : int
+        Length of one descriptor; 0 without a codebook.
+    requires : tuple of str
+        Import names of the libraries it needs beyond Sweeper's own: `list`, `plan` and `run` name one
+        that is not installed.
+    """
+
+    name: str
+    version: int
+    source: str
+    axes: tuple[Axis, ...]
+    columns: Callable[[Params], tuple[str, ...]]
+    compute: Callable[[PreparedFrame, Sequence[Params]], list[NDArray[Any]]]
+    codebook: Axis | None = None
+    descriptor_width: int = 0
+    requires: tuple[str, ...] = ()
+
+    @property
+    def all_axes(self) -> tuple[Axis, ...]:
+        """The block axes, and the codebook's where there is one."""
+        return self.axes if self.codebook is None else (*self.axes, self.codebook)

@@ -1,0 +1,71 @@
+"""Parts of a space: the alternatives for each place of a pipeline, and which of them go together."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sweeper.pipeline import Pipeline
+from sweeper.space.domains import Domain
+
+Slot = Literal["intensity", "featurizer", "reducer", "classifier"]
+SLOTS: tuple[Slot, ...] = ("intensity", "featurizer", "reducer", "classifier")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One alternative for a slot: a plugin's name and the domain of each of its axes.
+
+    Attributes
+    ----------
+    name : str
+    domains : dict
+    label : str
+        Tells the parts of a slot apart: the name, except for a network that is not trained, which has no
+        recipe (``resnet50 pretrained``).
+    head : bool
+        For a featurizer, whether it is a network that is trained, and so has a head; for a classifier,
+        whether it is such a head.
+    """
+
+    name: str
+    domains: dict[str, Domain]
+    label: str
+    head: bool = False
+
+    @property
+    def size(self) -> float:
+        """Number of choices of its parameters."""
+        return math.prod(d.size for d in self.domains.values())
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Draw a value for each axis."""
+        return {axis: domain.sample(rng) for axis, domain in self.domains.items()}
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """Yield every choice of its parameters, in the order they are written."""
+        for values in itertools.product(*(d.grid() for d in self.domains.values())):
+            yield dict(zip(self.domains, values, strict=True))
+
+
+def fit_together(featurizer: Part, reducer: Part, classifier: Part) -> bool:
+    """Return whether parts make a pipeline: a head needs a network that is trained, and no reducer."""
+    return not classifier.head or (featurizer.head and reducer.name == "none")
+
+
+def assemble(chosen: dict[Any, tuple[str, dict[str, Any]]]) -> Pipeline:
+    """Return the pipeline of ``{slot: (name, parameters)}``."""
+    return Pipeline(
+        intensity=chosen["intensity"][1],
+        featurizer=chosen["featurizer"][0],
+        featurizer_params=chosen["featurizer"][1],
+        reducer=chosen["reducer"][0],
+        reducer_params=chosen["reducer"][1],
+        classifier=chosen["classifier"][0],
+        classifier_params=chosen["classifier"][1],
+    )
