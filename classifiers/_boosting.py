@@ -1,4 +1,4 @@
-"""What the three boosters share: axes, even weights and one score column a class."""
+"""The parts that the boosters share: axes, even weights and a score column for each class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REG_LAMBDA = Axis("reg_lambda", Interval(0.0, 1e4), default=1.0, doc="L2 penalty
 
 
 def even_weights(sample_weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights scaled to a mean of 1, (n,).
+    """Return weights scaled to a mean of 1, (n,).
 
     Boosters compare sums of weights with absolute limits (least weight of a leaf, L2 penalty): class
     weights of 0.1 must not stop every split.
@@ -31,5 +31,5 @@ def even_weights(sample_weight: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def two_columns(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Class probabilities (n, n_classes) also where the library gives the second class's alone (n,)."""
+    """Return class probabilities, (n, n_classes), also from those of the second class alone, (n,)."""
     return np.column_stack([1.0 - p, p]) if p.ndim == 1 else p

@@ -1,4 +1,4 @@
-"""What the two forests share: axes, options, and scores that do not depend on the number of threads."""
+"""The parts that forests share: axes, options, and scores that do not depend on the number of threads."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AXES = (
 
 
 def options(build: Build) -> dict[str, Any]:
-    """Keyword arguments of scikit-learn's forests."""
+    """Return keyword arguments for scikit-learn's forests."""
     share = build.params["max_features"]
     return {
         "n_estimators": scaled_count(build.params["n_trees"], build.budget),

@@ -30,7 +30,7 @@ class Booster(ProbabilityScores):
 
 
 def build(build: Build) -> Booster:
-    """An unfitted booster of plain (not ordered) boosting."""
+    """Return an unfitted booster of plain (not ordered) boosting."""
     from catboost import CatBoostClassifier
 
     options: dict[str, Any] = {

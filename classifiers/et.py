@@ -8,7 +8,7 @@ from ._forest import AXES, Forest, options
 
 
 def build(build: Build) -> Forest:
-    """An unfitted forest with random thresholds; a larger budget keeps the trees of a smaller one."""
+    """Return an unfitted forest with random thresholds; a larger budget keeps the trees of a smaller one."""
     from sklearn.ensemble import ExtraTreesClassifier
 
     return Forest(ExtraTreesClassifier(**options(build)))

@@ -9,20 +9,20 @@ from sweeper.api import Build, Classifier
 
 
 class Head:
-    """Probabilities of the logits that the head gave; there is nothing left to fit."""
+    """Turns the logits that the head gave into probabilities; there is nothing left to fit."""
 
     def fit(self, x: NDArray[np.float64], y: NDArray[np.int64], sample_weight: NDArray[np.float64]) -> None:
         """Do nothing: the head was fitted with its network."""
 
     def scores(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Softmax of the logits `x`, (n, n_classes)."""
+        """Return the softmax of the logits `x`, (n, n_classes)."""
         logits = np.asarray(x, dtype=np.float64)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def build(build: Build) -> Head:
-    """The head, which has no parameters of its own."""
+    """Return the head, which has no parameters of its own."""
     return Head()
 
 

@@ -35,7 +35,7 @@ AXES = (
 
 
 def _options(build: Build) -> dict[str, Any]:
-    """Parameters by the library's own names."""
+    """Return the parameters by the library's own names."""
     binary = build.n_classes == 2
     return {
         "objective": "binary" if binary else "multiclass",
@@ -72,13 +72,13 @@ class Booster:
         self.model = lightgbm.train(self.options, data, num_boost_round=self.rounds)
 
     def scores(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Class probabilities, (n, n_classes)."""
+        """Return class probabilities, (n, n_classes)."""
         p = self.model.predict(x, num_threads=self.options["num_threads"])
         return two_columns(np.asarray(p, dtype=np.float64))
 
 
 def build(build: Build) -> Booster:
-    """An unfitted booster; a larger budget goes on from the rounds of a smaller one."""
+    """Return an unfitted booster; a larger budget starts with the rounds of a smaller one."""
     importlib.import_module("lightgbm")  # here, so that the time of a fit is the fit's alone
     return Booster(_options(build), scaled_count(build.params["n_trees"], build.budget))
 

@@ -8,7 +8,7 @@ from ._forest import AXES, Forest, options
 
 
 def build(build: Build) -> Forest:
-    """An unfitted random forest; a larger budget keeps the trees of a smaller one."""
+    """Return an unfitted random forest; a larger budget keeps the trees of a smaller one."""
     from sklearn.ensemble import RandomForestClassifier
 
     return Forest(RandomForestClassifier(**options(build)))

@@ -37,13 +37,13 @@ class SupportVectors:
         self.machine.fit(x, y, sample_weight=sample_weight)
 
     def scores(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Votes with confidences as tie-break, (n, n_classes); minus and plus the distance for two."""
+        """Return votes, ties broken by confidence, (n, n_classes); for two, minus and plus the distance."""
         decision = np.asarray(self.machine.decision_function(x), dtype=np.float64)
         return np.column_stack([-decision, decision]) if decision.ndim == 1 else decision
 
 
 def build(build: Build) -> SupportVectors:
-    """An unfitted machine; the library runs it on one thread and without random numbers."""
+    """Return an unfitted machine; the library runs it on one thread and without random numbers."""
     from sklearn.svm import SVC
 
     gamma = build.params["gamma"]

@@ -1,4 +1,4 @@
-"""How the project's kernels are compiled; imported only when a kernel is needed."""
+"""Compiles the project's kernels; imported only when a kernel is needed."""
 
 from __future__ import annotations
 

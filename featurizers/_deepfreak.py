@@ -88,16 +88,16 @@ class DeepFreak(nn.Module):  # type: ignore[misc]
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps of the last block, (n, 32 × filters, h, h) with h of :meth:`Topology.maps_size`."""
+        """Return the maps of the last block, (n, 32 × filters, h, h) with h of :meth:`Topology.maps_size`."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x - self.pixel_mean))))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
         return x
 
     def read(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features: maps averaged over positions, (n, 32 × filters); logits, (n, n_classes)."""
+        """Return features, maps averaged over positions, (n, 32 × filters), and logits, (n, n_classes)."""
         return maps.mean((2, 3)), self.fc(self.avgpool(maps).flatten(1))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``read(maps(x))``."""
+        """Return ``read(maps(x))``."""
         return self.read(self.maps(x))

@@ -29,7 +29,7 @@ X_LOG_X[1:] *= np.log(X_LOG_X[1:])
 
 @compiled
 def _pair_cells(cells: U16, offset_a: U16, offset_b: U16, level_a: U16, level_b: U16) -> None:
-    """Cell of each pair along one row, (width,)."""
+    """Return the cell of each pair along one row, (width,)."""
     for c in range(cells.size):
         cells[c] = max(offset_a[c], offset_b[c]) + min(level_a[c], level_b[c])
 
@@ -104,7 +104,7 @@ def _sum_squares(cells: U32) -> np.int64:
 
 @compiled
 def _sum_x_log_x(cells: U32, x_log_x: NDArray[np.float64]) -> float:
-    """Σ s ln s over counts s; four sums at a time, as additions of one sum wait for each other."""
+    """Return Σ s ln s over counts s; four sums at a time, as additions of one sum wait for each other."""
     a = b = c = d = rest = 0.0
     tail = cells.size - cells.size % 4
     for i in range(0, tail, 4):
@@ -128,7 +128,7 @@ def _sum_x_log_x(cells: U32, x_log_x: NDArray[np.float64]) -> float:
 def summarise(
     cells: U32, x_log_x: NDArray[np.float64], by_level: U32, by_difference: U32
 ) -> tuple[np.int64, np.int64, float]:
-    """What the seven properties are made of, from one packed triangle.
+    """Return the sums that the seven properties are made of, from one packed triangle.
 
     Parameters
     ----------

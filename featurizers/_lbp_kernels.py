@@ -36,21 +36,21 @@ def _to_double(out: F64, pixels: U8) -> None:
 
 @compiled
 def _interpolate(out: F64, left: F64, right: F64, left_weight: F64, right_weight: F64) -> None:
-    """Values between the pixels of one row."""
+    """Compute values between the pixels of one row."""
     for c in range(out.size):
         out[c] = left_weight[c] * left[c] + right_weight[c] * right[c]
 
 
 @compiled
 def _compare(out: U8, top: F64, bottom: F64, top_weight: float, bottom_weight: float, centre: F64) -> None:
-    """1 where the value between two rows is at least the centre pixel's."""
+    """Mark with 1 where the value between two rows is at least the centre pixel's."""
     for c in range(out.size):
         out[c] = top_weight * top[c] + bottom_weight * bottom[c] >= centre[c]
 
 
 @compiled
 def _pattern_bins(bins: U8, bits: U8, members: I64, changes: U8) -> None:
-    """Bin of each pixel for one setting: number of ones where the pattern is uniform, else points + 1.
+    """Find the bin of each pixel for one setting: ones where the pattern is uniform, else points + 1.
 
     Four neighbouring samples a pass. As in the reference, the step from the last sample back to the
     first is not among the changes.
@@ -118,7 +118,7 @@ def pattern_histograms(
     read_start: I64,
     histograms: I64,
 ) -> None:
-    """Histograms of uniform patterns for up to four settings of one radius.
+    """Count uniform patterns for up to four settings of one radius.
 
     Parameters
     ----------

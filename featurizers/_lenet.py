@@ -52,16 +52,16 @@ class LeNet(nn.Module):  # type: ignore[misc]
                 nn.init.zeros_(layer.bias)
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Rectified maps of the third convolution, (n, 48, size // 4, size // 4)."""
+        """Return the rectified maps of the third convolution, (n, 48, size // 4, size // 4)."""
         maps: torch.Tensor = self.to_maps(x)
         return maps
 
     def read(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features after the first fully connected layer, (n, 192), and logits, (n, n_classes)."""
+        """Return features after the first fully connected layer, (n, 192), and logits, (n, n_classes)."""
         features = torch.relu(self.hidden(self.after_maps(maps)))
         second = torch.relu(self.second_hidden(self.dropout(features)))
         return features, self.head(second)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``read(maps(x))``."""
+        """Return ``read(maps(x))``."""
         return self.read(self.maps(x))

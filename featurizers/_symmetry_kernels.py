@@ -13,7 +13,7 @@ Mask = NDArray[np.bool_]
 
 @compiled
 def reduce_cells(image: NDArray[np.float32], valid: Mask, rows: int, columns: int) -> tuple[F64, F64]:
-    """Sum of the valid pixels of each cell and their number, (rows, columns)."""
+    """Return the sum of the valid pixels of each cell and their number, (rows, columns)."""
     total = np.zeros((rows, columns))
     number = np.zeros((rows, columns))
     height, width = image.shape
@@ -29,7 +29,7 @@ def reduce_cells(image: NDArray[np.float32], valid: Mask, rows: int, columns: in
 
 @compiled
 def roundness(values: F64, y: F64, x: F64, row: float, column: float, rings: int) -> float:
-    """Share of the variance that the distance from a place explains, in `rings` of equal numbers of radii.
+    """Return the share of the variance that `rings` around a place explain, of equal numbers of radii.
 
     Corrected for the number of rings that are used, as R² is for the number of parameters; at least 0.
     """
@@ -61,7 +61,7 @@ def roundness(values: F64, y: F64, x: F64, row: float, column: float, rings: int
 def best_centre(
     values: F64, y: F64, x: F64, rows: F64, columns: F64, rings: int
 ) -> tuple[float, float, float]:
-    """Of all places of a grid the one about which values are roundest: row, column, roundness."""
+    """Return row, column and roundness of the place of a grid about which values are roundest."""
     best, row, column = -1.0, rows[0], columns[0]
     for i in range(rows.size):
         for j in range(columns.size):
@@ -73,7 +73,7 @@ def best_centre(
 
 @compiled
 def mirror(image: F64, known: Mask, axis2: int) -> tuple[float, float]:
-    """Correlation with the mirror image about an upright line through ``axis2 / 2``, and the share of pairs.
+    """Return the correlation with the mirror image about the line at ``axis2 / 2``, and the share of pairs.
 
     Of pairs of cells that are both known; 0 where there are too few or they do not vary.
     """
@@ -101,7 +101,7 @@ def mirror(image: F64, known: Mask, axis2: int) -> tuple[float, float]:
 
 @compiled
 def step(image: F64, known: Mask, edge: int, reach: int) -> tuple[float, float]:
-    """Mean step from above an edge between two rows to below it, and the share of columns that agree.
+    """Return the mean step across an edge between two rows, and the share of columns that agree.
 
     Each column compares the means of `reach` rows on either side.
     """

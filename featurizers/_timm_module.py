@@ -17,7 +17,7 @@ from ._timm_weights import load_pretrained
 
 @dataclass(frozen=True)
 class Probe:
-    """How a model's maps lie in memory, found by running it without computing anything.
+    """The layout of a model's maps, found by running it without computing anything.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Backbone(nn.Module):  # type: ignore[misc]
         nn.init.zeros_(self.head.bias)
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Last maps of the model, (n, channels, height, width) where `has_maps`; else its tokens."""
+        """Return the last maps, (n, channels, height, width) where `has_maps`; else the model's tokens."""
         maps: torch.Tensor = self.model.forward_features((x - self.mean) / self.std)
         if self.layout == "channels last":
             maps = maps.permute(0, 3, 1, 2)
@@ -78,7 +78,7 @@ class Backbone(nn.Module):  # type: ignore[misc]
         return maps
 
     def read(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features that the model's classifier would read, (n, width), and logits, (n, n_classes)."""
+        """Return the features that the classifier would read, (n, width), and logits, (n, n_classes)."""
         if self.layout == "channels last":
             maps = maps.permute(0, 2, 3, 1)
         elif self.layout == "grid of tokens":
@@ -87,24 +87,24 @@ class Backbone(nn.Module):  # type: ignore[misc]
         return features, self.head(features)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``read(maps(x))``."""
+        """Return ``read(maps(x))``."""
         return self.read(self.maps(x))
 
 
 def default_size(model: str) -> int:
-    """Width and height of the input that a model's weights were trained at, pixels."""
+    """Return width and height of the input that a model's weights were trained at, in pixels."""
     size: int = timm.get_pretrained_cfg(model).input_size[-1]
     return size
 
 
 def _options(model: str, size: int) -> dict[str, Any]:
-    """What timm has to know of the input: some models are made for one size."""
+    """Return what timm must know about the input: some models are made for one size."""
     fixed = timm.get_pretrained_cfg(model).fixed_input_size
     return {"in_chans": 1, **({"img_size": size} if fixed else {})}
 
 
 def _grid_of_tokens(net: nn.Module, maps: Any) -> tuple[int, int] | None:
-    """Height and width of maps that are tokens, (n, height * width, channels), and nothing else."""
+    """Return height and width of maps that are tokens alone, (n, height * width, channels)."""
     embedding = getattr(net, "patch_embed", None) or getattr(net, "stem", None)
     grid = tuple(getattr(embedding, "grid_size", None) or ())
     only_patches = not getattr(net, "num_prefix_tokens", 0) and not hasattr(net, "cls_token")
@@ -132,7 +132,7 @@ def _run(model: str, size: int, device: str) -> Probe:
 
 
 def _patch_size(model: str) -> int:
-    """Pixels that the input of a transformer of fixed size is cut into; 1 elsewhere."""
+    """Return the side of the patches that a transformer of fixed size sees; 1 elsewhere."""
     if not timm.get_pretrained_cfg(model).fixed_input_size:
         return 1
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
@@ -143,7 +143,7 @@ def _patch_size(model: str) -> int:
 
 @lru_cache(maxsize=256)
 def probe(owner: str, model: str, size: int) -> Probe:
-    """Layout and width of a timm model at an input size; nothing is computed.
+    """Find layout and width of a timm model at an input size; nothing is computed.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def probe(owner: str, model: str, size: int) -> Probe:
 
 
 def build_backbone(owner: str, model: str, build: NetworkBuild) -> Backbone:
-    """A model of timm read at its last maps and at its features.
+    """Return a model of timm that is read at its last maps and at its features.
 
     Raises
     ------

@@ -17,7 +17,7 @@ SHOWN = 3  # layers named in a message
 
 
 def _shapes(path: str) -> Shapes:
-    """Shape of each tensor in a file of weights, also where they stand under "model" or "state_dict"."""
+    """Return the shape of each tensor in a file of weights, even under "model" or "state_dict"."""
     try:
         if path.endswith(".safetensors"):
             from safetensors import safe_open
@@ -36,7 +36,7 @@ def _names(value: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
 
 
 def _adaptable(expected: tuple[int, ...], found: tuple[int, ...]) -> bool:
-    """Whether timm's sum over three channels makes a first convolution one of ours."""
+    """Return whether timm's sum over three channels makes a first convolution one of ours."""
     return len(found) == 4 and found == (expected[0], 3 * expected[1], *expected[2:])
 
 
@@ -46,7 +46,7 @@ def _list(names: list[str]) -> str:
 
 
 def differences(expected: Shapes, found: Shapes, first: tuple[str, ...]) -> str:
-    """How the layers of a file differ from those of a model without classifier; empty where they do not."""
+    """Say how the layers of a file differ from those of a model without classifier; empty if they do not."""
     both = [n for f in first if (n := f"{f}.weight") in found and n in expected]
     adapted = {n for n in both if _adaptable(expected[n], found[n])}
     missing = [n for n in expected if n not in found]
@@ -65,7 +65,7 @@ def differences(expected: Shapes, found: Shapes, first: tuple[str, ...]) -> str:
 
 
 def _ways(config: Any, found: Shapes) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbers of classes to load with, and what timm's configuration of the weights must say for each.
+    """Yield numbers of classes to load with, and what timm's configuration must say for each.
 
     timm loads strictly where model and configuration agree on the classes, so the classifier is loaded with
     the rest, as large as it stands in the file, and dropped afterwards.
@@ -80,7 +80,7 @@ def _ways(config: Any, found: Shapes) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def load_pretrained(model: str, path: str, options: Mapping[str, Any]) -> nn.Module:
-    """A model of timm without classifier, with the weights of a file, adapted by timm to one channel.
+    """Return a model of timm without classifier, with weights from a file, adapted to one channel.
 
     Files of other layouts that timm knows how to convert are converted; position embeddings are resampled
     to ``options["img_size"]``. On torch's meta device this checks a file against the model.

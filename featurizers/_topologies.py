@@ -35,7 +35,7 @@ class Topology:
     block_strides: tuple[int, int, int, int] = (1, 2, 2, 2)
 
     def maps_size(self, size: int) -> int:
-        """Width and height of the last maps for an input of `size` pixels."""
+        """Return width and height of the last maps for an input of `size` pixels."""
         # Kernels are odd and padded by half, so a layer keeps ceil(size / stride).
         for stride in (self.conv_stride, self.pool_stride, *self.block_strides):
             size = -(-size // stride)

@@ -21,13 +21,13 @@ def _columns(params: Params) -> tuple[str, ...]:
 
 
 def _displacement(params: Params) -> tuple[int, int]:
-    """Rows down and columns right from a pixel to its partner, each rounded to a whole pixel."""
+    """Return rows down and columns right from a pixel to its partner, rounded to whole pixels."""
     angle = math.radians(params["angle_deg"])
     return round(math.sin(angle) * params["distance"]), round(math.cos(angle) * params["distance"])
 
 
 def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], NDArray[np.uint16], int]:
-    """Triangle offset and level of each pixel, padded, and the number of levels in use.
+    """Return triangle offset and level of each pixel, padded, and the number of levels in use.
 
     Levels are counted from the lowest in use: every property depends on differences and counts alone.
     """
@@ -50,7 +50,7 @@ def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], NDArray[np.uint16
 
 
 def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any]]:
-    """Seven properties for each (distance, angle); see :data:`FEATURIZER`."""
+    """Compute seven properties for each (distance, angle); see :data:`FEATURIZER`."""
     from . import _glcm_kernels as kernels
 
     offset, level, levels = _packed(frame)
@@ -74,7 +74,7 @@ def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any
 def _properties(
     by_level: NDArray[np.uint32], by_difference: NDArray[np.uint32], sums: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Properties of the symmetric, normed matrices, (n, 7), from what the kernel summed.
+    """Return properties of the symmetric, normed matrices, (n, 7), from the sums of the kernel.
 
     With N unordered pairs the symmetric matrix holds 2 N counts: s in the two cells of a pair of
     different levels, 2 s on the diagonal. Its marginals are equal, so the covariance is the variance

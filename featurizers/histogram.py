@@ -18,7 +18,7 @@ def _columns(params: Params) -> tuple[str, ...]:
 
 
 def _statistics(frame: PreparedFrame) -> NDArray[np.float64]:
-    """The seven columns, (7,)."""
+    """Return the seven columns, (7,)."""
     counts = np.bincount(frame.quantised[frame.valid], minlength=frame.levels)
     n = int(counts.sum())
     if n == 0:
@@ -40,7 +40,7 @@ def _statistics(frame: PreparedFrame) -> NDArray[np.float64]:
 
 
 def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any]]:
-    """The same row for each block asked for: there are no parameters; see :data:`FEATURIZER`."""
+    """Compute the same row for each block asked for: there are no parameters; see :data:`FEATURIZER`."""
     row = _statistics(frame)
     return [row.copy() for _ in blocks]
 

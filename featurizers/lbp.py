@@ -19,7 +19,7 @@ def _columns(params: Params) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What several settings of one radius read and share.
+    """The pixels and weights that several settings of one radius share.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class _Plan:
 
 
 def _circle(points: int, radius: int) -> list[tuple[float, float]]:
-    """Row and column offsets, anticlockwise from the right, rounded to five decimals as the reference's.
+    """Return row and column offsets, anticlockwise from the right, rounded to five decimals as the reference.
 
     Rounding makes the offsets that settings have in common equal to the last bit, so they are shared.
     """
@@ -54,7 +54,7 @@ def _circle(points: int, radius: int) -> list[tuple[float, float]]:
 
 
 def _pixels_read(circle: list[tuple[float, float]]) -> list[tuple[int, int]]:
-    """Offsets of the pixels that interpolation on `circle` reads, and of the centre."""
+    """Return offsets of the pixels that interpolation on `circle` reads, and of the centre."""
     read = {(0, 0)}
     for row, column in circle:
         for r in {int(np.floor(row)), int(np.ceil(row))}:
@@ -80,14 +80,14 @@ def _plan(radius: int, points: tuple[int, ...]) -> _Plan:
 
 
 def _weights(offset: NDArray[np.float64], length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights of the pixels before and behind position + offset, each (offsets, length)."""
+    """Return weights of the pixels before and behind position + offset, each (offsets, length)."""
     position = np.arange(length) + offset[:, None]
     behind = position - np.floor(position)
     return 1 - behind, behind
 
 
 def _histograms(frame: PreparedFrame, radius: int, points: tuple[int, ...]) -> dict[int, NDArray[np.float64]]:
-    """Normalised histogram, (points + 2,), for each number of points at one radius."""
+    """Return a normalised histogram, (points + 2,), for each number of points at one radius."""
     from . import _lbp_kernels as kernels
 
     plan = _plan(radius, points)
@@ -120,7 +120,7 @@ def _histograms(frame: PreparedFrame, radius: int, points: tuple[int, ...]) -> d
 
 
 def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any]]:
-    """One histogram for each (points, radius); see :data:`FEATURIZER`."""
+    """Compute a histogram for each (points, radius); see :data:`FEATURIZER`."""
     wanted: dict[int, set[int]] = {}
     for block in blocks:
         wanted.setdefault(block["radius"], set()).add(block["points"])

@@ -27,13 +27,13 @@ def _columns(params: Params) -> tuple[str, ...]:
 
 
 def _octave_pixel(keypoint: Any) -> float:
-    """Side of a pixel of the keypoint's octave, in pixels of the frame; OpenCV packs it in a byte."""
+    """Return the side of a pixel of the keypoint's octave, in pixels of the frame, from OpenCV's byte."""
     octave = keypoint.octave & 255
     return float(2.0 ** (octave - 256 if octave >= 128 else octave))
 
 
 def window_radius(keypoint: Any) -> float:
-    """Radius of all that a keypoint's descriptor reads, in pixels of the frame.
+    """Return the radius of all that a keypoint's descriptor reads, in pixels of the frame.
 
     OpenCV's formula, cvRound(3 s √2 (4 + 1) / 2) with s the scale in pixels of the octave, and two
     pixels of the octave more: one for the gradient's difference, one for rounding of the centre.
@@ -45,7 +45,7 @@ def window_radius(keypoint: Any) -> float:
 
 
 def _untouched(keypoints: Sequence[Any], valid: NDArray[np.bool_]) -> list[Any]:
-    """Keypoints whose descriptor window holds no invalid pixel."""
+    """Return the keypoints whose descriptor window holds no invalid pixel."""
     import cv2
 
     distance = cv2.distanceTransform(valid.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -61,7 +61,7 @@ def _untouched(keypoints: Sequence[Any], valid: NDArray[np.bool_]) -> list[Any]:
 
 
 def _strongest(keypoints: list[Any]) -> list[Any]:
-    """The strongest keypoints, in their order; those that tie with the last one stay."""
+    """Return the strongest keypoints, in their order; those that tie with the last one stay."""
     if len(keypoints) <= MAX_KEYPOINTS:
         return keypoints
     weakest = sorted((k.response for k in keypoints), reverse=True)[MAX_KEYPOINTS - 1]
@@ -69,7 +69,7 @@ def _strongest(keypoints: list[Any]) -> list[Any]:
 
 
 def _masked_descriptors(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Any:
-    """Descriptors of the strongest keypoints that no invalid pixel touches.
+    """Return descriptors of the strongest keypoints that no invalid pixel touches.
 
     Invalid pixels make keypoints of their own, so these must go before the strongest are chosen.
     """
@@ -88,7 +88,7 @@ def _masked_descriptors(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> A
 
 
 def _descriptors(frame: PreparedFrame) -> NDArray[np.uint8]:
-    """Descriptors of one frame, (keypoints, 128)."""
+    """Return the descriptors of one frame, (keypoints, 128)."""
     import cv2
 
     cv2.setNumThreads(1)  # threads equal Ray CPUs
@@ -104,7 +104,7 @@ def _descriptors(frame: PreparedFrame) -> NDArray[np.uint8]:
 
 
 def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any]]:
-    """The same descriptors for each block asked for: only the codebook has a parameter."""
+    """Compute the same descriptors for each block asked for: only the codebook has a parameter."""
     rows = _descriptors(frame)
     return [rows.copy() for _ in blocks]
 

@@ -1,4 +1,4 @@
-"""Where a pattern's centre, its mirror lines and its horizon are: geometry that texture does not see."""
+"""The centre, the mirror lines and the horizon of a pattern: geometry that texture does not see."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def _columns(params: Params) -> tuple[str, ...]:
 
 
 def _far_and_near(size: int) -> Cells:
-    """Offsets from the middle where a centre is looked for first, in cells: dense within, sparse outside."""
+    """Return offsets from the middle to look for a centre at, in cells: dense within, sparse outside."""
     inner = np.arange(0.0, 0.8, 0.125)
     half = np.concatenate([inner, [1.0, 1.4, 2.0]])
     return np.concatenate([-half[:0:-1], half]) * size
 
 
 def find_centre(image: Cells, known: Known) -> tuple[float, float, float]:
-    """Row, column and roundness of the place that a pattern is roundest about, in the frame or outside."""
+    """Return row, column and roundness of the place that a pattern is roundest about, in the frame or not."""
     from . import _symmetry_kernels as kernels
 
     y, x = (place.astype(np.float64) for place in np.nonzero(known))
@@ -58,7 +58,7 @@ def find_centre(image: Cells, known: Known) -> tuple[float, float, float]:
 
 
 def _about_centre(image: Cells, known: Known, row: float, column: float) -> list[float]:
-    """Where a centre is, and what is around it: means and spreads of rings, and how arcs are spaced."""
+    """Describe a centre and its surroundings: means and spreads of rings, and how arcs are spaced."""
     size = max(image.shape)
     y, x = (place.astype(np.float64) for place in np.nonzero(known))
     dy, dx = y - row, x - column
@@ -81,7 +81,7 @@ def _about_centre(image: Cells, known: Known, row: float, column: float) -> list
 
 
 def _curve(values: Cells, place: Cells) -> list[float]:
-    """How ragged the radial curve is: rings make it rough, a form factor smooth."""
+    """Measure how ragged the radial curve is: rings make it rough, a form factor smooth."""
     bins = np.minimum((place * _FINE).astype(np.int64), _FINE - 1)
     number = np.bincount(bins, minlength=_FINE)
     seen = np.flatnonzero(number)
@@ -96,7 +96,7 @@ def _curve(values: Cells, place: Cells) -> list[float]:
 
 
 def best_mirror(image: Cells, known: Known) -> tuple[float, float]:
-    """Correlation about the best upright line, at least 0, and how far it is from the middle, in widths.
+    """Return correlation about the best upright line, at least 0, and its distance from the middle in widths.
 
     Lines are tried where at least a quarter of the cells have a partner.
     """
@@ -112,7 +112,7 @@ def best_mirror(image: Cells, known: Known) -> tuple[float, float]:
 
 
 def best_step(image: Cells, known: Known) -> tuple[float, float, int]:
-    """Mean and agreement of the clearest step between rows, positive where it falls, and its row."""
+    """Return mean and agreement of the clearest step between rows, positive where it falls, and its row."""
     from . import _symmetry_kernels as kernels
 
     height, reach = image.shape[0], max(1, image.shape[0] // 24)
@@ -125,7 +125,7 @@ def best_step(image: Cells, known: Known) -> tuple[float, float, int]:
 
 
 def upright(image: Cells, known: Known) -> tuple[Cells, Known]:
-    """A frame turned by quarters so that the clearest step is level and falls downwards."""
+    """Turn a frame by quarters so that the clearest step is level and falls downwards."""
     level, side = best_step(image, known), best_step(image.T, known.T)
     if abs(level[0] * level[1]) >= abs(side[0] * side[1]):
         quarters = 0 if level[0] >= 0 else 2
@@ -135,7 +135,7 @@ def upright(image: Cells, known: Known) -> tuple[Cells, Known]:
 
 
 def _horizon(image: Cells, known: Known, centre_row: float) -> list[float]:
-    """Mirror lines, and the horizon of a frame that stands upright: its dark side is below."""
+    """Find mirror lines, and the horizon of a frame that stands upright: its dark side is below."""
     across, across_off = best_mirror(image, known)
     along, along_off = best_mirror(np.ascontiguousarray(image.T), np.ascontiguousarray(known.T))
     mean, agree, edge = best_step(image, known)
@@ -150,7 +150,7 @@ def _horizon(image: Cells, known: Known, centre_row: float) -> list[float]:
 
 
 def _bright(image: Cells, known: Known, share: float) -> list[float]:
-    """Shape of the brightest cells: length, width, how upright they lie, and how far they stand out."""
+    """Describe the brightest cells: length, width, how upright they lie, and how far they stand out."""
     y, x = np.nonzero(known)
     values = image[known]
     chosen = np.argsort(-values, kind="stable")[: max(3, int(share * values.size))]

@@ -10,14 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import Axis, Either, Interval, Legal, OneOf
-from sweeper.errors import InputError, described
+from sweeper.errors import CheckFailedError, InputError, described
 
 Check = Callable[[Any], None]
-"""A function ``check_...(plugin)`` that raises :class:`CheckFailed`; its name says what it checks."""
-
-
-class CheckFailed(AssertionError):  # noqa: N818
-    """A plugin does not do what every plugin must; the message says what, in one line."""
+"""A function ``check_...(plugin)`` that raises :class:`CheckFailedError`; its name says what it checks."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,6 @@ def outcome_of(check: Check, plugin: Any) -> Outcome:
     name = check.__name__.removeprefix("check_").replace("_", " ")
     try:
         check(plugin)
-    except CheckFailed as failed:
-        return Outcome(name, " ".join(str(failed).split()))
     except InputError as refused:
         return Outcome(name, " ".join(str(refused).split()))
     except (Exception, SystemExit) as error:
@@ -54,19 +48,19 @@ def outcome_of(check: Check, plugin: Any) -> Outcome:
 
 
 def expect(condition: bool | np.bool_, text: str) -> None:
-    """Raise CheckFailed with `text` unless a condition holds."""
+    """Raise CheckFailedError with `text` unless a condition holds."""
     if not condition:
-        raise CheckFailed(text)
+        raise CheckFailedError(text)
 
 
 def expect_equal(found: Any, wanted: Any, text: str) -> None:
-    """Raise CheckFailed, with both values, unless they are equal."""
+    """Raise CheckFailedError, with both values, unless they are equal."""
     if found != wanted:
-        raise CheckFailed(f"{text}: expected {wanted!r}, got {found!r}")
+        raise CheckFailedError(f"{text}: expected {wanted!r}, got {found!r}")
 
 
 def expect_same_rows(found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]], text: str) -> None:
-    """Raise CheckFailed unless two lists of arrays are equal bit for bit, types included."""
+    """Raise CheckFailedError unless two lists of arrays are equal bit for bit, types included."""
     expect(len(found) == len(wanted), f"{text}: {len(wanted)} rows expected, got {len(found)}")
     for position, (a, b) in enumerate(zip(found, wanted, strict=True)):
         expect(a.dtype == b.dtype and a.shape == b.shape, f"{text}: row {position} has another type or shape")
@@ -74,10 +68,10 @@ def expect_same_rows(found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any
 
 
 def expect_close(found: NDArray[Any], wanted: NDArray[Any], text: str, *, rtol: float, atol: float) -> None:
-    """Raise CheckFailed, with the largest difference, unless two arrays are close."""
+    """Raise CheckFailedError, with the largest difference, unless two arrays are close."""
     expect(found.shape == wanted.shape, f"{text}: shapes {found.shape} and {wanted.shape}")
     if not np.allclose(found, wanted, rtol=rtol, atol=atol):
-        raise CheckFailed(f"{text}: they differ by up to {np.abs(found - wanted).max():.3g}")
+        raise CheckFailedError(f"{text}: they differ by up to {np.abs(found - wanted).max():.3g}")
 
 
 # --------------------------------------------------------------------------- axes
@@ -106,7 +100,7 @@ def default_params(axes: Sequence[Axis]) -> dict[str, Any]:
 
 
 def expect_sound_axes(owner: str, axes: Sequence[Axis]) -> None:
-    """Raise CheckFailed unless names are unique, defaults legal, and refused values refused with a reason."""
+    """Raise CheckFailedError unless names are unique, defaults legal, and refused values have a reason."""
     names = [axis.name for axis in axes]
     expect(len(set(names)) == len(names), f"axes must have different names, got {', '.join(names)}")
     for axis in axes:
@@ -130,7 +124,7 @@ def _expect_legal(owner: str, axis: Axis, value: Any) -> None:
     try:
         axis.check(owner, value)
     except InputError as error:
-        raise CheckFailed(f"a default or a legal value is refused: {error}") from None
+        raise CheckFailedError(f"a default or a legal value is refused: {error}") from None
 
 
 def _is_refused(owner: str, axis: Axis, value: Any) -> bool:
@@ -142,7 +136,7 @@ def _is_refused(owner: str, axis: Axis, value: Any) -> bool:
 
 
 def expect_declared(name: str, version: Any, source: Any) -> None:
-    """Raise CheckFailed unless version and source of a plugin are such."""
+    """Raise CheckFailedError unless version and source of a plugin are such."""
     expect(
         isinstance(version, int) and not isinstance(version, bool) and version >= 1,
         f"version must be a whole number of at least 1, got {version!r}",

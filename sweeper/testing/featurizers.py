@@ -21,7 +21,7 @@ from sweeper.features.blocks import (
     to_parquet,
 )
 from sweeper.features.names import block_name, column_name, parse_column
-from sweeper.features.representation import Descriptors, Words, of_featurizer
+from sweeper.features.representation import Descriptors, Words
 from sweeper.space.file import parse_space
 from sweeper.testing.checks import (
     Check,
@@ -40,10 +40,6 @@ _RANDOM_FRAMES = 30
 # --------------------------------------------------------------------------- what is tried
 
 
-def _default(featurizer: Featurizer) -> Descriptors | Words:
-    return of_featurizer(featurizer, default_params(featurizer.all_axes))
-
-
 def blocks_of(featurizer: Featurizer) -> list[dict[str, Any]]:
     """Return the default block, each axis varied alone, and the block of each axis's last value."""
     tried = {a.name: (*defaults_of(a), *values_of(a.legal)) for a in featurizer.axes}
@@ -51,6 +47,12 @@ def blocks_of(featurizer: Featurizer) -> list[dict[str, Any]]:
     blocks = [usual, *(usual | {name: value} for name, values in tried.items() for value in values)]
     blocks.append({name: values[-1] for name, values in tried.items()})
     return list({json.dumps(block): block for block in blocks}.values())
+
+
+def _default(featurizer: Featurizer) -> Descriptors | Words:
+    """Return the representation with the defaults of all axes."""
+    params = default_params(featurizer.all_axes)
+    return Descriptors(params, featurizer) if featurizer.codebook is None else Words(params, featurizer)
 
 
 def counts(shape: tuple[int, int], seed: int = 0) -> NDArray[np.uint16]:
@@ -81,7 +83,7 @@ def _corner(shape: tuple[int, int]) -> NDArray[np.bool_]:
 def _expect_rows_fit(
     featurizer: Featurizer, blocks: Sequence[Params], rows: Sequence[NDArray[Any]], frame: str
 ) -> None:
-    """Raise CheckFailed unless each block has a row of the declared type and width, and finite."""
+    """Raise CheckFailedError unless each block has a row of the declared type and width, and finite."""
     expect_equal(len(rows), len(blocks), f"{frame}: number of rows")
     for block, row in zip(blocks, rows, strict=True):
         where = f"{frame}: {block_name(featurizer.name, block)}"
@@ -235,8 +237,8 @@ def check_random_small_frames_give_finite_rows(featurizer: Featurizer) -> None:
 
 def check_rows_come_back_from_a_block_file(featurizer: Featurizer) -> None:
     """Check that a sweep reads the default representation as it was written, bit for bit."""
-    representation = _default(featurizer)
-    blocks = representation.blocks
+    default = _default(featurizer)
+    blocks = default.blocks
     rows = [featurizer.compute(prepare(counts(s), {}), blocks) for s in ((48, 40), (1, 1), (40, 48))]
     info = BlockInfo(tuple(block_name(featurizer.name, b) for b in blocks), len(rows), 1.0, 1.0)
     file = to_parquet(dense_table(featurizer, blocks, rows), info)
@@ -245,7 +247,7 @@ def check_rows_come_back_from_a_block_file(featurizer: Featurizer) -> None:
         found = read_descriptors([[file]], name, featurizer.descriptor_width)
         expect_same_rows(found, [frame[0] for frame in rows], "descriptors read back")
     else:
-        matrix = read_matrix([[file]], representation.columns)
+        matrix = read_matrix([[file]], default.columns)
         expect(bool(np.array_equal(matrix, [np.concatenate(r) for r in rows])), "rows read back differ")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sweeper.api import PRETRAINED, Interval, Network, NetworkBuild
-from sweeper.errors import InputError
+from sweeper.errors import CheckFailedError, InputError
 from sweeper.features.blocks import (
     BlockInfo,
     block_info,
@@ -23,7 +23,6 @@ from sweeper.features.names import block_name, column_name, parse_column
 from sweeper.space.file import parse_space
 from sweeper.testing.checks import (
     Check,
-    CheckFailed,
     default_params,
     expect,
     expect_close,
@@ -110,7 +109,7 @@ def check_without_training_it_has_no_recipe(network: Network) -> None:
         except InputError as refused:
             expect("training_set must be one of" in str(refused), f"pretrained is refused by: {refused}")
             return
-        raise CheckFailed("the training set pretrained must be refused: there are no pretrained weights")
+        raise CheckFailedError("the training set pretrained must be refused: there are no pretrained weights")
     written = {network.name: {"training_set": ["unbalanced", PRETRAINED], "learning_rate": [0.001, 0.01]}}
     space = parse_space({"featurizers": written, "classifiers": ["rf"]}, default_name="conformance")
     found = [pipeline.featurizer_params for pipeline in space.grid()]

@@ -8,8 +8,8 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Network, NetworkFamily
-from sweeper.errors import InputError
-from sweeper.testing.checks import Check, CheckFailed, Outcome, expect, outcome_of
+from sweeper.errors import CheckFailedError, InputError
+from sweeper.testing.checks import Check, Outcome, expect, outcome_of
 from sweeper.testing.classifiers import classifier_checks
 from sweeper.testing.featurizers import featurizer_checks
 from sweeper.testing.files import file_checks
@@ -32,7 +32,7 @@ def check_a_wrong_member_is_refused(family: NetworkFamily) -> None:
     except ValueError as refused:
         expect("\n" not in str(refused), f"a wrong name must be refused in one line, got {str(refused)!r}")
         return
-    raise CheckFailed("a name that no member has must raise ValueError")
+    raise CheckFailedError("a name that no member has must raise ValueError")
 
 
 def checks_of(kind: plugins.Kind, name: str) -> list[tuple[Check, Any]]:

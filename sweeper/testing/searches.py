@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from sweeper.api import FAILED_SCORE, Observation, Pipeline, Search
-from sweeper.errors import InputError
+from sweeper.errors import CheckFailedError, InputError
 from sweeper.space.file import parse_space
 from sweeper.space.space import Space
-from sweeper.testing.checks import Check, CheckFailed, expect, expect_declared, expect_equal
+from sweeper.testing.checks import Check, expect, expect_declared, expect_equal
 
 _SEED, _TRIALS = 3, 35
 _GROUP = 5
@@ -173,7 +173,7 @@ def check_pipelines_that_are_taken_are_not_proposed(search: Search) -> None:
     for trial in range(int(space.size) - len(taken)):
         pipeline = proposer.propose(trial, given, [])
         if pipeline is None:
-            raise CheckFailed(f"trial {trial}: nothing is proposed although pipelines are left")
+            raise CheckFailedError(f"trial {trial}: nothing is proposed although pipelines are left")
         expect(pipeline.id not in taken, f"trial {trial}: a pipeline that is taken is proposed")
         expect(given == taken, "it changes the set of ids that it is given")
         taken = taken | {pipeline.id}

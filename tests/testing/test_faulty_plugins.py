@@ -29,7 +29,7 @@ from sweeper.api import (
     Search,
     SearchSpace,
 )
-from sweeper.testing import CheckFailed, outcome_of
+from sweeper.errors import CheckFailedError
 from sweeper.testing import classifiers as of_classifiers
 from sweeper.testing import featurizers as of_featurizers
 from sweeper.testing import files as of_files
@@ -37,6 +37,7 @@ from sweeper.testing import networks as of_networks
 from sweeper.testing import plugin as of_families
 from sweeper.testing import searches as of_searches
 from sweeper.testing import spaces as of_spaces
+from sweeper.testing.checks import outcome_of
 
 HISTOGRAM, LBP, SIFT = (plugins.texture(name) for name in ("histogram", "lbp", "sift"))
 SVM, RF = plugins.classifier("svm"), plugins.classifier("rf")
@@ -364,7 +365,7 @@ def test_a_heavy_or_undocumented_file_is_found(check: Any, text: str, tmp_path: 
     (tmp_path / "_helper.py").write_text("import pandas\n")
     path = tmp_path / "plugin.py"
     path.write_text(text)
-    with pytest.raises(CheckFailed, match=r"plugin\.py"):
+    with pytest.raises(CheckFailedError, match=r"plugin\.py"):
         check(path)
 
 
