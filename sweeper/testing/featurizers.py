@@ -21,7 +21,7 @@ from sweeper.features.blocks import (
     to_parquet,
 )
 from sweeper.features.names import block_name, column_name, parse_column
-from sweeper.features.representation import Descriptors, Words
+from sweeper.features.representation import Descriptors, Words, of_featurizer
 from sweeper.space.file import parse_space
 from sweeper.testing.checks import (
     Check,
@@ -51,8 +51,7 @@ def blocks_of(featurizer: Featurizer) -> list[dict[str, Any]]:
 
 def _default(featurizer: Featurizer) -> Descriptors | Words:
     """Return the representation with the defaults of all axes."""
-    params = default_params(featurizer.all_axes)
-    return Descriptors(params, featurizer) if featurizer.codebook is None else Words(params, featurizer)
+    return of_featurizer(featurizer, default_params(featurizer.all_axes))
 
 
 def counts(shape: tuple[int, int], seed: int = 0) -> NDArray[np.uint16]:
