@@ -65,7 +65,7 @@ def spec_of(**changes: Any) -> SweepSpec:
     [
         ("data", ["/x"], ["", " ", None, 5]),
         ("space", [{"name": "x"}, SPACE], ["", "quick", None, ["x"]]),
-        ("search", ["bohb", "hyperband", "asha", "random", "grid"], ["", "BOHB", None]),
+        ("search", ["bohb", "hyperband", "asha", "random", "grid"], ["", None]),
         ("metric", ["accuracy", "kappa", "auc_ovr"], ["", "acc", None]),
         ("trials", [1, 10**6, None], [0, -1, 1.0, True, "5"]),
         ("folds", [2, 100], [1, 0, None, 2.0]),
