@@ -48,7 +48,8 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 # --------------------------------------------------------------------------- without a sweep
 
 COMMANDS = ["", "simulate", "simulate diffraction", "simulate scattering", "plan", "run", "submit", "stop"]
-COMMANDS += ["status", "leaderboard", "curves", "report", "log", "explain", "similar", "list", "completion"]
+COMMANDS += ["status", "leaderboard", "curves", "report", "log", "explain", "similar", "list", "check-plugin"]
+COMMANDS += ["completion"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -64,7 +65,7 @@ def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -
 def test_help_of_every_command_is_tested(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    listed = re.findall(r"^    ([a-z]+)(?:  |$)", capsys.readouterr().out, flags=re.MULTILINE)
+    listed = re.findall(r"^    ([a-z-]+)(?:  |$)", capsys.readouterr().out, flags=re.MULTILINE)
     assert listed == [c for c in COMMANDS if c and " " not in c]
 
 

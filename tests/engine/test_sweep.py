@@ -28,9 +28,9 @@ from sweeper.runs.predictions import read_predictions
 from sweeper.runs.records import TEST, Evaluation, Scored
 from sweeper.runs.results import Results
 from tests.conftest import REPOSITORY, write_textures
+from tests.engine.leaderboards import TIMINGS, check_unchanged
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-TIMINGS = ["featurize_ms_per_frame", "fit_s", "predict_ms_per_frame"]
 TITLES_OF_TRIALS = ("ray::SweepTrial", "ray::ResourceTrainable")
 SETTINGS = ("--search", "bohb", "--trials", 22, "--folds", 3, "--seed", 5)
 
@@ -82,6 +82,10 @@ def test_the_leaderboard_finds_textures_that_differ(undisturbed: Path) -> None:
     assert best.accuracy > 0.8
     assert best.accuracy_ci_low <= best.accuracy <= best.accuracy_ci_high
     assert set(board.status) == {"done", "stopped"}
+
+
+def test_the_leaderboard_is_what_earlier_code_gave(undisturbed: Path) -> None:
+    check_unchanged(undisturbed, "textures")
 
 
 def test_predictions_are_those_that_the_scores_came_from(undisturbed: Path) -> None:
