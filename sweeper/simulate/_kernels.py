@@ -12,14 +12,14 @@ Floats = NDArray[np.float64]
 
 _REACH = 4.5  # a reflection farther than this many σ from the Ewald sphere is left out
 _SPOT_REACH = 3.5  # a spot is drawn to this many σ
-_PIXEL_VARIANCE = 1.0 / 12.0  # of a uniform pixel of width 1
-_NARROW_VARIANCE = 0.5**2  # a Gaussian sampled a pixel apart keeps its moments down to this
+_PIXEL_VARIANCE = 1.0 / 12.0  # the variance of a uniform pixel of width 1
+_NARROW_VARIANCE = 0.5**2  # a Gaussian sampled once a pixel keeps its moments down to this variance
 _SUBPIXELS = 4  # along each side of a pixel, where a spot is narrower
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _interpolate(table: Floats, place: float) -> Any:
-    """Linear interpolation of `table` at a fractional index; its last value past its end."""
+    """Return `table` interpolated linearly at a fractional index, or its last value past its end."""
     if place >= table.size - 1:
         return table[-1]
     low = int(place)
@@ -33,7 +33,7 @@ def _polarisation(x2: float, y2: float, d2: float, polarisation: float) -> Any:
     Parameters
     ----------
     x2, y2, d2 : float
-        Squares of a point's place on the detector from the direct beam, and of the distance.
+        Squares of a point's place on the detector from the direct beam, and of the detector's distance.
     polarisation : float
         K, from −1 (along y) through 0 (unpolarised) to 1 (along x).
     """
@@ -103,8 +103,8 @@ def _spot(
 ) -> Any:
     """Write x, y, (photons), cov_xx, cov_xy, cov_yy of the spot of `q` to `out`; return σ of ζ, or −1.
 
-    −1: the reflection is too far from the sphere, or goes backwards. Position and covariance are those
-    of a Gaussian on the condition that the ray ends on the sphere.
+    −1 means that the reflection is too far from the sphere, or goes backwards. Position and covariance are
+    those of a Gaussian on the condition that the ray ends on the sphere.
     """
     k = 1.0 / wavelength
     kz = k + q[2]
@@ -115,7 +115,7 @@ def _spot(
     mosaic2, blur2 = mosaic * mosaic, (k * divergence) ** 2
     tu, tr, tt = work[0], work[1], work[2]
     _spread(shape, q, mosaic2, blur2, ux, uy, uz, tu)
-    retreat = k * (1.0 - uz)  # of the sphere before the ray's end, for a relative change of 1/λ
+    retreat = k * (1.0 - uz)  # how far the sphere retreats from the ray's end for a relative change of 1/λ
     variance = ux * tu[0] + uy * tu[1] + uz * tu[2] + (retreat * bandpass) ** 2
     if zeta * zeta > _REACH * _REACH * variance:
         return -1.0
@@ -161,7 +161,7 @@ def _fill_reflections(
     fewest: float,
     table: Floats,
 ) -> int:
-    """Fill rows of `table` while they last; return how many rows there would be."""
+    """Fill rows of `table` while they last; return how many rows all reflections would need."""
     h_max, k_max, l_max = intensities.shape[0] // 2, intensities.shape[1] // 2, intensities.shape[2] // 2
     k0 = 1.0 / wavelength
     finest2 = finest * finest
@@ -182,7 +182,7 @@ def _fill_reflections(
                 q2 = q[0] * q[0] + q[1] * q[1] + q[2] * q[2]
                 if q2 >= finest2 or q2 == 0.0:
                     continue
-                # |ŝ₀/λ + q|² − 1/λ², by which most reflections are refused without a square root.
+                # |ŝ₀/λ + q|² − 1/λ², which rules out most reflections without a square root.
                 excess = q2 + 2.0 * q[2] * k0
                 bound = widest + q2 * spread + q2 * q2 * 0.25 * wavelength**2 * bandpass * bandpass
                 if excess * excess > 1.5 * _REACH * _REACH * bound * 4.0 * k0 * k0:
@@ -208,9 +208,9 @@ def _fill_reflections(
 
 
 def excited_reflections(*arguments: Any) -> Floats:
-    """Rows x_mm, y_mm, photons, cov_xx, cov_xy, cov_yy, h, k, l of the reflections that are excited.
+    """Return rows x_mm, y_mm, photons, cov_xx, cov_xy, cov_yy, h, k, l of the excited reflections.
 
-    Arguments are those of the compiled loop, its table left out.
+    The arguments are those of the compiled loop, without its table.
     """
     table = np.empty((8192, 9))
     n = _fill_reflections(*arguments, table)
@@ -224,7 +224,7 @@ def excited_reflections(*arguments: Any) -> Floats:
 def deposit_spots(
     size: int, column: Floats, row: Floats, photons: Floats, xx: Floats, xy: Floats, yy: Floats
 ) -> Floats:
-    """Sum of Gaussians in pixels, each convolved with a pixel and keeping its total, (size, size).
+    """Return a sum of Gaussians in pixels, each convolved with a pixel and keeping its total, (size, size).
 
     A spot whose narrowest width is below half a pixel is sampled on sub-pixels.
     """
@@ -249,7 +249,7 @@ def deposit_spots(
                 exponent = (cyy * dx * dx - 2.0 * cxy * dx * dy + cxx * dy * dy) / det
                 if exponent < _SPOT_REACH**2:
                     spot[i // fine, j // fine] += np.exp(-0.5 * exponent)
-        spot *= photons[s] / spot.sum()  # with what falls off the detector
+        spot *= photons[s] / spot.sum()  # the total includes what falls off the detector
         for i in range(max(0, -top), min(spot.shape[0], size - top)):
             for j in range(max(0, -left), min(spot.shape[1], size - left)):
                 image[top + i, left + j] += spot[i, j]

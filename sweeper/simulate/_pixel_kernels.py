@@ -1,4 +1,4 @@
-"""Compiled loops of the pixel-centric reference; imported when one is drawn (numba is slow to import)."""
+"""Compiled loops of the pixel-by-pixel reference; imported only when it draws (numba is slow to import)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Floats = NDArray[np.float64]
 
 SQUARE, ROUND, GAUSS, TOPHAT = range(4)
 
-_GAUSS_RHO = 12.6  # past it less than exp(−40) is left
+_GAUSS_RHO = 12.6  # less than exp(−40) is left past it
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _comb2(x: float, n: float) -> Any:
-    """sin²(πnx)/sin²(πx) for |x| ≤ ½ and whole n: of n cells in a row."""
+    """Return sin²(πnx)/sin²(πx), the interference of `n` cells in a row, for |x| ≤ ½ and whole `n`."""
     below = np.sin(np.pi * x)
     if abs(below) < 1e-9:
         return n * n
@@ -28,7 +28,7 @@ def _comb2(x: float, n: float) -> Any:
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def lattice_squared(lattice: int, dh: float, dk: float, dl: float, cells: Floats) -> Any:
-    """F²_latt at a distance of (dh, dk, dl) from a reflection, in units of the reciprocal axes."""
+    """Return F²_latt at (dh, dk, dl) from a reflection, in units of the reciprocal axes."""
     if lattice == SQUARE:
         return _comb2(dh, cells[0]) * _comb2(dk, cells[1]) * _comb2(dl, cells[2])
     rho = (cells[0] * dh) ** 2 + (cells[1] * dk) ** 2 + (cells[2] * dl) ** 2
@@ -44,7 +44,7 @@ def lattice_squared(lattice: int, dh: float, dk: float, dl: float, cells: Floats
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _polarisation(sx: float, sy: float, sz: float, dx: float, dy: float, dz: float, k: float) -> Any:
-    """P of a ray from (unit) s to d: ½[1 + cos²2θ − K cos2ψ sin²2θ], ψ from the x axis turned with s."""
+    """Return P of a ray from (unit) s to d: ½[1 + cos²2θ − K cos2ψ sin²2θ], ψ from x axis rotated with s."""
     cos_2theta = sx * dx + sy * dy + sz * dz
     norm = np.sqrt(sy * sy + sz * sz)  # the x axis less its share along s, and s × that
     along_x = (dx - sx * cos_2theta) / norm
@@ -72,7 +72,7 @@ def sum_of_pixels(
     stol_step: float,
     polarisation: float,
 ) -> Floats:
-    """Σ over sub-pixels, layers, sources and domains of P Ω η F² F²_latt, weighted, (size, size).
+    """Return Σ over sub-pixels, layers, sources and domains of P Ω η F² F²_latt, weighted, (size, size).
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def sum_of_pixels(
                 y0 = (i - row) * pixel_mm + (sub // oversample + 0.5) * fine_mm - 0.5 * pixel_mm
                 x0 = (j - column) * pixel_mm + (sub % oversample + 0.5) * fine_mm - 0.5 * pixel_mm
                 for t in range(layers.shape[0]):
-                    # nanoBragg's: a ray to a layer's depth, at the same place along the detector.
+                    # As in nanoBragg: a ray to a layer's depth, at the same place along the detector.
                     z = distance_mm + 0.5 * (layers[t, 0] + layers[t, 1])
                     r = np.sqrt(x0 * x0 + y0 * y0 + z * z)
                     dx, dy, dz = x0 / r, y0 / r, z / r

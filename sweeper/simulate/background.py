@@ -1,4 +1,4 @@
-"""Scattering by what is not crystal, water and air, and the shadow of the beamstop."""
+"""Scattering by water and air, which are not crystal, and the shadow of the beamstop."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ CLASSICAL_RADIUS_SQUARED_M2 = 7.94079248018965e-30
 
 _AVOGADRO = 6.02214076e23
 _WATER_STOL = (0.0, 0.08, 0.12, 0.16, 0.20, 0.28, 0.36, 0.48)  # sinθ/λ, 1/Å
-_WATER_F = (2.57, 3.05, 5.09, 8.01, 6.75, 4.55, 3.94, 3.33)  # electrons a molecule
+_WATER_F = (2.57, 3.05, 5.09, 8.01, 6.75, 4.55, 3.94, 3.33)  # electrons per molecule
 _WATER_PER_M3 = 1000.0 / 0.018015 * _AVOGADRO
 _AIR_PER_M3 = 1.2 / 0.02897 * _AVOGADRO
-_AIR_F0 = 14.1  # electrons a molecule in the forward direction
+_AIR_F0 = 14.1  # electrons per molecule in the forward direction
 _N2_BOND_ANGSTROM = 1.098
 _PROFILE_STEPS = 1024
 _PROFILE_STOL = 0.5
 
 
 def water_form_factor(stol: ArrayLike) -> NDArray[Any]:
-    """F of liquid water, electrons a molecule, at ``stol`` = sinθ/λ in 1/Å.
+    """Return F of liquid water, electrons per molecule, at ``stol`` = sinθ/λ in 1/Å.
 
     Monotone cubic interpolation of the measured curve (its ring is at d = 3.1 Å); held constant
     past 0.48 1/Å.
@@ -39,7 +39,7 @@ def water_form_factor(stol: ArrayLike) -> NDArray[Any]:
 
 
 def air_form_factor(stol: ArrayLike) -> NDArray[Any]:
-    """F of air, electrons a molecule: N₂ by Debye's equation, scaled to 14.1 electrons at 0."""
+    """Return F of air, electrons per molecule: N₂ by Debye's equation, scaled to 14.1 electrons at 0."""
     s = np.asarray(stol, dtype=float)
     # np.sinc is sin(πx)/(πx); Debye's argument is q·r = 4π·stol·r.
     interference = np.sinc(4 * s * _N2_BOND_ANGSTROM)
@@ -49,7 +49,7 @@ def air_form_factor(stol: ArrayLike) -> NDArray[Any]:
 
 @lru_cache(maxsize=1)
 def _squared_profiles() -> tuple[NDArray[Any], NDArray[Any]]:
-    """F² of water and of air on a fine grid of sinθ/λ, 0 to 0.5 1/Å."""
+    """Return F² of water and of air on a fine grid of sinθ/λ, 0 to 0.5 1/Å."""
     grid = np.linspace(0.0, _PROFILE_STOL, _PROFILE_STEPS)
     return water_form_factor(grid) ** 2, air_form_factor(grid) ** 2
 
@@ -57,7 +57,7 @@ def _squared_profiles() -> tuple[NDArray[Any], NDArray[Any]]:
 def background_photons(
     detector: Detector, beam: Beam, water_path_um: float, air_path_mm: float
 ) -> NDArray[np.float64]:
-    """Expected photons a pixel from water and air: r_e² φ n F²(stol) P Ω η.
+    """Return the photons a pixel expected from water and air: r_e² φ n F²(stol) P Ω η.
 
     Molecules scatter independently and from one point, so n = beam area · path · number density;
     absorption and Compton scattering are left out.
@@ -91,16 +91,16 @@ def background_photons(
 
 @dataclass(frozen=True)
 class Beamstop:
-    """A disc on an arm, as its shadow falls on the detector.
+    """A disc on an arm, described by the shadow that it casts on the detector.
 
     Attributes
     ----------
     radius_mm : float
-        Half-way of the disc's edge; nothing passes the disc.
+        Radius halfway through the soft edge; nothing passes the disc.
     penumbra_mm : float
         Width of the soft edge of the disc and of the arm.
     arm_width_mm : float
-        The arm runs from the disc up to the detector's edge (towards row 0).
+        Width of the arm, which runs from the disc up to the detector's edge (towards row 0).
     arm_transmission : float
         Share of photons that pass the arm.
     """
@@ -112,9 +112,9 @@ class Beamstop:
 
 
 def transmission(detector: Detector, stop: Beamstop) -> NDArray[np.float64]:
-    """Share of photons that pass the beamstop, 0 to 1, (size, size).
+    """Return the share of photons that pass the beamstop, 0 to 1, (size, size).
 
-    The shadow stays with the direct beam.
+    The shadow moves with the direct beam.
     """
     x, y = detector.places_mm()
     disc = np.clip((np.hypot(x, y) - stop.radius_mm) / stop.penumbra_mm + 0.5, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The detector's electronics: expected photons to counts, in nanoBragg's order of noises."""
+"""The detector's electronics, from expected photons to counts: noises in nanoBragg's order."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 SATURATION_ADU = 65535
 POINT_SPREADS = ("gaussian", "fibre")
 _FWHM_PER_SIGMA = 2.3548200450309493
-_FIBRE_G = 0.6524  # of the full width at half maximum
-_FIBRE_REACH = 30  # widths; a fortieth of the light falls farther
+_FIBRE_G = 0.6524  # in units of the full width at half maximum
+_FIBRE_REACH = 30  # in full widths; a fortieth of the light falls farther out
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Camera:
     Attributes
     ----------
     point_spread_px : float
-        Full width at half maximum of the point spread, in pixels: it shrinks with the pixels, so that
-        patterns look alike at any size.
+        Full width at half maximum of the point spread. It is given in pixels and shrinks with them, so
+        that patterns look alike at any size.
     point_spread : {"gaussian", "fibre"}
-        Its form; that of a fibre-optic taper has long tails.
+        Form of the point spread; that of a fibre-optic taper has long tails.
     calibration : float
-        Standard deviation of what is left of the pixels' sensitivities after flat-fielding.
+        Standard deviation of the pixels' sensitivities that remains after flat-fielding.
     gain_adu_per_photon, offset_adu, read_noise_adu : float
     zingers_per_frame : float
         Mean number of pixels hit by cosmic rays and radioactivity in an exposure.
@@ -47,7 +47,7 @@ class Camera:
 
 @lru_cache(maxsize=2)
 def calibration_map(seed: int, size: int, spread: float) -> NDArray[np.float32]:
-    """Sensitivity of each pixel, 1 + `spread`·normal, the same for all frames of a `seed`; (size, size)."""
+    """Return pixel sensitivities, 1 + `spread`·normal, the same for all frames of a `seed`; (size, size)."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(102,)))
     sensitivity = (1 + spread * rng.standard_normal((size, size), dtype=np.float32)).astype(np.float32)
     sensitivity = np.maximum(sensitivity, np.float32(0))
@@ -56,14 +56,14 @@ def calibration_map(seed: int, size: int, spread: float) -> NDArray[np.float32]:
 
 
 def count_photons(expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Photons that arrive where `expected` are: Poisson, the same shape."""
+    """Return the photons that arrive where `expected` are expected: Poisson, the same shape."""
     return rng.poisson(expected).astype(np.float64)
 
 
 def spread_points(
     photons: NDArray[np.float64], fwhm_px: float, form: str = "gaussian"
 ) -> NDArray[np.float64]:
-    """`photons` through a point spread; what leaves the edge is reflected, so that none is lost."""
+    """Return `photons` after a point spread; what would leave the edge is reflected, so none are lost."""
     if fwhm_px == 0:
         return photons
     if form == "fibre":
@@ -75,7 +75,7 @@ def spread_points(
 
 
 def fibre_kernel(fwhm_px: float, reach_px: int) -> NDArray[np.float64]:
-    """Point spread of a fibre-optic taper, integrated over each pixel, (2 reach + 1, 2 reach + 1).
+    """Return a fibre-optic taper's point spread, integrated over each pixel, (2 reach + 1, 2 reach + 1).
 
     g/(2π) (g² + r²)^(−3/2) with g = 0.6524 FWHM (Holton, Nielsen and Frankel 2012), whose integral over a
     rectangle is that of arctan(xy / (g √(g² + x² + y²)))/2π; scaled to a sum of 1.
@@ -98,7 +98,7 @@ def _spread_by_fibre(photons: NDArray[np.float64], fwhm_px: float) -> NDArray[np
 
 
 def add_zingers(signal: NDArray[np.float64], camera: Camera, rng: np.random.Generator) -> NDArray[np.float64]:
-    """`signal` with hits of single pixels: the isolated dots of a frame without X-rays."""
+    """Add hits of single pixels to `signal`: the isolated dots of a frame without X-rays."""
     hits = rng.poisson(camera.zingers_per_frame)
     places = rng.integers(0, signal.size, hits)
     np.add.at(signal.reshape(-1), places, rng.exponential(camera.zinger_adu, hits))
@@ -108,14 +108,14 @@ def add_zingers(signal: NDArray[np.float64], camera: Camera, rng: np.random.Gene
 def digitise(
     expected: NDArray[np.float64], camera: Camera, seed: int, rng: np.random.Generator
 ) -> NDArray[np.uint16]:
-    """Expected photons to counts: calibration → Poisson → point spread → gain, offset, readout → clip.
+    """Turn expected photons into counts: calibration, Poisson, point spread, gain, offset, readout, clip.
 
     Parameters
     ----------
     expected : float64, (size, size)
-        All zero without X-rays: what is left is the detector's own noise.
-    seed : int
-        Of the detector: names its calibration.
+        All zero without X-rays: the detector's own noise remains.
+        seed : int
+            Seed of the detector, which decides its calibration.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The five classes of a screening run: what each draws its exposure from.
+"""The five classes of a screening run, and the ranges from which each draws its exposure.
 
 A label says what was in the beam, so the ranges of neighbouring classes overlap as they do at a
 beamline, and so do their frames (DiffraNet, section 3: weak has small or faint patterns, good
@@ -25,7 +25,7 @@ class Range:
     log: bool = False
 
     def draw(self, rng: np.random.Generator) -> float:
-        """One value."""
+        """Draw one value."""
         if self.log:
             return float(np.exp(rng.uniform(np.log(self.low), np.log(self.high))))
         return float(rng.uniform(self.low, self.high))
@@ -33,13 +33,13 @@ class Range:
 
 @dataclass(frozen=True)
 class FrameClass:
-    """Where the exposure of one class is drawn from.
+    """The ranges from which the exposure of one class is drawn.
 
     Attributes
     ----------
     label : str
     fluence : Range or None
-        Photons a square metre; None without X-rays.
+        Photons per square metre; None without X-rays.
     water_path_um : Range
     crystal_um : Range or None
         Edge of the crystal; None without one.
@@ -72,14 +72,14 @@ CLASSES = (
     FrameClass("good", _FLUENCE, _WATER_UM, Range(2.42, 3.8, log=True), Range(23, 41)),
     FrameClass("strong", _FLUENCE, _WATER_UM, Range(3.75, 6.8, log=True), Range(10, 24)),
 )
-"""In order of diffraction, which is also the order of a class's random stream."""
+"""In order of diffraction; the position decides a class's random stream."""
 
 LABELS = tuple(c.label for c in CLASSES)
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """All that is drawn for one frame; NaN where a class has no such thing."""
+    """All that is drawn for one frame; NaN for quantities that a class does not have."""
 
     fluence_photons_per_m2: float
     flicker: float
@@ -105,7 +105,7 @@ class Exposure:
 
 
 def draw_exposure(label: str, rng: np.random.Generator, cell: Sequence[float] = LYSOZYME_CELL) -> Exposure:
-    """Draw the exposure of one frame of class `label`; `cell` is that of its crystals on average."""
+    """Draw the exposure of one frame of class `label`; `cell` is the mean unit cell of its crystals."""
     kind = CLASSES[LABELS.index(label)]
     nan = float("nan")
     lit, crystal = kind.fluence is not None, kind.crystal_um is not None

@@ -1,4 +1,4 @@
-"""Bragg spots of a crystal in a still: one Gaussian a reflection near the Ewald sphere."""
+"""Bragg spots of a crystal in a still: one Gaussian for each reflection near the Ewald sphere."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Spots:
 
 
 def rotation_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rotation of a unit quaternion (w, x, y, z), (3, 3)."""
+    """Return the rotation matrix of a unit quaternion (w, x, y, z), (3, 3)."""
     w, x, y, z = quaternion
     return np.array(
         [
@@ -88,7 +88,7 @@ def rotation_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def random_quaternion(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Unit quaternion of a uniformly random rotation: a normalised 4-D Gaussian, (4,)."""
+    """Draw the unit quaternion of a uniformly random rotation: a normalised 4-D Gaussian, (4,)."""
     q = rng.standard_normal(4)
     return np.asarray(q / np.linalg.norm(q))
 
@@ -100,9 +100,9 @@ def crystal_of(
     b_factor_a2: float,
     mosaic_rad: float,
 ) -> Crystal:
-    """A block with edges of `size_um` along those of a cell (a, b, c in Å; α, β, γ in degrees), turned.
+    """Return a rotated block with edges of `size_um` along those of a cell (a, b, c in Å; α, β, γ in °).
 
-    Unturned, a lies along x and b in the plane of x and y.
+    Before the rotation, a lies along x and b in the plane of x and y.
     """
     axes = cell_axes(cell) @ rotation_matrix(quaternion).T
     return Crystal(axes, size_um * 1e4 / np.asarray(cell[:3], dtype=float), b_factor_a2, mosaic_rad)
@@ -115,21 +115,21 @@ def find_spots(
     intensities: NDArray[np.float32],
     fewest_photons: float = 0.01,
 ) -> Spots:
-    """Reflections that a still excites, with expected photons, position and shape.
+    """Return the reflections that a still excites, with expected photons, position and shape.
 
     For q = h a* + k b* + l c*, ζ = |ŝ₀/λ + q| − 1/λ, û the diffracted direction, and
 
         σ² = ûᵀ(2M)⁻¹û + (q cosθ)²(σ_mos² + σ_div²) + (q sinθ σ_λ/λ)²
         I = r_e² φ F² N² λ² P π^(3/2) det(M)^(−1/2) (2πσ²)^(−1/2) exp(−ζ²/2σ²)
 
-    which is the GAUSS lattice factor of nanoBragg integrated over the spot. Where the ray ends is a
-    Gaussian of crystal, mosaicity, divergence and bandpass; a spot's position and shape are those of
-    this Gaussian on the condition that the ray ends on the Ewald sphere.
+    which is the GAUSS lattice factor of nanoBragg integrated over the spot. The end of the diffracted ray is
+    distributed as a Gaussian (crystal, mosaicity, divergence and bandpass); a spot's position and shape are
+    those of this Gaussian on the condition that the ray ends on the Ewald sphere.
 
     Parameters
     ----------
     intensities : float32, (2 h_max + 1, 2 k_max + 1, 2 l_max + 1)
-        E² as in :class:`~sweeper.simulate.structure.Structure`; reflections outside are left out.
+        E² as in :class:`~sweeper.simulate.structure.Structure`; reflections outside the table are left out.
     fewest_photons : float
         Reflections with fewer expected photons are left out.
     """
@@ -167,7 +167,7 @@ def find_spots(
 
 
 def bragg_image(spots: Spots, detector: Detector) -> NDArray[np.float64]:
-    """Expected photons a pixel of all spots, (size, size); each spot keeps what the sensor absorbs of it."""
+    """Return the photons a pixel expected from all spots, less those the sensor lets pass, (size, size)."""
     from sweeper.simulate import _kernels
 
     column, row = detector.centre_px

@@ -22,11 +22,11 @@ from sweeper.simulate.structure import LYSOZYME_CELL, Structure, lysozyme
 from sweeper.simulate.structure_files import read_structure
 
 SIMULATOR = "diffraction-2"
-"""Name and version of the simulator; raise it when the same seed gives other frames."""
+"""Name and version of the simulator; raise the version when the same seed gives other frames."""
 
 METHODS = ("spot", "pixel")
-_BLOCK_UM = 0.04  # of the pixel-centric form: an edge that its grids can sample
-_COLOURS, _DOMAINS = 9, 24  # steps of the bandpass, and mosaic blocks, that it sums
+_BLOCK_UM = 0.04  # edge of a block in the pixel-by-pixel form, which its grids can sample
+_COLOURS, _DOMAINS = 9, 24  # steps of the bandpass, and mosaic blocks, over which it sums
 _D_MIN = 1.55  # Å, past the detector's corner
 _H_MAX, _L_MAX = 56, 27  # past the detector's corner for the default cell and wavelength
 _BEAMSTOP = Beamstop()
@@ -66,7 +66,7 @@ def _bragg(
 def expected_photons(
     drawn: Exposure, seed: int, size: int, method: str = "spot", structure: Structure | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Expected photons a pixel behind the beamstop, before any noise.
+    """Return the photons a pixel expected behind the beamstop, before any noise.
 
     Returns
     -------
@@ -89,12 +89,12 @@ def expected_photons(
 def prepare(
     method: str = "spot", structure: str | Path | None = None, point_spread: str = "gaussian"
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Options of :func:`simulate_frame` from those of the command line, and how the manifest names them.
+    """Return options of :func:`simulate_frame` from those of the command line, and the manifest's columns.
 
     Raises
     ------
-    ValueError
-        For an unknown name, or a structure that cannot be used.
+    InputError
+        If a name is unknown, or the structure cannot be used.
     """
     for name, value, known in (("method", method, METHODS), ("point-spread", point_spread, POINT_SPREADS)):
         if value not in known:
@@ -117,23 +117,23 @@ def simulate_frame(
     structure: Structure | None = None,
     point_spread: str = "gaussian",
 ) -> tuple[NDArray[np.uint16], dict[str, Any]]:
-    """Draw frame `index` of class `label`: a pure function of its arguments.
+    """Draw frame `index` of class `label`, as a pure function of the arguments.
 
-    Sources: spot and background formulas as nanoBragg's (GAUSS lattice factor), Wilson's statistics
+    Sources: formulas of spots and background as in nanoBragg (GAUSS lattice factor), Wilson's statistics
     for structure factors; see :mod:`sweeper.simulate.crystal` and its neighbours.
 
     Parameters
     ----------
     label : {"blank", "no-crystal", "weak", "good", "strong"}
     index : int
-        From 0; frames of other indices do not matter.
-    seed : int
-        Of the data set: names the protein, the detector's calibration and all random streams.
+        From 0; a frame does not depend on those of other indices.
+        seed : int
+            Seed of the data set: decides the protein, the detector's calibration and all random streams.
     size : int
         Pixels along an edge, 64 to 4096.
     method : {"spot", "pixel"}
-        One Gaussian a reflection, or the sum pixel by pixel over wavelengths and domains of a crystal
-        of blocks, which is slow: :mod:`sweeper.simulate.reference`.
+        One Gaussian for each reflection, or a sum pixel by pixel over wavelengths and domains of a crystal
+        made of blocks, which is slow: :mod:`sweeper.simulate.reference`.
     structure : Structure, optional
         By default a protein in lysozyme's cell with Wilson's statistics.
     point_spread : {"gaussian", "fibre"}
@@ -142,13 +142,13 @@ def simulate_frame(
     -------
     counts : uint16, (size, size)
     drawn : dict
-        Label, index, seed and size, all drawn parameters with units in their names (NaN where the
-        class has no such thing), and the expected photons of crystal and background.
+        Label, index, seed and size, all drawn parameters with units in their names (NaN for those that the
+        class does not have), and the expected photons of crystal and background.
 
     Raises
     ------
-    ValueError
-        For a label or index out of range.
+    InputError
+        If a label or index is out of range.
     """
     if label not in LABELS:
         raise InputError(f"simulate: label must be one of {', '.join(LABELS)}, got {label!r}")
@@ -184,16 +184,16 @@ def write_diffraction(
 ) -> Path:
     """Write `per_class` frames of each class as ``directory/<class>/<class>_<index>.tif``.
 
-    Running it again over its own folder completes it, or does nothing when it is complete. The
+    The same call again over its own folder completes it, or does nothing when it is complete. The
     manifest is written last.
 
     Parameters
     ----------
     directory : Path
-        New, empty, or of the same simulation.
+        New, empty, or holding the same simulation.
     per_class, size, seed : int
     on_frame : callable, optional
-        Called with the number of frames done and of all frames, after each frame.
+        Called after each frame with the number of frames done and the number of all frames.
 
     Returns
     -------
@@ -202,8 +202,8 @@ def write_diffraction(
 
     Raises
     ------
-    ValueError
-        For a parameter out of range, or a folder that holds something else.
+    InputError
+        If a parameter is out of range, or the folder holds something else.
     """
     wanted = sets.simulation("diffraction", per_class, size, seed)
     return writing.write_set(directory, wanted, on_frame)

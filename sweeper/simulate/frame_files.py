@@ -1,4 +1,4 @@
-"""Files of simulated frames: whole or not at all."""
+"""Files of simulated frames, which are whole or absent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A name to write to, which then becomes `path`: hidden, so that no reader takes it for a frame."""
+    """Yield a name to write to, which then becomes `path`; hidden, so that no reader takes it for a frame."""
     partial = partial_of(path)
     yield partial
     partial.replace(path)
 
 
 def partial_of(path: Path) -> Path:
-    """Where `path` is written before it takes its name; hidden."""
+    """Return the hidden name under which `path` is written before it takes its own."""
     return path.with_name(f".{path.name}.partial")
 
 
@@ -27,12 +27,12 @@ def partial_of(path: Path) -> Path:
 def frame_writer(
     directory: Path, format_: str, files: Sequence[tuple[str, int | None]], attributes: Mapping[str, str]
 ) -> Iterator[Callable[[str, NDArray[Any]], None]]:
-    """What writes frames, one after the other, to ``(path below directory, position in the file)`` each.
+    """Yield a function that writes frames in turn to ``(path below directory, position in the file)``.
 
     Parameters
     ----------
     format_ : {"tiff", "hdf5"}
-        HDF5: one file.
+        HDF5 puts all frames into one file.
     attributes : mapping
         Written to an HDF5 file.
     """
@@ -58,8 +58,8 @@ def _write_tiff(path: Path, counts: NDArray[Any]) -> None:
 class _Hdf5Stack:
     """Frames of a NeXus file, each a chunk under bitshuffle and LZ4.
 
-    They are ``/entry/data/data`` where all have one shape and type; else each run of equal ones is
-    ``data_000001``, ``data_000002``, ..., as detectors name parts of a series.
+    Frames that all have one shape and type are ``/entry/data/data``; else each run of equal ones is
+    ``data_000001``, ``data_000002``, ..., as detectors name the parts of a series.
     """
 
     def __init__(self, file: Any, attributes: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """Bragg diffraction pixel by pixel, as nanoBragg sums it: the reference for the fast spots of ``crystal``.
 
-Photons of a pixel are r_e² φ Ω P η / n · Σ over sources, mosaic domains and sub-pixels of F²_hkl F²_latt, at
-s = (d̂ − ŝ₀)/λ with h = a·s, k = b·s, l = c·s, and F_hkl of the nearest reflection.
+The photons of a pixel are r_e² φ Ω P η / n · Σ over sources, mosaic domains and sub-pixels of F²_hkl F²_latt,
+at s = (d̂ − ŝ₀)/λ with h = a·s, k = b·s, l = c·s, and F_hkl of the nearest reflection.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _MOST_OVERSAMPLE = 64
 
 
 def sources_of(beam: Beam, divergence_steps: int = 1, wavelength_steps: int = 1) -> NDArray[np.float64]:
-    """A grid of directions and wavelengths to three standard deviations, with Gaussian weights.
+    """Return a grid of directions and wavelengths to three standard deviations, with Gaussian weights.
 
     Returns
     -------
     float64, (divergence_steps² · wavelength_steps, 5)
-        Unit direction, wavelength in Å, and weight; the weights sum to 1. One step where the beam has
-        no spread.
+        Unit direction, wavelength in Å, and weight; the weights sum to 1. There is one step where the beam
+        has no spread.
     """
     angle, share = _normal_grid(beam.divergence_rad, divergence_steps)
     colour, colour_share = _normal_grid(beam.bandpass, wavelength_steps)
@@ -45,9 +45,10 @@ def sources_of(beam: Beam, divergence_steps: int = 1, wavelength_steps: int = 1)
 
 
 def mosaic_domains(crystal: Crystal, count: int, seed: int = 0) -> NDArray[np.float64]:
-    """Axes of `count` domains, (count, 3, 3): random axis, angle m (1 − r²)^(1/3), r uniform in [−1, 1].
+    """Return the axes of `count` domains, (count, 3, 3).
 
-    One domain, unturned, where the crystal has no mosaicity.
+    Each is rotated about a random axis by m (1 − r²)^(1/3), r uniform in [−1, 1]; where the crystal has no
+    mosaicity there is one domain, unrotated.
     """
     if crystal.mosaic_rad == 0:
         return crystal.axes_angstrom[np.newaxis]
@@ -60,14 +61,14 @@ def mosaic_domains(crystal: Crystal, count: int, seed: int = 0) -> NDArray[np.fl
 
 
 def oversample_of(crystal: Crystal, beam: Beam, detector: Detector) -> int:
-    """Sub-pixels along an edge that resolve the crystal's interference: ⌈3 · size / (λ D / pixel)⌉."""
+    """Return how many sub-pixels along an edge resolve the interference: ⌈3 · size / (λ D / pixel)⌉."""
     size_mm = float(np.max(np.linalg.norm(crystal.axes_angstrom, axis=1) * crystal.cells)) * 1e-7
     fringe_mm = beam.wavelength_angstrom * 1e-7 * detector.distance_mm / detector.pixel_mm
     return min(_MOST_OVERSAMPLE, max(1, int(np.ceil(3 * size_mm / fringe_mm))))
 
 
 def in_blocks(crystal: Crystal, block_um: float) -> tuple[Crystal, float]:
-    """Mosaic blocks that a crystal is made of, and how many: at most `block_um` along each edge.
+    """Return the mosaic blocks of a crystal, at most `block_um` along each edge, and their number.
 
     Blocks scatter independently. A crystal of micrometres has peaks far narrower than any grid of
     pixels, wavelengths and domains can sample.
@@ -89,23 +90,23 @@ def pixel_image(
     oversample: int | None = None,
     layers: int = 1,
 ) -> NDArray[np.float64]:
-    """Expected Bragg photons a pixel.
+    """Return the expected Bragg photons in each pixel.
 
     Parameters
     ----------
     crystal : Crystal
-        Its cells are rounded to whole ones for the square lattice factor.
+        The square lattice factor rounds its cells to whole numbers.
     intensities : float32, (2 h_max + 1, 2 k_max + 1, 2 l_max + 1)
         As for :func:`sweeper.simulate.crystal.find_spots`.
     lattice : {"square", "round", "gauss", "tophat"}
     sources : float64, (n, 5), optional
-        As :func:`sources_of` gives them; by default the beam's mean direction and wavelength alone.
+        As :func:`sources_of` gives them; by default only the beam's mean direction and wavelength.
     domains : float64, (n, 3, 3), optional
-        As :func:`mosaic_domains` gives them; by default the crystal unturned.
+        As :func:`mosaic_domains` gives them; by default the unrotated crystal.
     oversample : int, optional
         Sub-pixels along the edge of a pixel; by default :func:`oversample_of`.
     layers : int
-        Of the sensor: photons that are absorbed deeper land farther out (parallax).
+        Layers of the sensor: photons that are absorbed deeper land farther out (parallax).
 
     Returns
     -------
@@ -141,7 +142,7 @@ def pixel_image(
 
 
 def _normal_grid(sigma: float, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Evenly spaced values to three standard deviations, and their weights."""
+    """Return evenly spaced values to three standard deviations, and their weights."""
     if sigma == 0 or steps == 1:
         return np.zeros(1), np.ones(1)
     x = np.linspace(-_REACH_SIGMA, _REACH_SIGMA, steps)

@@ -1,4 +1,4 @@
-"""What a simulated data set consists of: frames a class, parts, and the shards that are written as one."""
+"""The content of a simulated data set: frames of each class, parts, and shards that are written as one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FORMATS = {"tiff": ".tif", "hdf5": ".h5"}
 PARTS = ("train", "val", "test")
 SMALLEST_PX, LARGEST_PX = 64, 4096
 
-_MOST_FRAMES = 100  # of a shard: what is drawn again at most after an interruption
-_SHARD_BYTES = 64 * 2**20  # of counts of four bytes
+_MOST_FRAMES = 100  # in a shard: the most that is drawn again after an interruption
+_SHARD_BYTES = 64 * 2**20  # of a shard, at four bytes a count
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """A data set to be simulated; :func:`simulation` checks it.
+    """A data set to be simulated; :func:`simulation` makes and checks it.
 
     Attributes
     ----------
@@ -36,11 +36,11 @@ class Simulation:
     size, seed : int
     format : {"tiff", "hdf5"}
     shares : (float, float, float) or None
-        Of train, val and test, summing to 1; None for a set that is not split.
-    options : dict
-        Of the simulator, ready for its `draw`.
-    identity : dict
-        Columns of the manifest that tell this simulation from others.
+        Shares of train, val and test, summing to 1; None for a set that is not split.
+        options : dict
+            Options of the simulator, ready for its `draw`.
+        identity : dict
+            Columns of the manifest that tell this simulation from others.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class Simulation:
         return sum(self.per_class.values())
 
     def draw(self, label: str, index: int) -> simulators.Drawn:
-        """Draw one frame: a pure function."""
+        """Draw one frame, as a pure function of the arguments."""
         return simulators.load(self.kind).draw(label, index, self.seed, self.size, **self.options)
 
 
@@ -72,9 +72,9 @@ class Shard:
     part : str
         ``train``, ``val``, ``test``, or empty.
     number : int
-        Among the shards of its class and part.
+        Position among the shards of its class and part.
     indices : tuple of int
-        In the class.
+        Indices of the frames in their class.
     """
 
     label: str
@@ -83,7 +83,7 @@ class Shard:
     indices: tuple[int, ...]
 
     def files(self, format_: str) -> list[tuple[str, int | None]]:
-        """Path below the set's folder and position in the file (None: its only frame) of each frame."""
+        """Return each frame's path below the set's folder and position in the file (None: alone in it)."""
         folder = f"{self.part}/{self.label}" if self.part else self.label
         suffix = FORMATS[format_]
         if format_ == "hdf5":
@@ -92,7 +92,7 @@ class Shard:
         return [(f"{folder}/{self.label}_{index:05d}{suffix}", None) for index in self.indices]
 
     def digest(self, simulation: Simulation) -> str:
-        """Tells the shard from that of any other simulation, 16 characters."""
+        """Return 16 characters that tell the shard from that of any other simulation."""
         text = repr((self, simulation.format, sorted(simulation.identity.items())))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -107,27 +107,27 @@ def simulation(
     shares: Sequence[float] | None = None,
     **options: Any,
 ) -> Simulation:
-    """Check what is asked for.
+    """Return the simulation that is asked for, checked.
 
     Parameters
     ----------
     kind : str
         A key of :data:`sweeper.simulate.simulators.KINDS`.
     per_class : int or dict
-        Frames of each class, or by label; classes without a number are left out.
+        Frames of each class, or a number for each label; classes without a number are left out.
     size : int
         Pixels along an edge, 64 to 4096.
     seed : int
     format_ : {"tiff", "hdf5"}
     shares : three floats, optional
-        Of train, val and test, in any unit.
+        Shares of train, val and test, in any unit.
     **options
-        Of the kind.
+        Options of the kind.
 
     Raises
     ------
-    ValueError
-        For a value that is out of range.
+    InputError
+        If a value is out of range.
     """
     simulator = simulators.load(kind)
     counts = _checked_counts(per_class, simulator.labels, simulator.by_name)
@@ -169,7 +169,7 @@ def _checked_shares(shares: Sequence[float] | None) -> tuple[float, float, float
 
 
 def parse_shares(text: str) -> list[float]:
-    """Shares from ``40/9.6/50.4``, ``40:9.6:50.4`` or ``40,9.6,50.4``."""
+    """Return shares from ``40/9.6/50.4``, ``40:9.6:50.4`` or ``40,9.6,50.4``."""
     try:
         return [float(share) for share in re.split("[/:,]", text)]
     except ValueError:
@@ -177,7 +177,7 @@ def parse_shares(text: str) -> list[float]:
 
 
 def parse_counts(text: str) -> int | dict[str, int]:
-    """Frames a class from ``60``, or by label from ``weak=40,good=20``."""
+    """Return frames per class from ``60``, or by label from ``weak=40,good=20``."""
     if re.fullmatch(r"[+-]?\d+", text):
         return int(text)
     pairs = [re.fullmatch(r"\s*([^=]+?)\s*=\s*(\d+)\s*", pair) for pair in text.split(",")]
@@ -191,7 +191,7 @@ def parse_counts(text: str) -> int | dict[str, int]:
 
 
 def shards(wanted: Simulation) -> list[Shard]:
-    """All shards, of the classes in turn: what was written before an interruption is of every class."""
+    """Return all shards, the classes in turn, so that an interrupted set holds frames of every class."""
     most = max(1, min(_MOST_FRAMES, _SHARD_BYTES // (4 * wanted.size**2)))
     columns: list[list[Shard]] = []
     for part, indices in _by_part(wanted):
@@ -203,7 +203,7 @@ def shards(wanted: Simulation) -> list[Shard]:
 
 
 def _by_part(wanted: Simulation) -> Iterator[tuple[str, dict[str, list[int]]]]:
-    """Each part, and the indices of its frames by class."""
+    """Yield each part with the indices of its frames by class."""
     if wanted.shares is None:
         yield "", {label: list(range(count)) for label, count in wanted.per_class.items()}
         return
@@ -214,16 +214,16 @@ def _by_part(wanted: Simulation) -> Iterator[tuple[str, dict[str, list[int]]]]:
         if share > 0 and empty:
             raise InputError(
                 f"simulate: split must leave a frame of every class in {part}, "
-                f"there is none of {', '.join(empty)}: take more frames a class"
+                f"but leaves none of {', '.join(empty)}: ask for more frames per class"
             )
         yield part, indices
 
 
 def _assign(wanted: Simulation, shares: Sequence[float]) -> dict[tuple[str, str], list[int]]:
-    """Indices by part and class; frames of one group stay together, large groups are placed first.
+    """Return indices by part and class; frames of one group stay together, large groups are placed first.
 
-    A group goes where most of its frames are still missing. Frames that are groups of their own give
-    each class the exact shares, rounded by largest remainder.
+    A group goes where most of its frames are still missing. Where every frame is its own group, each class
+    gets the exact shares, rounded by largest remainder.
     """
     missing = Counter(
         {
@@ -251,7 +251,7 @@ def _assign(wanted: Simulation, shares: Sequence[float]) -> dict[tuple[str, str]
 
 
 def _groups(wanted: Simulation) -> list[list[tuple[str, int]]]:
-    """Frames (label, index) that stay together, in order of their first frame."""
+    """Return lists of frames (label, index) that stay together, in order of their first frame."""
     group_of = simulators.load(wanted.kind).group_of
     frames = [(label, index) for label, count in wanted.per_class.items() for index in range(count)]
     if group_of is None:
@@ -263,7 +263,7 @@ def _groups(wanted: Simulation) -> list[list[tuple[str, int]]]:
 
 
 def _rounded(count: int, shares: Sequence[float]) -> list[int]:
-    """Whole numbers near `count` times `shares` that sum to `count`: the largest remainders go up."""
+    """Return whole numbers near `count` times `shares` that sum to `count`: the largest remainders go up."""
     exact = [count * share for share in shares]
     whole = [math.floor(value + 1e-9) for value in exact]
     by_remainder = sorted(range(len(shares)), key=lambda i: whole[i] - exact[i])

@@ -1,4 +1,4 @@
-"""The simulators by name, and what a module has to offer to be one."""
+"""The simulators by name, and what a module must offer to be one."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Any
 from numpy.typing import NDArray
 
 Drawn = tuple[NDArray[Any], dict[str, Any]]
-"""Counts of a frame, and what it was drawn from by column of the manifest."""
+"""Counts of a frame, and what it was drawn from, by column of the manifest."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A simulator as the command line offers it; its module is imported when it is used.
+    """A simulator as the command line offers it; its module is imported only when it is used.
 
     Attributes
     ----------
     module : str
-        Has ``SIMULATOR`` (name and version; raise it when the same seed gives other frames), ``LABELS``
-        and ``simulate_frame(label, index, seed, size, **options) -> (counts, drawn)``, a pure function.
-        `drawn` holds ``label``, ``index``, ``seed``, ``size_px``, ``simulator``, and ``group`` where
-        frames belong together. Optional: ``prepare``, ``group_of``, ``BY_NAME``, see :class:`Simulator`.
+        Has ``SIMULATOR`` (name and version; raise the version when the same seed gives other frames),
+        ``LABELS`` and ``simulate_frame(label, index, seed, size, **options) -> (counts, drawn)``, a pure
+        function. `drawn` holds ``label``, ``index``, ``seed``, ``size_px``, ``simulator``, and ``group``
+        where frames belong together. Optional: ``prepare``, ``group_of``, ``BY_NAME``, see
+        :class:`Simulator`.
     help, example : str
     options : tuple of (str, dict)
-        Options of its own for argparse; their values go to ``prepare``.
+        Its own options, for argparse; their values go to ``prepare``.
     """
 
     module: str
@@ -103,13 +104,12 @@ class Simulator:
         Classes that are drawn only where they are named.
     draw : callable
         ``draw(label, index, seed, size, **options)`` gives a frame and what it was drawn from.
-    prepare : callable
-        From the values of the kind's own options to those of `draw` (which travel to other machines: no
-        paths), and to the columns of the manifest that tell this simulation from others. ValueError for
-        a bad value.
+    Turns the values of the kind's own options into those of `draw` (which travel to other machines, so
+    no paths) and into the columns of the manifest that tell this simulation from others. Raises
+    InputError for a bad value.
     group_of : callable or None
         ``group_of(label, index, seed)`` names the group of a frame without drawing it: a group is never
-        torn over train, val and test. None where every frame is its own.
+        split over train, val and test. None where every frame stands alone.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Simulator:
 
 
 def load(kind: str) -> Simulator:
-    """The simulator of a kind."""
+    """Import the simulator of a kind and return it."""
     module = importlib.import_module(KINDS[kind].module)
     return Simulator(
         name=module.SIMULATOR,

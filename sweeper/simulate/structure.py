@@ -18,7 +18,7 @@ _FORM_FACTORS = {
     "S": ((6.9053, 5.2034, 1.4379, 1.5863), (1.4679, 22.2151, 0.2536, 56.172), 0.8669),
 }
 
-# Hen egg-white lysozyme, C613 N193 O185 S10, eight molecules a cell in P4₃2₁2; hydrogen left out.
+# Hen egg-white lysozyme, C613 N193 O185 S10, eight molecules per cell in P4₃2₁2; hydrogen is left out.
 _MOLECULES_PER_CELL = 8
 _ATOMS_PER_MOLECULE = {"C": 613, "N": 193, "O": 185, "S": 10}
 
@@ -29,7 +29,7 @@ LYSOZYME_GROUP = "P 43 21 2"
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """What a crystal is made of.
+    """The unit cell and structure factors of a crystal.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Structure:
 
 
 def cell_axes(cell: Sequence[float]) -> NDArray[np.float64]:
-    """Edges a, b, c of a cell as rows in Å, (3, 3): a along x, b in the plane of x and y."""
+    """Return the edges a, b, c of a cell as rows in Å, (3, 3): a along x, b in the plane of x and y."""
     a, b, c = cell[:3]
     ca, cb, cg = (_cosine(angle) for angle in cell[3:])
     sg = np.sqrt(1 - cg * cg)
@@ -54,12 +54,12 @@ def cell_axes(cell: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _cosine(degrees: float) -> float:
-    """Exactly 0 for a right angle."""
+    """Return a cosine, exactly 0 for a right angle."""
     return 0.0 if degrees == 90 else float(np.cos(np.radians(degrees)))
 
 
 def form_factor(element: str, stol: ArrayLike) -> NDArray[Any]:
-    """Atomic form factor in electrons at ``stol`` = sinθ/λ in 1/Å; C, N, O and S."""
+    """Return the atomic form factor of C, N, O or S in electrons at ``stol`` = sinθ/λ in 1/Å."""
     a, b, c = _FORM_FACTORS[element]
     s2 = np.square(np.asarray(stol, dtype=float))
     terms = [ai * np.exp(-bi * s2) for ai, bi in zip(a, b, strict=True)]
@@ -67,7 +67,7 @@ def form_factor(element: str, stol: ArrayLike) -> NDArray[Any]:
 
 
 def wilson_sum(stol: ArrayLike, b_factor_a2: float) -> NDArray[Any]:
-    """Mean squared structure factor Σ = Σ_atoms f² exp(−2 B stol²) of one cell, electrons².
+    """Return Σ = Σ_atoms f² exp(−2 B stol²), the mean squared structure factor of one cell, electrons².
 
     Wilson (1942); B in Å², ``stol`` in 1/Å.
     """
@@ -77,13 +77,13 @@ def wilson_sum(stol: ArrayLike, b_factor_a2: float) -> NDArray[Any]:
 
 
 def is_centric(h: ArrayLike, k: ArrayLike, l: ArrayLike) -> NDArray[np.bool_]:  # noqa: E741
-    """Centric zones of point group 422: hk0, h0l, 0kl and hhl."""
+    """Return whether reflections are in a centric zone of point group 422: hk0, h0l, 0kl and hhl."""
     h, k, l = np.abs(h), np.abs(k), np.abs(l)  # noqa: E741
     return np.asarray((h == 0) | (k == 0) | (l == 0) | (h == k))
 
 
 def is_absent(h: ArrayLike, k: ArrayLike, l: ArrayLike) -> NDArray[np.bool_]:  # noqa: E741
-    """Systematic absences of P4₃2₁2: h00 with h odd, 00l with l not a multiple of 4 (and 000)."""
+    """Return whether P4₃2₁2 forbids reflections: h00 with h odd, 00l with l not a multiple of 4 (and 000)."""
     h, k, l = np.abs(h), np.abs(k), np.abs(l)  # noqa: E741
     along_a = (l == 0) & (((k == 0) & (h % 2 == 1)) | ((h == 0) & (k % 2 == 1)))
     along_c = (h == 0) & (k == 0) & (l % 4 != 0)
@@ -93,7 +93,7 @@ def is_absent(h: ArrayLike, k: ArrayLike, l: ArrayLike) -> NDArray[np.bool_]:  #
 
 @lru_cache(maxsize=4)
 def wilson_intensities(seed: int, h_max: int, l_max: int) -> NDArray[np.float32]:
-    """Normalised intensities E² of one protein, drawn once for a `seed`.
+    """Return the normalised intensities E² of one protein, drawn once for a `seed`.
 
     Acentric E² is Exp(1), centric E² the square of a standard normal: both have mean 1 (Wilson
     1949). The table is that of Laue class 4/mmm, so Friedel pairs are equal, and so are the
@@ -116,14 +116,14 @@ def wilson_intensities(seed: int, h_max: int, l_max: int) -> NDArray[np.float32]
 
 
 def all_octants(table: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From a table by ``[|h|, |k|, |l|]`` to one by ``[h, k, l]``, as :class:`Structure` has it."""
+    """Return a table by ``[h, k, l]``, as :class:`Structure` has it, from one by ``[|h|, |k|, |l|]``."""
     signed = [np.concatenate([np.arange(n), np.arange(n - 1, 0, -1)]) for n in table.shape]
     return np.ascontiguousarray(table[np.ix_(*signed)])
 
 
 @lru_cache(maxsize=2)
 def lysozyme(seed: int, h_max: int, l_max: int) -> Structure:
-    """A protein in lysozyme's cell and space group, with Wilson's intensities of a `seed`."""
+    """Return a protein in lysozyme's cell and space group, with Wilson's intensities of a `seed`."""
     squared = all_octants(wilson_intensities(seed, h_max, l_max))
     squared.flags.writeable = False
     return Structure(LYSOZYME_CELL, squared)

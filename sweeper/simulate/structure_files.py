@@ -14,7 +14,7 @@ from sweeper.simulate.structure import LYSOZYME_CELL, LYSOZYME_GROUP, Structure,
 
 _PDB, _CIF, _MTZ, _LIST = (".pdb", ".ent"), (".cif", ".mmcif"), (".mtz",), (".hkl", ".txt")
 _COLUMNS = ("FP", "F", "FOBS", "F-obs", "F-obs-filtered", "FC", "F-model", "IMEAN", "I", "IOBS")
-_MOST_REFLECTIONS = 20_000_000  # of the table: 80 MB in each process
+_MOST_REFLECTIONS = 20_000_000  # in the table: 80 MB in each process
 _LOW_STOL = 1 / 9  # Wilson's plot is straight past 4.5 Å
 _FEWEST_IN_BIN = 50
 
@@ -23,7 +23,7 @@ Cell = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class _Reflections:
-    """What a file lists: (n, 3), and F² (n,) in electrons² or in any unit."""
+    """The reflections that a file lists: (n, 3), and F² (n,) in electrons² or in any unit."""
 
     cell: Cell
     group: Any
@@ -34,23 +34,23 @@ class _Reflections:
 def read_structure(path: Path, d_min: float) -> Structure:
     """Read structure factors, expand them by symmetry and Friedel's law, and put them on Wilson's scale.
 
-    Scale and B factor of the file are those of its Wilson plot. They are taken away: each frame draws a
-    B of its own, and a protein's density says how many electrons there are. What a file does not list
-    is 0, and so is what is finer than `d_min`. A list of h k l F is taken for lysozyme's cell and space
-    group. Bulk solvent is left out where F comes from coordinates.
+    Scale and B factor of the file, taken from its Wilson plot, are removed: each frame draws a B of its
+    own, and a protein's density says how many electrons there are. Reflections that the file does not
+    list, or that are finer than `d_min`, are 0. A list of h k l F is taken to have lysozyme's cell and
+    space group. Bulk solvent is left out where F comes from coordinates.
 
     Parameters
     ----------
     path : Path
-        .pdb, .ent, .cif, .mmcif, .mtz, or .hkl and .txt with columns h, k, l, F; all also as .gz, but
-        for .mtz and lists.
+        .pdb, .ent, .cif, .mmcif, .mtz, or .hkl and .txt with columns h, k, l, F; each also as .gz, except
+        .mtz and lists.
     d_min : float
-        Å.
+        Finest resolution, Å.
 
     Raises
     ------
-    ValueError
-        The file cannot be read, has no cell or no amplitudes, or its cell is too large.
+    InputError
+        If the file cannot be read, has no cell or no amplitudes, or its cell is too large.
     """
     if not path.is_file():
         raise InputError(f"{path}: structure must be an existing file")
@@ -81,7 +81,7 @@ def _read_coordinates(path: Path, d_min: float) -> _Reflections:
 
 
 def _read_cif(path: Path, d_min: float) -> _Reflections:
-    """Reflections where an mmCIF file has them, else coordinates."""
+    """Read reflections where an mmCIF file has them, else coordinates."""
     import gemmi
 
     document = gemmi.cif.read(str(path))
@@ -118,14 +118,14 @@ def _read_list(path: Path, d_min: float) -> _Reflections:
 
 
 def _calculated(path: Path, structure: Any, d_min: float) -> _Reflections:
-    """F of a model: its electron density on a grid, transformed."""
+    """Return F of a model: the Fourier transform of its electron density on a grid."""
     import gemmi
 
     group = structure.find_spacegroup()
     if not structure.cell.is_crystal() or group is None:
         raise InputError(f"{path}: structure must have a unit cell and a space group")
     if len(structure) == 0 or not any(True for _ in structure[0].all()):
-        raise InputError(f"{path}: structure must have atoms, it has none")
+        raise InputError(f"{path}: structure must have atoms, but has none")
     cell = _cell_of(path, structure.cell)
     _bounds(path, cell, d_min)
     density = gemmi.DensityCalculatorX()
@@ -141,7 +141,7 @@ def _calculated(path: Path, structure: Any, d_min: float) -> _Reflections:
 
 
 def _listed(path: Path, mtz: Any) -> _Reflections:
-    """Amplitudes, or else intensities, of the first column that has a usual name, or of the first."""
+    """Return amplitudes, or else intensities, from the first column with a usual name, or the first."""
     columns = [column for kind in "FJ" for column in mtz.columns if column.type == kind]
     if not columns or mtz.spacegroup is None:
         raise InputError(f"{path}: structure must have a space group and a column of F or I")
@@ -165,18 +165,18 @@ def _cell_of(path: Path, cell: Any) -> Cell:
 
 
 def _bounds(path: Path, cell: Cell, d_min: float) -> tuple[int, int, int]:
-    """Largest indices to `d_min`; ValueError where the table of them would be too large."""
+    """Return the largest indices to `d_min`; raise InputError where a table of them would be too large."""
     h, k, l = (int(edge / d_min) for edge in cell[:3])  # noqa: E741
     if (2 * h + 1) * (2 * k + 1) * (2 * l + 1) > _MOST_REFLECTIONS:
         raise InputError(
             f"{path}: structure must have at most {_MOST_REFLECTIONS:,} reflections to {d_min:.2f} Å, "
-            f"its cell of {cell[0]:g} x {cell[1]:g} x {cell[2]:g} Å has more"
+            f"but its cell of {cell[0]:g} x {cell[1]:g} x {cell[2]:g} Å has more"
         )
     return h, k, l
 
 
 def _table(path: Path, found: _Reflections, d_min: float) -> NDArray[np.float32]:
-    """F² over Wilson's sum by ``[h, k, l]``, all of the sphere."""
+    """Return F² over Wilson's sum by ``[h, k, l]``, over the whole sphere."""
     import gemmi
 
     bounds = _bounds(path, found.cell, d_min)
@@ -184,7 +184,7 @@ def _table(path: Path, found: _Reflections, d_min: float) -> NDArray[np.float32]
     kept = (stol > 0) & (stol <= 0.5 / d_min) & np.isfinite(found.squared)
     hkl, squared, stol = found.hkl[kept], found.squared[kept], stol[kept]
     if not squared.any():
-        raise InputError(f"{path}: structure must list reflections with F up to {d_min:.2f} Å, it has none")
+        raise InputError(f"{path}: structure must list reflections with F up to {d_min:.2f} Å, but has none")
     volumes = gemmi.UnitCell(*found.cell).volume / gemmi.UnitCell(*LYSOZYME_CELL).volume
     normalised = volumes * squared / _wilson_fit(squared, stol)
     table = np.zeros([2 * bound + 1 for bound in bounds], dtype=np.float32)
@@ -192,13 +192,13 @@ def _table(path: Path, found: _Reflections, d_min: float) -> NDArray[np.float32]
         turned = hkl @ (np.array(operation.rot) // operation.DEN)
         for sign in (1, -1):
             table[tuple((sign * turned).T)] = normalised
-    table[tuple(hkl.T)] = table[tuple(-hkl.T)] = normalised  # what is listed comes before its mates
+    table[tuple(hkl.T)] = table[tuple(-hkl.T)] = normalised  # what the file lists outranks its mates
     table.flags.writeable = False
     return table
 
 
 def _wilson_fit(squared: NDArray[np.float64], stol: NDArray[np.float64]) -> NDArray[np.float64]:
-    """k Σ(s) exp(−2 B s²) of a fit to ⟨F²⟩ in shells, at each reflection; Σ per lysozyme's cell, B = 0."""
+    """Return k Σ(s) exp(−2 B s²) fitted to ⟨F²⟩ in shells, at each reflection; Σ of lysozyme's cell, B 0."""
     expected = wilson_sum(stol, 0.0)
     s2 = stol**2
     straight = stol > _LOW_STOL

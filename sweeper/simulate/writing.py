@@ -1,7 +1,7 @@
-"""A simulated data set on disk: shards of frames, what is known of each, and the manifest at the end.
+"""A simulated data set on disk: shards of frames, a table for each, and the manifest at the end.
 
-While a set is being made, its folder holds ``.simulation/`` with a table for each shard that is whole.
-Whoever runs the same command again goes on with the others.
+While a set is being made, its folder holds ``.simulation/`` with a table for each finished shard.
+The same command again resumes with the other shards.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ MANIFEST = "manifest.csv"
 STATE = ".simulation"
 """Folder of the shards' tables; hidden, so that no reader takes it for a class."""
 MARKER = ".seen-"
-"""How names of files begin that the engine puts there for a while."""
+"""Prefix of the files that the engine puts there for a while."""
 
 OnFrame = Callable[[int, int], None]
-"""Called with the number of frames done and of all frames."""
+"""Called with the number of frames done and the number of all frames."""
 Elsewhere = Callable[[Path, Simulation, Sequence[Shard], Callable[[Shard], None]], None]
-"""Writes shards by :func:`write_shard` in other processes, and says of each when it is there."""
+"""Writes shards by :func:`write_shard` in other processes, and reports each one when it is there."""
 
 _PROBE_S = 2.0
 _WORTH_S = 20.0
@@ -44,30 +44,29 @@ def write_set(
 ) -> Path:
     """Write a data set as ``directory/[part/]<class>/<class>_<number>``, then its manifest.
 
-    Running it again over its own folder completes it, or does nothing when it is complete.
+    The same call again over its own folder completes it, or does nothing when it is complete.
 
     Parameters
     ----------
     directory : Path
-        New, empty, or of the same simulation.
+        New, empty, or holding the same simulation.
     simulation : Simulation
     on_frame : callable, optional
     elsewhere : callable, optional
-        Takes over when this process would need more than `worth_s` for the rest; the frames are the
-        same.
-    worth_s : float
-        0 to leave everything to `elsewhere`.
+        Takes over when this process would need more than `worth_s` for the rest; the frames are the same.
+        worth_s : float
+            Seconds; 0 leaves everything to `elsewhere`.
 
     Returns
     -------
     Path
-        ``directory/manifest.csv``: ``path`` (relative), ``label``, ``split`` and ``frame`` where they say
-        something, and what each frame was drawn from.
+        ``directory/manifest.csv``: ``path`` (relative), ``label``, ``split`` and ``frame`` where they carry
+        information, and what each frame was drawn from.
 
     Raises
     ------
-    ValueError
-        The folder holds something else, or the set cannot be split as asked.
+    InputError
+        If the folder holds something else, or the set cannot be split as asked.
     """
     wanted = shards(simulation)
     _check_folder(directory, simulation, wanted)
@@ -97,7 +96,7 @@ def write_set(
 def write_shard(
     directory: Path, simulation: Simulation, shard: Shard, on_drawn: Callable[[], None] | None = None
 ) -> None:
-    """Draw and write the frames of one shard, then its table; folders must be there."""
+    """Draw and write the frames of one shard, then its table; the folders must exist."""
     rows: list[dict[str, Any]] = []
     files = shard.files(simulation.format)
     with frame_writer(directory, simulation.format, files, simulation.identity) as write:
@@ -118,7 +117,7 @@ def write_shard(
 
 
 def shard_files(simulation: Simulation, shard: Shard) -> list[str]:
-    """All that :func:`write_shard` writes, relative to the set's folder, the table last."""
+    """Return all that :func:`write_shard` writes, relative to the set's folder, the table last."""
     frames = dict.fromkeys(path for path, _ in shard.files(simulation.format))
     return [*frames, str(_table(Path(), simulation, shard))]
 
@@ -127,11 +126,11 @@ def shard_files(simulation: Simulation, shard: Shard) -> list[str]:
 
 
 class _ElsewhereError(Exception):
-    """The rest is worth other processes."""
+    """The remaining shards are worth starting other processes."""
 
 
 class _Progress:
-    """How many frames are done, told to whoever asked."""
+    """The number of frames that are done, reported to the caller's function if there is one."""
 
     def __init__(self, total: int, on_frame: OnFrame | None) -> None:
         self.done, self.total = 0, total
@@ -150,7 +149,7 @@ def _write_here(
     progress: _Progress,
     worth_s: float | None,
 ) -> Sequence[Shard]:
-    """Write shards until none is left, or the others would take longer than `worth_s`; returns those."""
+    """Write shards until none is left or the rest would take longer than `worth_s`; return the rest."""
     clock = _Clock(worth_s)
     for done, shard in enumerate(missing):
         before = progress.done
@@ -168,12 +167,12 @@ def _write_here(
 
 
 class _Clock:
-    """Whether the rest is worth other processes, once some seconds of drawing have shown it."""
+    """A clock that tells, after some seconds of drawing, whether the rest is worth other processes."""
 
     def __init__(self, worth_s: float | None) -> None:
         self._worth_s = worth_s
         self._start = 0.0
-        self._frames = -1  # the first one compiles
+        self._frames = -1  # the first frame compiles, and does not count
 
     def drawn(self, left: int) -> None:
         self._frames += 1
@@ -195,14 +194,14 @@ def _table(directory: Path, simulation: Simulation, shard: Shard) -> Path:
 
 
 def _cell(value: Any) -> str:
-    """One cell of the manifest: NaN is empty, a float keeps nine digits."""
+    """Return one cell of the manifest: NaN is empty, a float keeps nine digits."""
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.9g}"
     return str(value)
 
 
 def _write_manifest(manifest: Path, simulation: Simulation, tables: Sequence[Path]) -> None:
-    """The shards' tables as one, a shard at a time in memory."""
+    """Join the shards' tables, with one shard at a time in memory."""
     names: dict[str, None] = {}
     for table in tables:
         with table.open(newline="") as file:
@@ -222,7 +221,7 @@ def _is_written(directory: Path, simulation: Simulation, shard: Shard) -> bool:
 
 
 def _check_folder(directory: Path, simulation: Simulation, wanted: Sequence[Shard]) -> None:
-    """Refuse a folder that holds anything but files of this simulation, whole or interrupted."""
+    """Refuse a folder that holds anything but files of this simulation, finished or not."""
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory}: must be a folder, but is a file")
     ours = {directory / MANIFEST}
@@ -238,12 +237,12 @@ def _check_folder(directory: Path, simulation: Simulation, wanted: Sequence[Shar
 
 
 def _is_marker(directory: Path, path: Path) -> bool:
-    """Whether it is a file by which machines of a cluster tell this folder from others."""
+    """Return whether a path is a file by which machines of a cluster tell this folder from others."""
     return path.parent == directory / STATE and path.name.startswith(MARKER)
 
 
 def _is_complete(directory: Path, simulation: Simulation, wanted: Sequence[Shard]) -> bool:
-    """Whether the folder holds this very simulation; ValueError where it holds another."""
+    """Return whether the folder holds this very simulation; raise InputError where it holds another."""
     manifest = directory / MANIFEST
     if not manifest.exists():
         return False

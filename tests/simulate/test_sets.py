@@ -85,7 +85,7 @@ def test_every_class_is_split_by_the_shares(counts: list[int], shares: tuple[flo
     try:
         shards = sets.shards(wanted)
     except ValueError as error:
-        assert "take more frames a class" in str(error)
+        assert "ask for more frames per class" in str(error)
         assert min(counts) * min(s for s in shares if s > 0) / sum(shares) < 1
         return
     found = defaultdict(list)

@@ -163,7 +163,7 @@ BAD = {
     "nothing.cif": (b"data_x\n_entry.id x\n", "must have a unit cell"),
     "words.hkl": (b"1 2 3 4\n1 2 x 4\n", "must have h k l F in each line, line 2 is '1 2 x 4'"),
     "short.hkl": (b"1 2 3\n", "must have h k l F in each line, line 1 is '1 2 3'"),
-    "empty.hkl": (b"", "must list reflections with F up to 1.55 Å, it has none"),
+    "empty.hkl": (b"", "must list reflections with F up to 1.55 Å, but has none"),
     "zero.hkl": (b"1 2 3 0\n", "must list reflections with F"),
     "fine.hkl": (b"70 2 3 9\n", "must list reflections with F up to 1.55 Å"),
     "binary.txt": (b"\xff\xfe\x00", "must be text"),
@@ -186,7 +186,7 @@ def test_a_cell_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
         str(tmp_path / "big.pdb")
     )
     with pytest.raises(
-        ValueError, match=r"at most 20,000,000 reflections to 1.55 Å, its cell of 400 x 500 x 600"
+        ValueError, match=r"at most 20,000,000 reflections to 1.55 Å, but its cell of 400 x 500 x 600"
     ):
         read_structure(tmp_path / "big.pdb", 1.55)
 

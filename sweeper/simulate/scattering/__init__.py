@@ -1,6 +1,6 @@
 """Frames of X-ray scattering at beamlines: SAXS, WAXS, GISAXS and GIWAXS, by formulas.
 
-Light to import: what is numeric is imported when a frame is drawn.
+Light to import: numeric modules are imported only when a frame is drawn.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ LABELS = ("SAXS", "WAXS", "GISAXS", "GIWAXS")
 """Classes, in the order in which they are drawn."""
 
 BLANK = "blank"
-"""The class of frames with a closed shutter, drawn only where it is asked for."""
+"""The class of frames with a closed shutter, drawn only on request."""
 
 SIMULATOR = "scattering 1"
 """Name and version: the same label, index, seed and size give the same frame under the same name."""

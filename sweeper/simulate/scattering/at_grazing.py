@@ -27,7 +27,7 @@ from sweeper.simulate.scattering.stray import around_beam, draw_stray
 
 @dataclass(frozen=True)
 class _Beams:
-    """Where direct and specular beam meet the frame, and how wide they are, in pixels."""
+    """Direct and specular beam: their places on the frame and their width, in pixels."""
 
     shape: tuple[int, int]
     direct: tuple[float, float]
@@ -36,14 +36,14 @@ class _Beams:
     sigma: float
 
     def offset(self, place: tuple[float, float]) -> tuple[Image, Image]:
-        """Pixels from a place: across and along the surface's normal."""
+        """Return the distance from a place in pixels: across the surface's normal and along it."""
         x = (np.arange(self.shape[1]) - place[0]).astype(np.float32)[np.newaxis, :]
         y = (np.arange(self.shape[0]) - place[1]).astype(np.float32)[:, np.newaxis]
         cos, sin = np.float32(np.cos(self.up_rad)), np.float32(np.sin(self.up_rad))
         return cos * x + sin * y, sin * x - cos * y
 
     def spot(self, place: tuple[float, float], long: float, tail: float) -> Image:
-        """A Gaussian, `long` times as high as wide, and wings of height `tail` that fall as the cube."""
+        """Draw a Gaussian, `long` times as high as wide, with wings of height `tail` that fall as the cube."""
         across, along = self.offset(place)
         r2 = (across**2 + (along / np.float32(long)) ** 2) / np.float32(self.sigma**2)
         return np.asarray(
@@ -52,7 +52,7 @@ class _Beams:
         )
 
     def streak(self) -> Image:
-        """Between both beams: what the sample's edges and the beam's tails reflect."""
+        """Draw the streak between both beams, reflected by the sample's edges and the beam's tails."""
         middle = 0.5 * (self.direct[0] + self.specular[0]), 0.5 * (self.direct[1] + self.specular[1])
         half = 0.5 * float(np.hypot(self.specular[0] - self.direct[0], self.specular[1] - self.direct[1]))
         across, along = self.offset(middle)
@@ -64,7 +64,7 @@ class _Beams:
 
 
 def gisaxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
-    """A frame of small angles over a surface."""
+    """Draw a scene of small angles over a surface."""
     size, wavelength = max(instrument.shape), instrument.wavelength_angstrom
     extent = np.deg2rad(log_uniform(session, 1.3, 6.5))  # 2θ along the longer edge
     upright = instrument.shape[instrument.up_quarter % 2]
@@ -111,10 +111,10 @@ def _with_beams(
     rough: float,
     session: Rng,
 ) -> tuple[Image, tuple[float, float]]:
-    """A pattern with both beams, stray light, horizon and obstacles; and what an exposure may count of it."""
+    """Return a pattern with beams, stray light, horizon and obstacles, and the counts an exposure may have."""
     size, shape = max(beams.shape), beams.shape
     above = exit_rad > 0
-    # The sample hides what comes from before it, and is itself thin enough at its edges to leak.
+    # The sample hides what lies in front of it, and leaks at its own thin edges.
     hidden = np.where(above, np.float32(1), np.float32(log_uniform(session, 2e-3, 0.7)))
     leak = np.float32(log_uniform(session, 1e-3, 0.1) * quantile(pattern, 0.9))
     expected = np.where(above, pattern, leak)
@@ -137,7 +137,7 @@ def _with_beams(
 
 
 def _gisaxs_stops(instrument: Instrument, beams: _Beams, session: Rng) -> Image:
-    """Beamstops of the direct beam, and of the specular one or of all the rod below it."""
+    """Draw beamstops of the direct beam, and of the specular beam or of the whole rod below it."""
     radius = max(beams.shape) * log_uniform(session, 0.008, 0.03)
     passed = beamstop(instrument, *beams.direct, session, 1.0, radius)
     how = session.random()
@@ -155,7 +155,7 @@ def _gisaxs_stops(instrument: Instrument, beams: _Beams, session: Rng) -> Image:
 
 
 def _giwaxs_setup(instrument: Instrument, session: Rng) -> Setup:
-    """The beam low on the frame, or aside: its user wants the quadrant above the horizon."""
+    """Place the beam low on the frame, or to the side: its user wants the quadrant above the horizon."""
     wavelength = instrument.wavelength_angstrom
     edge_mm = instrument.long_edge_mm * session.uniform(0.6, 0.95)
     distance = distance_for(edge_mm, session.uniform(1.5, 3.2), wavelength)
@@ -166,7 +166,7 @@ def _giwaxs_setup(instrument: Instrument, session: Rng) -> Setup:
 
 
 def giwaxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
-    """A frame of wide angles over a surface, as the detector saw it or drawn again over q_xy and q_z."""
+    """Draw a scene of wide angles over a surface, as the detector saw it or redrawn over q_xy and q_z."""
     setup = _giwaxs_setup(instrument, session)
     incidence = float(np.deg2rad(log_uniform(session, 0.07, 0.4)) * np.exp(rng.normal(0, 0.1)))
     up_rad = float(instrument.up_quarter * np.pi / 2 + np.deg2rad(session.normal(0, 0.6)))
@@ -199,7 +199,7 @@ def giwaxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
 def _redrawn(
     setup: Setup, incidence_rad: float, session: Rng
 ) -> tuple[Grazing, NDArray[np.bool_], tuple[float, float]]:
-    """Coordinates over q_xy and q_z, where there are no data, and where q is 0."""
+    """Return coordinates over q_xy and q_z, a mask of where there are no data, and the place of q = 0."""
     rows, columns = setup.shape
     top = farthest_q(setup) * session.uniform(0.5, 0.9)
     right = top * columns / (2 * rows) * session.choice([1.0, 1.0, session.uniform(0.7, 1.6)])
@@ -212,13 +212,13 @@ def _redrawn(
 
 
 def _film(instrument: Instrument, setup: Setup, where: Grazing, session: Rng, rng: Rng) -> tuple[Image, str]:
-    """What a film scatters to each pixel, its bright tenth at 1, and its name."""
+    """Return a film's scattering at each pixel, scaled to 1 at its bright tenth, and the film's name."""
     q = np.sqrt(where.q_x**2 + where.q_y**2 + where.q_z**2)
     q_most = min(float(q.max()), 6.0)
     sample = giwaxs.draw_sample(q_most, session, rng)
     angle = np.arctan2(where.q_parallel, np.maximum(where.q_z, 0) + np.float32(1e-6))
     pixel_q = setup.wavenumber * setup.pixel_mm / setup.distance_mm
-    footprint = log_uniform(session, 0.003, 0.04)  # its length blurs, 1/Å
+    footprint = log_uniform(session, 0.003, 0.04)  # blurs by its length, 1/Å
     resolution = float(np.hypot(2.35 * pixel_q * max(instrument.spread_px, 0.4), footprint))
     table = giwaxs.pattern_table(sample, q_most, resolution, max(640, 2 * max(setup.shape)))
     pattern = table.at(q, angle)
@@ -226,7 +226,7 @@ def _film(instrument: Instrument, setup: Setup, where: Grazing, session: Rng, rn
 
 
 def _above(exit_rad: Image, setup: Setup, session: Rng) -> tuple[Image, float]:
-    """1 above the horizon and 0 below, and what share passes through the sample's edge."""
+    """Return 1 above the horizon and 0 below, and the share that passes through the sample's edge."""
     soft = np.float32(np.deg2rad(0.02) + setup.pixel_mm / setup.distance_mm)
     above = np.clip(exit_rad / soft + np.float32(0.5), 0, 1)
     return above, log_uniform(session, 1e-3, 0.35)
@@ -235,14 +235,14 @@ def _above(exit_rad: Image, setup: Setup, session: Rng) -> tuple[Image, float]:
 def _lit(
     exit_rad: Image, above: Image, floor: float, wavenumber: float, medium: Medium, session: Rng
 ) -> Image:
-    """How much of a film's scattering comes out at each angle: Yoneda's maximum, and the horizon."""
+    """Return the share of a film's scattering that gets out at each angle: Yoneda's maximum, the horizon."""
     yoneda = transmission_factor(exit_rad.astype(np.float64), wavenumber, medium).astype(np.float32)
-    share = np.float32(session.uniform(0.2, 0.8))  # of depths that the surface's field decides
+    share = np.float32(session.uniform(0.2, 0.8))  # share of depths where the surface's field decides
     return np.float32(floor) + np.float32(1 - floor) * above * (share * yoneda + (1 - share))
 
 
 def _giwaxs_stops(instrument: Instrument, setup: Setup, up_rad: float, session: Rng) -> Image:
-    """Beamstop, tube and shadow; now and then a plate that hides all below the horizon, or nearly all."""
+    """Draw beamstop, tube and shadow, and sometimes a plate that hides nearly all below the horizon."""
     column, row = setup.column, setup.row
     radius = max(setup.shape) * log_uniform(session, 0.008, 0.04)
     passed = beamstop(instrument, column, row, session, 0.85, radius)

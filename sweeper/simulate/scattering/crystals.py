@@ -92,7 +92,7 @@ _CRYSTALS = (
     ),
     Crystal("Sn", (5.8316, 5.8316, 3.1815, 90, 90, 90), "I 41/a m d:1", (("Sn", 0, 0, 0),), 1.0),
     _cubic("CsPbBr3", 5.874, "P m -3 m", ("Pb", 0, 0, 0), ("Br", 0.5, 0, 0), ("Cs", 0.5, 0.5, 0.5), b=2.5),
-    # The molecule in the middle of the cell turns: carbon and nitrogen stand for it.
+    # The molecule in the middle of the cell rotates: one site of nitrogen stands for it.
     _cubic("MAPbI3", 6.276, "P m -3 m", ("Pb", 0, 0, 0), ("I", 0.5, 0, 0), ("N", 0.5, 0.5, 0.5), b=3.0),
     _hexagonal("PbI2", 4.557, 6.979, "P -3 m 1", ("Pb", 0, 0, 0), ("I", _THIRD, 2 * _THIRD, 0.2675), b=2.0),
     Crystal(
@@ -105,7 +105,7 @@ _CRYSTALS = (
 )
 
 CRYSTALS = {crystal.name: crystal for crystal in _CRYSTALS}
-"""Every crystal by name."""
+"""Every crystal, by name."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ class Lines:
     q : float64, (n,)
         1/Å.
     power : float64, (n,)
-        Multiplicity times |F|², the strongest 1: what a full sphere of directions scatters.
+        Multiplicity times |F|², relative to the strongest: what a full sphere of directions scatters.
     hkl : int64, (n, 3)
-        One of the reflections of each.
+        One reflection of each line.
     """
 
     q: NDArray[np.float64]
@@ -129,10 +129,10 @@ class Lines:
 
 @lru_cache(maxsize=64)
 def powder_lines(name: str, q_most: float = _Q_MOST, weakest: float = 2e-3) -> Lines:
-    """Lines of one material up to `q_most`, those left out that have less than `weakest` of the strongest.
+    """Return the lines of a material up to `q_most`, without those below `weakest` of the strongest.
 
     Structure factors are sums of the atoms' form factors (International Tables C, 6.1.1.4) with their
-    displacement; gemmi has both, and the space groups.
+    displacement; form factors and space groups come from gemmi.
     """
     import gemmi
 
@@ -151,7 +151,7 @@ def powder_lines(name: str, q_most: float = _Q_MOST, weakest: float = 2e-3) -> L
     unique = gemmi.make_miller_array(structure.cell, structure.spacegroup, 2 * np.pi / q_most)
     calculator = gemmi.StructureFactorCalculatorX(structure.cell)
     operations = structure.spacegroup.operations()
-    # An operation's share of reflections that are equal; Friedel mates where it has no inversion.
+    # The share of operations that map a reflection to itself; Friedel mates where there is no inversion.
     found: dict[int, list[float]] = {}
     for hkl in unique.tolist():
         square = abs(calculator.calculate_sf_from_small_structure(structure, hkl)) ** 2

@@ -1,7 +1,7 @@
 """Area detectors: shapes, gaps between modules, and what their electronics can count.
 
-Shapes and gaps are the makers', as pyFAI's detector classes have them. A frame may be drawn at another
-size than the detector's own; its pixels are then larger or smaller, as if counts had been binned.
+Shapes and gaps are the makers', as in pyFAI's detector classes. A frame may be drawn at another size
+than the detector's own; its pixels are then larger or smaller, as if counts had been binned.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Detector:
     round_area: bool = False
 
     def shape_at(self, size: int) -> tuple[int, int]:
-        """Rows and columns of a frame whose longer edge has `size` pixels."""
+        """Return rows and columns of a frame whose longer edge has `size` pixels."""
         longest = max(self.rows, self.columns)
         return max(1, round(self.rows * size / longest)), max(1, round(self.columns * size / longest))
 
@@ -88,20 +88,20 @@ _MODELS = (
 )
 
 DETECTORS = {model.name: model for model in _MODELS}
-"""Every model by name."""
+"""Every model, by name."""
 
 
 def _in_gap(own: int, module: int, gap: int, drawn: int) -> NDArray[np.bool_]:
-    """Whether the middle of each of `drawn` pixels along an edge of `own` pixels falls between modules."""
+    """Return whether the middle of each of `drawn` pixels along an edge of `own` pixels is between modules."""
     middle = (np.arange(drawn) + 0.5) * own / drawn
     return np.asarray((middle % (module + gap)) >= module)
 
 
 @lru_cache(maxsize=32)
 def gaps(detector: Detector, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels that lie between modules, bool, `shape`; read-only.
+    """Return a mask of pixels that lie between modules, bool, `shape`; read-only.
 
-    A pixel belongs to where its middle is, so that the share of dead area stays at any size.
+    The middle of a pixel decides, so that the share of dead area is the same at any size.
     """
     rows = _in_gap(detector.rows, detector.module[0], detector.gap[0], shape[0])
     columns = _in_gap(detector.columns, detector.module[1], detector.gap[1], shape[1])

@@ -1,6 +1,6 @@
 """Structures on and in films, as they scatter at small angles over a surface.
 
-Each maker draws a structure of some spacing in Å and returns how it scatters, in any unit.
+Each maker draws a structure of some spacing in Å and returns a function for its scattering, in any unit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sweeper.simulate.scattering.instruments import Rng, log_uniform
 
 Grid = NDArray[Any]
 Maker = Callable[[dwba.Surface, Grid, Grid], Grid]
-"""Surface, q∥ (n,) and angles of exit (m,) above the horizon to intensities (n, m)."""
+"""From a surface, q∥ (n,) and angles of exit (m,) above the horizon to intensities (n, m)."""
 
 
 def _cylinders(spacing: float, session: Rng, rng: Rng) -> Maker:
@@ -50,7 +50,7 @@ def _spheres(spacing: float, session: Rng, rng: Rng) -> Maker:
 
 
 def _islands(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """Caps of a sputtered metal: broad in size, with a first maximum of their distances only."""
+    """Draw caps of a sputtered metal, broad in size; only the first maximum of their distances shows."""
     radius, aspect = spacing * session.uniform(0.25, 0.45), session.uniform(0.4, 1.6)
     disorder, power = session.uniform(0.2, 0.4), session.uniform(3, 4)
 
@@ -73,7 +73,7 @@ def _rods(q: Grid, places: Grid, heights: Grid, width: float) -> Grid:
 
 
 def _superlattice(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """Nanoparticles in a two-dimensional hexagonal or square lattice, layers upon each other."""
+    """Draw nanoparticles in a two-dimensional hexagonal or square lattice, in one or more layers."""
     squares = np.array([1.0, 3, 4, 7, 9, 12]) if session.random() < 0.7 else np.array([1.0, 2, 4, 5, 8, 9])
     places = 2 * np.pi / spacing * 2 / np.sqrt(3) * np.sqrt(squares)
     width = places[0] * log_uniform(session, 0.015, 0.15)
@@ -99,7 +99,7 @@ def _superlattice(spacing: float, session: Rng, rng: Rng) -> Maker:
 
 
 def _upright(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """Upright lamellae or cylinders of a block copolymer: rods over the horizon."""
+    """Draw upright lamellae or cylinders of a block copolymer: rods over the horizon."""
     hexagonal = session.random() < 0.6
     ratios = np.sqrt([1.0, 3, 4, 7]) if hexagonal else np.array([1.0, 2, 3, 4])
     places, heights = 2 * np.pi / spacing * ratios, session.uniform(0.1, 1.0, 4) / ratios**3
@@ -121,7 +121,7 @@ def _upright(spacing: float, session: Rng, rng: Rng) -> Maker:
 
 
 def _flat_lamellae(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """Lamellae parallel to the surface: sheets at q_z = 2πn / d, spread along the horizon."""
+    """Draw lamellae parallel to the surface: sheets at q_z = 2πn / d, spread along the horizon."""
     width, lateral = log_uniform(session, 0.03, 0.2), 2 * np.pi / spacing * log_uniform(session, 0.03, 0.5)
     heights = session.uniform(0.05, 1.0, 5) / np.arange(1, 6) ** 1.5
     tilt, ring = session.uniform(0.02, 0.3), log_uniform(session, 0.003, 0.3)
@@ -146,7 +146,7 @@ def _flat_lamellae(spacing: float, session: Rng, rng: Rng) -> Maker:
 
 
 def _disordered(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """A film of blobs: a half ring, or only a halo."""
+    """Draw a film of blobs: a half ring, or only a halo."""
     correlation = spacing * log_uniform(session, 0.25, 1.5)
     rise = log_uniform(session, 0.02, 2)
 
@@ -164,7 +164,7 @@ def _disordered(spacing: float, session: Rng, rng: Rng) -> Maker:
 
 
 def _oriented(spacing: float, session: Rng, rng: Rng) -> Maker:
-    """A three-dimensional lattice with one face on the substrate: spots, left and right of the rod."""
+    """Draw a three-dimensional lattice with one face on the substrate: spots left and right of the rod."""
     first = 2 * np.pi / spacing
     kinds = {
         "hexagonal, lying": [(0, 1), (0.866, 0.5), (0, 2), (0.866, 1.5), (1.732, 0), (1.732, 1)],
@@ -201,4 +201,4 @@ MAKERS: dict[str, Callable[[float, Rng, Rng], Maker]] = {
     "film without order": _disordered,
     "oriented phase": _oriented,
 }
-"""Every structure by name."""
+"""Every structure, by name."""

@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 Curve = NDArray[Any]
 
-_NODES = 48  # of a quadrature over sizes or directions
+_NODES = 48  # nodes of a quadrature over sizes or directions
 
 
 def sphere_amplitude(x: Curve) -> Curve:
-    """3 (sin x − x cos x) / x³, the amplitude of a sphere at x = qR; x may be complex (Rayleigh 1911)."""
+    """Return 3 (sin x − x cos x) / x³, a sphere's amplitude at x = qR, real or complex (Rayleigh 1911)."""
     small = np.abs(x) < 1e-2
     safe = np.where(small, 1.0, x)
     return np.where(small, 1 - x**2 / 10, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3)
 
 
 def disc_amplitude(x: Curve) -> Curve:
-    """2 J₁(x) / x, the amplitude of a disc at x = qR."""
+    """Return 2 J₁(x) / x, the amplitude of a disc at x = qR."""
     from scipy.special import j1
 
     safe = np.where(np.abs(x) < 1e-6, 1.0, x)
@@ -33,13 +33,13 @@ def disc_amplitude(x: Curve) -> Curve:
 
 
 def sizes(mean: float, spread: float, nodes: int = _NODES) -> tuple[Curve, Curve]:
-    """Radii and their shares in a Schulz-Zimm distribution.
+    """Return radii and their shares in a Schulz-Zimm distribution.
 
     Parameters
     ----------
     mean : float
     spread : float
-        Standard deviation over mean; 0: one size.
+        Standard deviation over mean; 0 gives one size.
 
     Returns
     -------
@@ -58,12 +58,12 @@ def sizes(mean: float, spread: float, nodes: int = _NODES) -> tuple[Curve, Curve
 def averaged(
     amplitude_squared: Callable[[float], Curve], volume_power: float, mean: float, spread: float
 ) -> Curve:
-    """Mean of a form factor over sizes, each weighted with its volume squared, 1 at q = 0.
+    """Return the mean of a form factor over sizes, each weighted with its volume squared, 1 at q = 0.
 
     Parameters
     ----------
     amplitude_squared : callable
-        Size to intensities that are 1 at q = 0.
+        From a size to intensities that are 1 at q = 0.
     volume_power : float
         Volume grows with this power of the size: 3 for spheres.
     mean, spread : float
@@ -76,20 +76,20 @@ def averaged(
 
 
 def spheres(q: Curve, radius: float, spread: float = 0.0) -> Curve:
-    """Spheres of a Schulz distribution of radii."""
+    """Return the intensity of spheres with a Schulz distribution of radii."""
     return averaged(lambda r: sphere_amplitude(q * r) ** 2, 3, radius, spread)
 
 
 def core_shell(q: Curve, radius: float, shell: float, contrast: float, spread: float = 0.0) -> Curve:
-    """Spheres of a core and a shell in proportion to it.
+    """Return the intensity of spheres whose core and shell have proportional sizes.
 
     Parameters
     ----------
     radius, shell : float
         Radius of the core and thickness of the shell.
     contrast : float
-        Of the shell to the solvent, over the core's; not such that both scatterings cancel at q = 0.
-    """
+        Contrast of the shell to the solvent over the core's; must not let both scatterings cancel at q = 0.
+        """
     outer = 1 + shell / radius
 
     def one(r: float) -> Curve:
@@ -101,9 +101,9 @@ def core_shell(q: Curve, radius: float, shell: float, contrast: float, spread: f
 
 
 def cylinders(q: Curve, radius: float, length: float, spread: float = 0.0) -> Curve:
-    """Cylinders in all directions; `spread` is that of the radius."""
+    """Return the intensity of cylinders in all directions; `spread` is that of the radius."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
-    cosine, weights = 0.5 * (nodes + 1), 0.5 * weights  # of the angle between axis and q
+    cosine, weights = 0.5 * (nodes + 1), 0.5 * weights  # of the cosine of the angle between axis and q
 
     def one(r: float) -> Curve:
         along = np.sinc(q[:, np.newaxis] * length * cosine / (2 * np.pi))
@@ -118,7 +118,7 @@ def cylinders(q: Curve, radius: float, length: float, spread: float = 0.0) -> Cu
 
 
 def guinier_porod(q: Curve, gyration: float, power: float, dimension: float = 0.0) -> Curve:
-    """Guinier's law that goes over to a power law, value and slope continuous.
+    """Return Guinier's law, continued by a power law with the same value and slope.
 
     Hammouda, J. Appl. Cryst. 43 (2010) 716, equations 3 to 5. Not 1 at q = 0 where `dimension` is not 0.
 
@@ -139,16 +139,16 @@ def guinier_porod(q: Curve, gyration: float, power: float, dimension: float = 0.
 
 
 def hard_spheres(q: Curve, radius: float, fraction: float) -> Curve:
-    """Structure factor of hard spheres, Percus and Yevick's closure.
+    """Return the structure factor of hard spheres in Percus and Yevick's closure.
 
     Ashcroft and Lekner, Phys. Rev. 145 (1966) 83; 1 at large q.
 
     Parameters
     ----------
     fraction : float
-        Of the volume, below 0.6.
+        Share of the volume, below 0.6.
     """
-    x = np.maximum(2 * q * radius, 0.05)  # below it differences of large numbers remain
+    x = np.maximum(2 * q * radius, 0.05)  # below it, differences of large numbers lose all digits
     f = fraction
     a = (1 + 2 * f) ** 2 / (1 - f) ** 4
     b = -6 * f * (1 + f / 2) ** 2 / (1 - f) ** 4
@@ -161,22 +161,22 @@ def hard_spheres(q: Curve, radius: float, fraction: float) -> Curve:
 
 
 def microemulsion(q: Curve, period: float, correlation: float) -> Curve:
-    """Two phases without order: a broad peak (Teubner and Strey, J. Chem. Phys. 87 (1987) 3195)."""
+    """Return the broad peak of two phases without order (Teubner and Strey, J. Chem. Phys. 87 (1987) 3195)."""
     k = 2 * np.pi / period
     a = (k**2 + 1 / correlation**2) ** 2
     return np.asarray(a / (a + 2 * (1 / correlation**2 - k**2) * q**2 + q**4))
 
 
 def polymer_coil(q: Curve, gyration: float) -> Curve:
-    """A Gaussian chain (Debye 1947)."""
+    """Return the intensity of a Gaussian chain (Debye 1947)."""
     u = np.maximum((q * gyration) ** 2, 1e-4)
     return np.asarray(2 * (np.exp(-u) + u - 1) / u**2)
 
 
 def aggregate(q: Curve, dimension: float, correlation: float) -> Curve:
-    """Structure factor of a mass fractal far above its units' size, 1 at q = 0.
+    """Return the structure factor of a mass fractal far larger than its units, 1 at q = 0.
 
-    Teixeira, J. Appl. Cryst. 21 (1988) 781, equation 4, its first term and scale left out.
+    Teixeira, J. Appl. Cryst. 21 (1988) 781, equation 4, without its first term and scale.
     """
     x = np.maximum(q * correlation, 1e-4)
     d1 = dimension - 1
@@ -186,15 +186,15 @@ def aggregate(q: Curve, dimension: float, correlation: float) -> Curve:
 def stacked_lamellae(
     q: Curve, period: float, thickness: float, disorder: float, layers: float, smooth: float = 0.0
 ) -> Curve:
-    """Lamellae in stacks of every direction: orders at 2πn / period; proportional to 1/q² times them.
+    """Return the intensity of randomly oriented stacks of lamellae: orders at 2πn / period, times 1/q².
 
-    Paracrystal of one dimension (Hosemann and Bagchi 1962): S = (1 − p²) / (1 − 2 p cos qd + p²), with
-    p = exp(−q²σ²/2 − 1/N) so that stacks of N layers have broad orders, too.
+    One-dimensional paracrystal (Hosemann and Bagchi 1962): S = (1 − p²) / (1 − 2 p cos qd + p²), with
+    p = exp(−q²σ²/2 − 1/N), so that stacks of N layers have broad orders, too.
 
     Parameters
     ----------
     period, thickness : float
-        Of the stack, and of the lamella in it.
+        Period of the stack, and thickness of a lamella.
     disorder : float
         Standard deviation of the period over the period.
     layers : float
@@ -209,14 +209,14 @@ def stacked_lamellae(
 
 
 def lattice_orders(q: Curve, positions: Curve, heights: Curve, width: float) -> Curve:
-    """Orders of a powder: unit-height peaks, half Gauss, half Lorentz, times `heights`.
+    """Return the orders of a powder: unit-height peaks, half Gauss, half Lorentz, times `heights`.
 
     Parameters
     ----------
     positions, heights : float, (n,)
-        Of the orders.
-    width : float
-        Full width at half maximum, 1/Å.
+        Place and height of each order.
+        width : float
+            Full width at half maximum, 1/Å.
     """
     x2 = ((q[:, np.newaxis] - positions) / (width / 2)) ** 2
     shape = 0.5 * np.exp(-np.log(2) * x2) + 0.5 / (1 + x2)

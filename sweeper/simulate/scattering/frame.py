@@ -16,13 +16,13 @@ from sweeper.simulate.scattering.recording import record
 from sweeper.simulate.scattering.scene import Scene
 
 BY_NAME = (BLANK,)
-"""Classes that a data set has only where they are asked for."""
+"""Classes that are drawn only on request."""
 
 SHAPES = ("detector", "square")
-"""What the shape of a frame is; the first is the default."""
+"""Shapes that frames can have; the first is the default."""
 
 FRAMES_PER_SESSION = 2
-"""Consecutive frames of a class that share an instrument, a material and so a group."""
+"""Consecutive frames of a class that share an instrument and a material, and so a group."""
 
 _SCENES: dict[str, Callable[[Instrument, Rng, Rng], Scene]] = {
     "SAXS": in_transmission.saxs_scene,
@@ -50,19 +50,19 @@ def _check(label: str, index: int, seed: int, size: int) -> None:
 
 
 def prepare(shape: str = SHAPES[0]) -> tuple[dict[str, Any], dict[str, str]]:
-    """From the command line's options to those of :func:`simulate_frame`, and to columns of the manifest."""
+    """Return options of :func:`simulate_frame` from those of the command line, and the manifest's columns."""
     if shape not in SHAPES:
         raise InputError(f"simulate: shape must be one of {', '.join(SHAPES)}, got {shape!r}")
     return {"shape": shape}, {"shape": shape}
 
 
 def group_of(label: str, index: int, seed: int) -> str:
-    """Name of the session that a frame belongs to."""
+    """Return the name of the session that a frame belongs to."""
     return f"{label}-{seed}-{index // FRAMES_PER_SESSION:05d}"
 
 
 def _squared(counts: NDArray[np.int32]) -> NDArray[np.int32]:
-    """A square with the frame in its middle and no data around it."""
+    """Return a square with the frame in its middle and no data around it."""
     size = max(counts.shape)
     square = np.full((size, size), GAP, np.int32)
     top, left = (size - counts.shape[0]) // 2, (size - counts.shape[1]) // 2
@@ -73,33 +73,33 @@ def _squared(counts: NDArray[np.int32]) -> NDArray[np.int32]:
 def simulate_frame(
     label: str, index: int, seed: int, size: int, *, shape: str = SHAPES[0]
 ) -> tuple[NDArray[np.int32], dict[str, Any]]:
-    """Draw and record one frame.
+    """Draw and record one frame, as a pure function of the arguments.
 
     Parameters
     ----------
     label : {"SAXS", "WAXS", "GISAXS", "GIWAXS", "blank"}
     index : int
-        From 0. Two consecutive frames are one session: the same instrument and material, another exposure.
-    seed : int
-        Of the data set.
-    size : int
-        Pixels along the longer edge, 64 to 4096. The other edge is the detector's: real frames are
-        seldom square, and their shape is no news of their class as each technique uses most detectors.
+        From 0. Two consecutive frames form a session: the same instrument and material, another exposure.
+        seed : int
+            Seed of the data set.
+        size : int
+            Pixels along the longer edge, 64 to 4096. The other edge follows from the detector: real frames are
+            seldom square, and as each technique uses most detectors, a frame's shape hardly tells its class.
     shape : {"detector", "square"}
         ``square`` puts the frame in the middle of a square of −1, so that frames can be stacked.
 
     Returns
     -------
     counts : int32, (rows, columns)
-        −1 between modules (0 where the session's software does not tell), −2 at bad pixels.
+        −1 between modules (0 where the session's software does not mark them), −2 at bad pixels.
     drawn : dict
-        All drawn parameters with units in their names, the same names for every label, NaN where a class
-        has no such thing; ``group`` names the session.
+        All drawn parameters with units in their names. The names are the same for every label, NaN for
+        those that a class does not have; ``group`` names the session.
 
     Raises
     ------
-    ValueError
-        For a label, index, seed or size out of range.
+    InputError
+        If a label, index, seed or size is out of range.
     """
     _check(label, index, seed, size)
     prepare(shape)

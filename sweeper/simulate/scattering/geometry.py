@@ -1,7 +1,7 @@
-"""Where each pixel looks: from detector coordinates to scattering vectors.
+"""From detector coordinates to scattering vectors.
 
 The laboratory's axes: x along a frame's columns, y against its rows (up), z along the beam. The sample is
-at the origin. A detector stands at a distance, its normal along the beam, and may be turned about the
+at the origin. The detector stands at a distance, its normal along the beam, and may be turned about the
 sample to larger angles (a 2θ arm). Vectors are in 1/Å, q = 4π sin θ / λ.
 """
 
@@ -17,21 +17,21 @@ Image = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Setup:
-    """A detector's place and the beam.
+    """A detector's place, and the beam.
 
     Attributes
     ----------
     shape : tuple of int
         Rows and columns of the frame.
     pixel_mm : float
-        Of the frame, not of the detector.
+        Pixel of the frame, not of the detector.
     distance_mm : float
-        Sample to the detector's plane.
+        Distance from the sample to the detector's plane.
     column, row : float
-        Foot of the perpendicular from the sample, in pixels; the direct beam too, unless the arm is turned.
+        Foot of the perpendicular from the sample, in pixels; also the direct beam, unless the arm is turned.
     wavelength_angstrom : float
     arm_deg : tuple of float
-        Turn of the detector about the sample: to larger x, and to larger y.
+        Rotation of the detector about the sample: to larger x, and to larger y.
     """
 
     shape: tuple[int, int]
@@ -57,7 +57,7 @@ class Setup:
 
 
 def _rotation(arm_deg: tuple[float, float]) -> NDArray[np.float64]:
-    """Matrix that takes the detector's own axes to the laboratory's: about y, then about x."""
+    """Return the matrix from the detector's own axes to the laboratory's: about y, then about x."""
     (sx, sy), (cx, cy) = np.sin(np.deg2rad(arm_deg)), np.cos(np.deg2rad(arm_deg))
     about_y = np.array([[cx, 0, sx], [0, 1, 0], [-sx, 0, cx]])
     about_x = np.array([[1, 0, 0], [0, cy, sy], [0, -sy, cy]])
@@ -65,7 +65,7 @@ def _rotation(arm_deg: tuple[float, float]) -> NDArray[np.float64]:
 
 
 def directions(setup: Setup) -> tuple[Image, Image, Image, Image]:
-    """Unit vectors from the sample to each pixel, and what a pixel's share of the solid angle is worth.
+    """Return unit vectors from the sample to each pixel, and the relative solid angle of each pixel.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def directions(setup: Setup) -> tuple[Image, Image, Image, Image]:
 
 @dataclass(frozen=True)
 class Transmission:
-    """A pattern's coordinates in transmission, each float32 of the frame's shape.
+    """Coordinates of a pattern in transmission, each float32 of the frame's shape.
 
     Attributes
     ----------
@@ -106,17 +106,17 @@ class Transmission:
 
 
 def transmission(setup: Setup, polarisation: float = 0.0) -> Transmission:
-    """Scattering vectors about the beam.
+    """Return scattering vectors about the beam.
 
     Parameters
     ----------
     setup : Setup
     polarisation : float
-        Horizontal share less vertical share: 0 in a laboratory, about 0.99 at a synchrotron.
+        Horizontal share minus vertical share: 0 in a laboratory, about 0.99 at a synchrotron.
     """
     x, y, z, weight = directions(setup)
     sine2 = x**2 + y**2
-    # Of 1 − cos 2θ too little is left in single precision at small angles: half angles by the sine.
+    # 1 − cos 2θ loses too many digits in single precision at small angles, so half angles come from the sine.
     q = 2 * setup.wavenumber * np.sqrt(sine2 / (2 * (1 + z)))
     factor = 0.5 * (1 + z**2 - polarisation * (x**2 - y**2))
     return Transmission(q.astype(np.float32), np.arctan2(y, x), (weight * factor).astype(np.float32))
@@ -124,7 +124,7 @@ def transmission(setup: Setup, polarisation: float = 0.0) -> Transmission:
 
 @dataclass(frozen=True)
 class Grazing:
-    """A pattern's coordinates over a surface, each float32 of the frame's shape.
+    """Coordinates of a pattern over a surface, each float32 of the frame's shape.
 
     Attributes
     ----------
@@ -145,20 +145,20 @@ class Grazing:
 
     @property
     def q_parallel(self) -> Image:
-        """In the plane of the surface, at least 0, 1/Å."""
+        """Component in the plane of the surface, at least 0, 1/Å."""
         return np.hypot(self.q_x, self.q_y)
 
 
 def grazing(setup: Setup, incidence_rad: float, up_rad: float, polarisation: float = 0.0) -> Grazing:
-    """Scattering vectors over a surface that the beam meets at a small angle.
+    """Return scattering vectors over a surface that the beam meets at a small angle.
 
     Parameters
     ----------
     setup : Setup
     incidence_rad : float
-        α_i. The direct beam leaves at α_f = −α_i, the specular one at α_i.
+        α_i. The direct beam leaves at α_f = −α_i, the specular beam at α_i.
     up_rad : float
-        Where the surface's normal points in the frame: 0 is up, π/2 towards larger columns.
+        Direction of the surface's normal in the frame: 0 is up, π/2 towards larger columns.
     polarisation : float
         As in :func:`transmission`.
     """

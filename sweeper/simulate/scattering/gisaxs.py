@@ -22,22 +22,22 @@ _DELTA_AT_1A = {"silicon": 3.2e-6, "glass": 3.1e-6, "sapphire": 5.3e-6, "gold": 
 
 @dataclass(frozen=True)
 class Sample:
-    """A surface as it scatters.
+    """A surface, described by how it scatters.
 
     Attributes
     ----------
     name : str
     length_angstrom : float
-        The spacing or size that shows.
+        The spacing or size that shows in the pattern.
     medium : Medium
-        What reflects.
+        The reflecting medium.
     structure : callable or None
     roughness : tuple of (rms, correlation length, Hurst exponent)
-        Å, Å; of the interface that gives the diffuse halo and Yoneda's streak.
+        Å, Å; of the interface that causes the diffuse halo and Yoneda's streak.
     diffuse : float
-        Weight of that halo; the structure's brightest hundredth has weight 1.
+        Weight of that halo; the brightest hundredth of the structure has weight 1.
     fringe : float
-        Thickness whose fringes (Kiessig's) run through the diffuse scattering, Å; 0: none.
+        Thickness whose fringes (Kiessig's) modulate the diffuse scattering, Å; 0 for none.
     grating : Grating or None
     """
 
@@ -52,7 +52,7 @@ class Sample:
 
 
 def draw_medium(wavelength: float, session: Rng) -> dwba.Medium:
-    """Draw what the beam is reflected by: the substrate, or the film on it."""
+    """Draw the medium that reflects the beam: the substrate, or the film on it."""
     shares = {"silicon": 5, "glass": 2, "sapphire": 1, "gold": 1, "polymer": 5, "tungsten": 1}
     delta = _DELTA_AT_1A[choose(session, shares)] * wavelength**2
     return dwba.Medium(delta, delta * log_uniform(session, 0.002, 0.05))
@@ -91,10 +91,10 @@ def draw_sample(wavelength: float, q_edge: float, session: Rng, rng: Rng) -> Sam
 
 
 def roughness_intensity(sample: Sample, surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-    """Diffuse scattering of a rough interface: |t_i|²|t_f|² C(q∥), with C of a self-affine surface.
+    """Return the diffuse scattering of a rough interface: |t_i|²|t_f|² C(q∥), with C of a self-affine surface.
 
-    C ∝ σ²ξ² / (1 + q∥²ξ²)^(1 + h) (Sinha et al. 1988, in the form of Palasantzas 1993), damped in q_z; with
-    the fringes of a film whose two faces are rough alike.
+    C ∝ σ²ξ² / (1 + q∥²ξ²)^(1 + h) (Sinha et al. 1988, in the form of Palasantzas 1993), damped in q_z, and
+    with the fringes of a film whose two faces share their roughness.
     """
     sigma, length, hurst = sample.roughness
     k_zi, k_zf, _, r_f = surface.waves(exit_rad)
@@ -114,13 +114,13 @@ def surface_table(
     Returns
     -------
     float64, (n_q, n_exit)
-        The brightest hundredth of the structure at 1, roughness with its weight.
+        The brightest hundredth of the structure is 1; roughness has its weight.
     """
     q = q_most * np.linspace(0, 1, n_q) ** 2
     exit_rad = np.linspace(0, exit_most, n_exit)
     exit_rad[0] = exit_rad[1] / 10
     rough = roughness_intensity(sample, surface, q, exit_rad)
-    # The streak is narrow: what stands at a few per cent of the frame's width is its visible part.
+    # The streak is narrow: its visible part is its height at a few per cent of the frame's width.
     visible = rough[n_q // 6 :]
     table = sample.diffuse * rough / max(float(np.quantile(visible, 0.99)), 1e-300)
     if sample.structure is not None:
@@ -130,7 +130,7 @@ def surface_table(
 
 
 def at_pixels(table: Grid, q_most: float, exit_most: float, where: Grazing) -> Image:
-    """Look a table of :func:`surface_table` up at each pixel; 0 below the horizon."""
+    """Interpolate a table of :func:`surface_table` at each pixel; 0 below the horizon."""
     from scipy.ndimage import map_coordinates
 
     n_q, n_exit = table.shape
@@ -141,7 +141,7 @@ def at_pixels(table: Grid, q_most: float, exit_most: float, where: Grazing) -> I
 
 
 def pattern(sample: Sample, surface: dwba.Surface, where: Grazing, size: int) -> Image:
-    """What a surface scatters to each pixel of a frame whose longer edge has `size`; 0 below the horizon."""
+    """Return a surface's scattering on a frame whose longer edge has `size` pixels; 0 below the horizon."""
     q_most = float(where.q_parallel.max())
     exit_most = max(float(where.exit_rad.max()), 0.01)
     table = surface_table(sample, surface, q_most, exit_most, max(192, size // 2), max(384, size))

@@ -18,13 +18,13 @@ Curve = NDArray[Any]
 
 @dataclass(frozen=True)
 class Sample:
-    """A film as it scatters at wide angles.
+    """A film, described by how it scatters at wide angles.
 
     Attributes
     ----------
     name : str
     rings : tuple of Ring
-        Their angles are from the surface's normal.
+        Rings, with their angles from the surface's normal.
     width, strain : float
         Of a ring, as in :class:`sweeper.simulate.scattering.waxs.Sample`.
     blur : float
@@ -32,10 +32,11 @@ class Sample:
     random : float
         Share of crystallites without texture.
     halos : tuple of (q, fwhm, height)
-        Of the amorphous film and of a glass substrate.
-    flat : float
-    small_angle : tuple of (height, knee, power)
-        What rises towards the beam.
+        Maxima of the amorphous film and of a glass substrate.
+        flat : float
+            Scattering that is the same everywhere.
+        small_angle : tuple of (height, knee, power)
+            Rise towards the beam.
     rod : float
         Height of the streak along the normal, from the film's faces.
     """
@@ -94,7 +95,7 @@ def draw_sample(q_most: float, session: Rng, rng: Rng) -> Sample:
 
 
 def _halos(session: Rng, strong: bool = False) -> tuple[tuple[float, float, float], ...]:
-    """An amorphous film's halo, now and then a glass substrate's."""
+    """Draw an amorphous film's halo, and sometimes a glass substrate's."""
     height = log_uniform(session, 0.5, 3) if strong else log_uniform(session, 0.01, 0.8)
     halos = [(session.uniform(1.25, 1.55), session.uniform(0.35, 0.7), height)]
     if strong and session.random() < 0.6:
@@ -107,7 +108,7 @@ def _halos(session: Rng, strong: bool = False) -> tuple[tuple[float, float, floa
 
 
 def _polymer(base: Sample, session: Rng) -> Sample:
-    """A conjugated polymer, alone or with an acceptor: lamellae and stacked rings, edge-on or face-on."""
+    """Draw a conjugated polymer, alone or with an acceptor: lamellae and stacked rings, edge-on or face-on."""
     lamellar, stacking = session.uniform(0.22, 0.45), session.uniform(1.55, 1.85)
     edge_on = float(session.beta(0.5, 0.5))
     rings = []
@@ -125,7 +126,7 @@ def _polymer(base: Sample, session: Rng) -> Sample:
 
 
 def _small_molecules(base: Sample, q_most: float, session: Rng) -> Sample:
-    """A molecular crystal with one face on the substrate: spots in upright rows."""
+    """Draw a molecular crystal with one face on the substrate: spots in upright rows."""
     a, b, c = session.uniform(5, 8), session.uniform(6, 12), session.uniform(12, 28)
     lean = session.normal(0, 0.15)
     rings = []
@@ -146,7 +147,7 @@ def _small_molecules(base: Sample, q_most: float, session: Rng) -> Sample:
 
 
 def _layered(base: Sample, session: Rng) -> Sample:
-    """Sheets of a perovskite with organic layers between: orders along the normal, or all around it."""
+    """Draw sheets of a perovskite with organic layers between: orders along the normal, or all around it."""
     period, tilt = session.uniform(10, 30), float(session.choice([0.0, 0.0, np.pi / 2]))
     rings = [
         Ring(2 * np.pi / period * n, session.uniform(0.2, 1) / n, tilt)
@@ -169,7 +170,7 @@ def pattern_table(
     for centre, fwhm, peak in sample.halos:
         smooth = smooth + peak * np.exp(-4 * np.log(2) * ((q - centre) / fwhm) ** 2)
     table = np.repeat(smooth[:, np.newaxis], n_angle, axis=1)
-    # The faces of the film: a streak along the normal that falls as q⁻².
+    # The faces of the film give a streak along the normal that falls as q⁻².
     table += np.multiply.outer(sample.rod / (1 + (q / 0.05) ** 2), np.exp(-0.5 * (angle / 0.015) ** 2))
     for ring in sample.rings:
         fwhm = float(np.hypot(resolution, sample.width + sample.strain * ring.q))
@@ -185,14 +186,14 @@ def pattern_table(
 def corrected(
     setup: Setup, incidence_rad: float, q_right: float, q_up: float
 ) -> tuple[Grazing, NDArray[np.bool_]]:
-    """Coordinates of a frame that software has drawn again over q_xy and q_z, and where it has no data.
+    """Return coordinates of a frame that software has redrawn over q_xy and q_z, and where it has no data.
 
-    Near the normal no pixel of a detector fulfils Bragg's law: the missing wedge.
+    Near the normal no pixel of a detector fulfils Bragg's law: this is the missing wedge.
 
     Parameters
     ----------
     q_right, q_up : float
-        q_xy at the right edge (the left one has its negative) and q_z at the top, 1/Å; the bottom is just
+        q_xy at the right edge (the left edge has its negative) and q_z at the top, 1/Å; the bottom is just
         below 0.
 
     Returns

@@ -18,13 +18,13 @@ class Grating:
     period : float
         Å.
     turn_rad : float
-        Of the lines out of the beam's direction.
+        Rotation of the lines out of the beam's direction.
     width : float
-        Standard deviation of an order along the beam, 1/Å: narrow gives spots on a circle, wide streaks.
+        Standard deviation of an order along the beam, 1/Å: narrow orders give spots on a circle, wide ones streaks.
     height, duty : float
-        Å, and the share of a period that a line takes.
+        Height in Å, and the share of a period that a line takes.
     rough : float
-        Å, damps high orders.
+        Roughness in Å, which damps high orders.
     """
 
     period: float
@@ -36,10 +36,9 @@ class Grating:
 
 
 def grating_image(grating: Grating, where: Grazing, reach: float) -> Image:
-    """Orders of a grating, the brightest near 1, where they cut Ewald's sphere.
+    """Return the orders of a grating, the brightest near 1, where they cut Ewald's sphere.
 
-    An order m is a rod through q∥ = 2πm / period, at right angles to the lines; each pixel looks at the rod
-    next to it.
+    Order m is a rod through q∥ = 2πm / period, perpendicular to the lines; each pixel sees the nearest rod.
 
     Parameters
     ----------
@@ -55,6 +54,6 @@ def grating_image(grating: Grating, where: Grazing, reach: float) -> Image:
     damped = np.exp(-((order * np.float32(step * grating.rough)) ** 2) / 2)
     profile = np.sinc(where.q_z * np.float32(grating.height / (2 * np.pi))) ** 2
     spots = np.exp(-0.5 * np.minimum(off_y**2 + off_x**2, 60))
-    # Below the horizon the orders have gone through the wafer.
+    # Below the horizon the orders have passed through the wafer.
     through = np.where(where.exit_rad > 0, np.float32(1), np.float32(0.3))
     return np.asarray(lines * damped * (0.2 + profile) * spots * through, dtype=np.float32)

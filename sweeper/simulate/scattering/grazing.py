@@ -34,17 +34,17 @@ class Medium:
 
 
 def normal_wavevector(k_z: Grid, k: float, medium: Medium) -> Grid:
-    """k̃_z = √(k_z² − 2k²(δ − iβ)), complex: the wavevector's normal component in a medium."""
+    """Return k̃_z = √(k_z² − 2k²(δ − iβ)), complex: the wavevector's normal component in a medium."""
     return np.sqrt(k_z**2 - 2 * k**2 * (medium.delta - 1j * medium.beta))
 
 
 def reflection(outer: Grid, inner: Grid) -> Grid:
-    """Fresnel's amplitude (k − k̃) / (k + k̃) from the normal components on both sides of an interface."""
+    """Return Fresnel's amplitude (k − k̃) / (k + k̃) from normal components on both sides of an interface."""
     return np.asarray((outer - inner) / (outer + inner))
 
 
 def transmission_factor(exit_rad: Grid, k: float, medium: Medium) -> Grid:
-    """|t|², with t = 2k_z / (k_z + k̃_z): 4 at the critical angle, Yoneda's peak; 0 below the horizon."""
+    """Return |t|², t = 2k_z / (k_z + k̃_z): 4 at the critical angle (Yoneda's peak), 0 below the horizon."""
     k_z = k * np.sin(np.maximum(exit_rad, 0.0))
     inner = normal_wavevector(k_z, k, medium)
     return np.asarray(np.abs(2 * k_z / (k_z + inner)) ** 2)
@@ -55,7 +55,7 @@ Amplitude = Callable[[Grid], Grid]
 
 
 def four_paths(amplitude: Amplitude, k_zi: float, k_zf: Grid, r_i: complex, r_f: Grid) -> Grid:
-    """A = F(k_zf+k_zi) + r_i F(k_zf−k_zi) + r_f F(−k_zf+k_zi) + r_i r_f F(−k_zf−k_zi).
+    """Return A = F(k_zf+k_zi) + r_i F(k_zf−k_zi) + r_f F(−k_zf+k_zi) + r_i r_f F(−k_zf−k_zi).
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def four_paths(amplitude: Amplitude, k_zi: float, k_zf: Grid, r_i: complex, r_f:
     k_zi, k_zf : float, array
         Normal components of the incoming and outgoing wave, both positive.
     r_i, r_f : complex, array
-        Reflection of the surface at both.
+        Reflection of the surface for both waves.
     """
     direct = amplitude(k_zf + k_zi) + r_i * amplitude(k_zf - k_zi)
     reflected = amplitude(-k_zf + k_zi) + r_i * amplitude(-k_zf - k_zi)
@@ -88,7 +88,7 @@ class Surface:
     medium: Medium
 
     def waves(self, exit_rad: Grid) -> tuple[float, Grid, complex, Grid]:
-        """k_zi, k_zf, r_i and r_f for some angles of exit above the horizon."""
+        """Return k_zi, k_zf, r_i and r_f for some angles of exit above the horizon."""
         k_zi = float(self.k * np.sin(self.incidence_rad))
         k_zf = self.k * np.sin(exit_rad)
         r_i = reflection(np.asarray(k_zi), normal_wavevector(np.asarray(k_zi), self.k, self.medium))
@@ -99,7 +99,7 @@ class Surface:
 def cylinder_intensity(
     surface: Surface, q_parallel: Grid, exit_rad: Grid, radius: float, height: float
 ) -> Grid:
-    """|A|² of upright cylinders on a substrate, 1 where F alone would be 1.
+    """Return |A|² of upright cylinders on a substrate, 1 where F alone would be 1.
 
     F = 2J₁(q∥R) / (q∥R) · sin(q_z H/2) / (q_z H/2) · exp(−i q_z H/2).
 
@@ -122,7 +122,7 @@ def cylinder_intensity(
 
 
 def sphere_intensity(surface: Surface, q_parallel: Grid, exit_rad: Grid, radius: float) -> Grid:
-    """|A|² of spheres that lie on a substrate; as :func:`cylinder_intensity`."""
+    """Return |A|² of spheres that lie on a substrate; as :func:`cylinder_intensity`."""
     k_zi, k_zf, r_i, r_f = surface.waves(exit_rad)
     # F of a centred sphere is even in q_z: two tables serve the four paths.
     most = radius * np.hypot(q_parallel.max(), k_zf.max() + k_zi)
@@ -140,7 +140,7 @@ def sphere_intensity(surface: Surface, q_parallel: Grid, exit_rad: Grid, radius:
 
 
 def paracrystal(q: Grid, spacing: float, disorder: float) -> Grid:
-    """Interference of particles whose neighbours stand at `spacing` ± `disorder`·`spacing`, in one dimension.
+    """Return the interference of particles in a row, neighbours at `spacing` ± `disorder`·`spacing`.
 
     S = (1 − p²) / (1 − 2p cos qD + p²), p = exp(−q²σ²/2) (Hosemann and Bagchi 1962).
     """
@@ -151,16 +151,16 @@ def paracrystal(q: Grid, spacing: float, disorder: float) -> Grid:
 def film_intensity(
     surface: Surface, form: Callable[[Grid, Grid], Grid], q_parallel: Grid, exit_rad: Grid, depth: float
 ) -> Grid:
-    """Intensity of what is in a thick film: |t_i|²|t_f|²|F|² and, fainter, what its floor reflects.
+    """Return a thick film's intensity: |t_i|²|t_f|²|F|² and, fainter, what its floor reflects.
 
-    Depths are many and add without interference. q_z is that in the film, so that peaks are refracted.
+    Depths are many and add without interference. q_z is taken inside the film, so that peaks are refracted.
 
     Parameters
     ----------
     form : callable
         Intensity over q∥ (n, 1) and q_z (m,), to (n, m).
     depth : float
-        Å that count: damps what leaves at flat angles, exp(−2 Im(k̃_zf) depth).
+        Depth in Å that contributes; damps what leaves at flat angles, exp(−2 Im(k̃_zf) depth).
     """
     k_zi, k_zf, _, r_f = surface.waves(exit_rad)
     inner_i = normal_wavevector(np.asarray(k_zi), surface.k, surface.medium)
@@ -168,13 +168,13 @@ def film_intensity(
     escape = np.abs(1 + r_f) ** 2 * np.exp(-2 * inner_f.imag * depth)
     across = q_parallel[:, np.newaxis]
     direct = form(across, inner_f.real + inner_i.real)
-    # A floor of another density reflects a tenth or so of the incoming wave near the critical angle.
+    # A floor of another density reflects about a tenth of the incoming wave near the critical angle.
     mirrored = 0.12 * form(across, np.abs(inner_f.real - inner_i.real))
     return np.asarray(escape * (direct + mirrored))
 
 
 def reflectivity(angle_rad: Grid, k: float, medium: Medium, roughness: float = 0.0) -> Grid:
-    """|r|² of a rough surface (Névot and Croce 1980)."""
+    """Return |r|² of a rough surface (Névot and Croce 1980)."""
     k_z = k * np.sin(np.abs(angle_rad))
     inner = normal_wavevector(k_z, k, medium)
     return np.asarray(np.abs(reflection(k_z, inner) * np.exp(-2 * k_z * inner * roughness**2)) ** 2)

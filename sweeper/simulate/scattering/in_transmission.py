@@ -21,7 +21,7 @@ from sweeper.simulate.scattering.stray import around_beam, draw_stray
 
 
 def _saxs_setup(instrument: Instrument, q_edge: float, session: Rng) -> Setup:
-    """The beam near the middle of the frame, or where its user wanted it."""
+    """Place the beam near the middle of the frame, or where its user wanted it."""
     how = choose(session, {"middle": 58, "aside": 26, "low": 16})
     across, up = session.normal(0.5, 0.06 if how == "middle" else 0.24, 2)
     if how == "low":  # to see farther upwards
@@ -33,9 +33,9 @@ def _saxs_setup(instrument: Instrument, q_edge: float, session: Rng) -> Setup:
 
 
 def saxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
-    """A frame of small angles in transmission."""
+    """Draw a scene of small angles in transmission."""
     size = max(instrument.shape)
-    q_edge = log_uniform(session, 0.025, 0.7)  # half the longer edge off the beam
+    q_edge = log_uniform(session, 0.025, 0.7)  # at half the longer edge from the beam
     setup = _saxs_setup(instrument, q_edge, session)
     sample = saxs.draw_sample(q_edge, session, rng)
     where = transmission(setup, instrument.polarisation)
@@ -57,7 +57,7 @@ def saxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
 
 
 def _waxs_setup(instrument: Instrument, q_edge: float, session: Rng) -> Setup:
-    """The beam in the middle, at an edge, beside the frame, or the detector on an arm."""
+    """Place the beam in the middle, at an edge or beside the frame, or turn the detector on an arm."""
     rows, columns = instrument.shape
     pixel, wavelength, long_edge = (
         instrument.pixel_mm,
@@ -95,7 +95,7 @@ def _waxs_setup(instrument: Instrument, q_edge: float, session: Rng) -> Setup:
 
 
 def waxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
-    """A frame of wide angles in transmission; the detector may stand aside of the beam."""
+    """Draw a scene of wide angles in transmission; the detector may stand beside the beam."""
     size = max(instrument.shape)
     hard = instrument.wavelength_angstrom < 0.6
     setup = _waxs_setup(
@@ -117,7 +117,7 @@ def waxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
 
 
 def blank_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
-    """A closed shutter: next to nothing."""
+    """Draw a closed shutter: next to nothing."""
     level = 0.0 if session.random() < 0.5 else log_uniform(session, 1e-5, 3e-3)
     drawn = {"sample": "none", "length_angstrom": float("nan"), "distance_mm": float("nan")}
     return Scene(np.full(instrument.shape, level, np.float32), 1.0, drawn, counts=(1.0, 1.0))

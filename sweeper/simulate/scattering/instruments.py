@@ -1,6 +1,6 @@
-"""Beamlines and laboratories: which detector, where it stands, what stands in its way.
+"""Beamlines and laboratories: which detector they use, and where it stands.
 
-A session is one user's time at one instrument: all of its frames share the instrument and the material.
+A session is one user's time at one instrument: all its frames share the instrument and the material.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ _SHARES = {
         "Eiger 1M": 10, "Eiger 4M": 6,
     },
 }  # fmt: skip
-"""How often a technique uses each detector, per cent or so."""
+"""How often a technique uses each detector, roughly in per cent."""
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """What a session's frames have in common.
+    """Properties that the frames of a session have in common.
 
     Attributes
     ----------
     detector : Detector
     shape : tuple of int
-        Of the frames.
-    pixel_mm : float
-        Of the frames: the detector's, binned or refined.
+        Rows and columns of the frames.
+        pixel_mm : float
+            Pixel of the frames: the detector's, binned or refined.
     wavelength_angstrom : float
     synchrotron : bool
-        A polarised, intense, small beam.
+        Whether the beam is polarised, intense and small.
     spread_px : float
         Standard deviation of beam size and point spread, in pixels of the frame.
     up_quarter : int
-        Quarter turns of the frame: 0 where up is up, 1 where it is towards larger columns, and so on.
+        Quarter turns of the frame: 0 if its top is up, 1 if up is towards larger columns, and so on.
     gap_counts : int
-        What a file has between modules: −1, or 0 where the software does not tell.
+        Value between modules in a file: −1, or 0 where the software does not mark them.
     """
 
     detector: Detector
@@ -73,7 +73,7 @@ class Instrument:
 
     @property
     def polarisation(self) -> float:
-        """Horizontal share of the beam less the vertical one."""
+        """Horizontal share of the beam minus the vertical share."""
         return 0.98 if self.synchrotron else 0.0
 
     @property
@@ -82,7 +82,7 @@ class Instrument:
         return max(self.shape) * self.pixel_mm
 
     def place(self, across: float, up: float) -> tuple[float, float]:
-        """Column and row of a place given in shares of the edges across and up, the way the frame is turned.
+        """Return column and row of a place given as shares of the edges, across and up, in the turned frame.
 
         0, 0 is the lower left corner of the upright scene.
         """
@@ -93,14 +93,14 @@ class Instrument:
 
 
 def choose(rng: Rng, shares: dict[str, int] | dict[str, float]) -> str:
-    """One of some names, as often as its share says."""
+    """Choose one of some names, as often as its share says."""
     names = list(shares)
     weights = np.array([shares[name] for name in names], dtype=float)
     return names[int(rng.choice(len(names), p=weights / weights.sum()))]
 
 
 def log_uniform(rng: Rng, low: float, high: float) -> float:
-    """Uniform in the logarithm."""
+    """Draw a number that is uniform in its logarithm."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
@@ -108,7 +108,7 @@ def draw_instrument(label: str, size: int, rng: Rng) -> Instrument:
     """Draw the instrument of a session whose frames' longer edge has `size` pixels."""
     detector = DETECTORS[choose(rng, _SHARES[label])]
     shape = detector.shape_at(size)
-    scale = max(detector.rows, detector.columns) / size  # of its own pixels to a pixel
+    scale = max(detector.rows, detector.columns) / size  # the detector's own pixels to one of the frame
     hard = detector.kind == "panel" or (label == "WAXS" and rng.random() < 0.1)
     synchrotron = bool(hard or rng.random() < 0.65)
     if hard:

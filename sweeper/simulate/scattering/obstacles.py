@@ -1,4 +1,4 @@
-"""What stands between sample and detector: beamstop and arm, flight tube, shadows of plates.
+"""Obstacles between sample and detector: beamstop and arm, flight tube, shadows of plates.
 
 Each is the share of photons that passes, float32 of the frame's shape.
 """
@@ -17,12 +17,12 @@ def _distances(shape: tuple[int, int], column: float, row: float) -> tuple[Image
 
 
 def _edge(distance: Image, width: float) -> Image:
-    """0 well below 0, 1 well above, over `width` pixels."""
+    """Return 0 well below 0 and 1 well above, with a ramp of `width` pixels."""
     return np.asarray(np.clip(distance / np.float32(max(width, 0.5)) + np.float32(0.5), 0, 1))
 
 
 def disc(shape: tuple[int, int], column: float, row: float, radius: float, soft: float, leak: float) -> Image:
-    """A beamstop of `radius` pixels; `leak` of the photons passes, all of them far outside."""
+    """Return a beamstop of `radius` pixels; `leak` of the photons passes it, and all pass far outside."""
     x, y = _distances(shape, column, row)
     return np.float32(leak) + np.float32(1 - leak) * _edge(np.hypot(x, y) - np.float32(radius), soft)
 
@@ -36,7 +36,7 @@ def bar(
     soft: float,
     leak: float,
 ) -> Image:
-    """An arm of `width` pixels from a place to the edge, in a direction from columns to smaller rows."""
+    """Return an arm of `width` pixels from a place to the edge; its angle runs from columns to smaller rows."""
     x, y = _distances(shape, column, row)
     cos, sin = np.float32(np.cos(direction_rad)), np.float32(np.sin(direction_rad))
     along, across = cos * x - sin * y, np.abs(sin * x + cos * y)
@@ -45,7 +45,7 @@ def bar(
 
 
 def tube(shape: tuple[int, int], column: float, row: float, radius: float, soft: float, leak: float) -> Image:
-    """The end of an evacuated flight tube: `leak` of the photons passes outside a circle."""
+    """Return the end of an evacuated flight tube: `leak` of the photons passes outside a circle."""
     x, y = _distances(shape, column, row)
     return np.float32(leak) + np.float32(1 - leak) * _edge(np.float32(radius) - np.hypot(x, y), soft)
 
@@ -53,7 +53,7 @@ def tube(shape: tuple[int, int], column: float, row: float, radius: float, soft:
 def plate(
     shape: tuple[int, int], column: float, row: float, up_rad: float, height: float, soft: float, leak: float
 ) -> Image:
-    """All below a straight line, `height` pixels above a place when "up" points as in a frame turned so."""
+    """Return a shadow on all below a line, `height` pixels above a place where "up" points as `up_rad` says."""
     x, y = _distances(shape, column, row)
     above = np.float32(np.sin(up_rad)) * x - np.float32(np.cos(up_rad)) * y - np.float32(height)
     return np.float32(leak) + np.float32(1 - leak) * _edge(above, soft)

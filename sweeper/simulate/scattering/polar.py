@@ -1,4 +1,4 @@
-"""Patterns tabulated over |q| and an angle, and looked up where the pixels are.
+"""Patterns tabulated over |q| and an angle, to be interpolated where the pixels are.
 
 A table costs the same for every size of frame; the frame is then one interpolation.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sweeper.simulate.scattering.geometry import Image
 
-_REACH = 12.0  # half widths to which a line is drawn
+_REACH = 12.0  # in half widths; a line is drawn as far as this
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class PolarTable:
     Attributes
     ----------
     values : float32, (n_q, n_angle)
-        One column: the same in every direction. Otherwise the angle goes from 0 to `angle_most`, both
-        included.
+        With one column the intensity is the same in every direction. Otherwise the angle goes from 0 to
+        `angle_most`, both included.
     q_most : float
         1/Å.
     angle_most : float
-        2π: all around; π/2: the four quadrants are alike.
+        2π covers all directions; π/2 means that the four quadrants are alike.
     """
 
     values: NDArray[np.float32]
@@ -36,7 +36,7 @@ class PolarTable:
     angle_most: float = 2 * np.pi
 
     def at(self, q: Image, angle: Image) -> Image:
-        """Interpolate, linearly; `angle` in radians of any turn, past `q_most` the last row."""
+        """Interpolate linearly; `angle` is in radians of any turn, and past `q_most` the last row holds."""
         from scipy.ndimage import map_coordinates
 
         n_q, n_angle = self.values.shape
@@ -53,19 +53,19 @@ class PolarTable:
 
 
 def q_grid(q_most: float, n: int) -> NDArray[np.float64]:
-    """The rows of a table; the first is not 0 but half a step, where a power law is finite."""
+    """Return q of a table's rows; the first is not 0 but half a step, where a power law is finite."""
     grid = np.linspace(0.0, q_most, n)
     grid[0] = grid[1] / 2
     return grid
 
 
 def add_line(table: NDArray[Any], q: NDArray[Any], position: float, fwhm: float, azimuth: Any) -> None:
-    """Add one line of unit height, half Gauss, half Lorentz, times `azimuth`, (n_angle,), to a table."""
+    """Add a line of unit height, half Gauss, half Lorentz, times `azimuth`, (n_angle,), to a table."""
     step = q[2] - q[1]
     low, high = np.searchsorted(q, (position - _REACH * fwhm / 2, position + _REACH * fwhm / 2))
     if low == high:
         return
-    # A row stands for a step of q: no line is narrower.
+    # A row stands for a step of q, so no line is narrower.
     half = 0.5 * np.hypot(fwhm, step)
     x2 = ((q[low:high] - position) / half) ** 2
     shape = 0.5 * np.exp(-np.log(2) * x2) + 0.5 / (1 + x2)
@@ -73,9 +73,9 @@ def add_line(table: NDArray[Any], q: NDArray[Any], position: float, fwhm: float,
 
 
 def bell(angle: NDArray[Any], centre: float, sigma: float) -> NDArray[np.float64]:
-    """Orientation about an axis, seen in one quadrant: a Gaussian at `centre` and its mirror images.
+    """Return an orientation about an axis, seen in one quadrant: a Gaussian at `centre` and its mirror images.
 
-    Its mean over a sphere's directions is not kept: narrow arcs are as high as broad ones.
+    Its mean over a sphere's directions is not conserved: narrow arcs are as high as broad ones.
     """
     total = np.zeros_like(angle, dtype=float)
     for image in {centre, -centre, np.pi - centre, np.pi + centre}:
@@ -84,18 +84,18 @@ def bell(angle: NDArray[Any], centre: float, sigma: float) -> NDArray[np.float64
 
 
 def nematic(angle: NDArray[Any], centre: float, order: float) -> NDArray[np.float64]:
-    """exp(κ cos²) about an axis, mean 1: Maier and Saupe's distribution, seen around a beam."""
+    """Return exp(κ cos²) about an axis, mean 1: Maier and Saupe's distribution, seen around a beam."""
     weight = np.exp(order * (np.cos(angle - centre) ** 2 - 1))
     return np.asarray(weight / weight.mean())
 
 
 def grains(rng: np.random.Generator, n_angle: int, number: float, width: float) -> NDArray[np.float64]:
-    """Intensity along a ring of a finite number of grains, (n_angle,), mean about 1, closed.
+    """Draw the intensity along a ring of a finite number of grains, (n_angle,), mean about 1, closed.
 
     Parameters
     ----------
     number : float
-        Grains that reflect into the ring.
+        Number of grains that reflect into the ring.
     width : float
         Standard deviation of a grain's spot along the ring, radians.
     """

@@ -1,6 +1,6 @@
-"""What is not a crystal of atoms: halos of amorphous matter, and lines of polymers.
+"""Matter without atomic crystals: halos of amorphous materials, and lines of polymers.
 
-Approximate figures: a simulated frame shows a polymer like these, not a standard.
+The figures are approximate: a simulated frame shows a polymer like these, not a standard.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From expected photons to the counts that a file has."""
+"""From expected photons to the counts in a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Counts = NDArray[np.int32]
 
 
 def smeared(expected: Image, sigma_px: float) -> Image:
-    """`expected` through a Gaussian point spread."""
+    """Return `expected` after a Gaussian point spread."""
     from scipy.ndimage import gaussian_filter
 
     if sigma_px < 0.2:
@@ -22,7 +22,7 @@ def smeared(expected: Image, sigma_px: float) -> Image:
 
 
 def poisson(expected: Image, rng: Rng) -> NDArray[np.float32]:
-    """Photons that arrive; of many the normal limit is taken, which is as good and quick."""
+    """Draw the photons that arrive; large numbers take the normal limit, which is as good and quick."""
     expected = np.maximum(expected, 0)
     normal = expected + np.sqrt(expected) * rng.standard_normal(expected.shape, dtype=np.float32)
     photons = np.maximum(np.rint(normal), 0).astype(np.float32)
@@ -45,7 +45,7 @@ def tracks(counts: NDArray[np.float32], number: float, rng: Rng) -> None:
 
 
 def _panel_pattern(shape: tuple[int, int], session: Rng) -> Image:
-    """Offsets left by a flat panel's amplifiers: columns, and blocks of them."""
+    """Draw the offsets that a flat panel's amplifiers leave: columns, and blocks of them."""
     columns = session.normal(0, 0.35, shape[1])
     blocks = np.repeat(session.normal(0, 0.8, 9), -(-shape[1] // 9))[: shape[1]]
     rows = session.normal(0, 0.2, shape[0])
@@ -53,7 +53,7 @@ def _panel_pattern(shape: tuple[int, int], session: Rng) -> Image:
 
 
 def _wire_window(shape: tuple[int, int], session: Rng) -> Image:
-    """Sensitivity of a wire chamber: a square window, ragged at its edge, and the wires' ripple."""
+    """Draw the sensitivity of a wire chamber: a square window with ragged edges, and the wires' ripple."""
     rows, columns = shape
     y = np.minimum(np.arange(rows), rows - 1 - np.arange(rows)) / rows
     x = np.minimum(np.arange(columns), columns - 1 - np.arange(columns)) / columns
@@ -67,13 +67,13 @@ def _wire_window(shape: tuple[int, int], session: Rng) -> Image:
 
 
 def _round_area(shape: tuple[int, int]) -> Image:
-    """1 within the circle that touches the edges of a square, 0 outside."""
+    """Return 1 within the circle that touches the edges of a square, 0 outside."""
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
     return (x**2 + y[:, np.newaxis] ** 2 < 0.98).astype(np.float32)
 
 
 def _hot_pixels(counts: NDArray[np.float32], detector: Detector, session: Rng, rng: Rng) -> None:
-    """A few pixels that count without light, at the same places in all frames of a session."""
+    """Let a few pixels count without light, at the same places in all frames of a session."""
     number = int(session.poisson(session.choice([0.0, 1.0, 3.0, 10.0])))
     for _ in range(number):
         y, x = int(session.integers(counts.shape[0])), int(session.integers(counts.shape[1]))
@@ -91,22 +91,22 @@ def record(
     filled: bool = False,
     dead: NDArray[np.bool_] | None = None,
 ) -> Counts:
-    """Counts of one exposure, int32, −1 (or 0) between modules and −2 at bad pixels.
+    """Draw the counts of one exposure, int32, −1 (or 0) between modules and −2 at bad pixels.
 
     Parameters
     ----------
     expected : Image
-        Photons a pixel.
+        Photons in each pixel.
     session : Generator
-        In the state in which each frame of a session finds it: bad and hot pixels stay where they are.
-    rng : Generator
-        Of the frame.
-    tracks_per_frame : float
-        Mean number of cosmic rays.
+        In the same state for each frame of a session, so that bad and hot pixels stay where they are.
+        rng : Generator
+            Random stream of the frame.
+        tracks_per_frame : float
+            Mean number of cosmic rays.
     filled : bool
-        Gaps are closed, as by a second exposure with the detector moved.
+        Whether gaps are filled, as by a second exposure with the detector moved.
     dead : bool, of the frame's shape, optional
-        Where the file has no data at all.
+        Pixels where the file has no data at all.
     """
     detector = instrument.detector
     if detector.kind == "wire":

@@ -1,4 +1,4 @@
-"""Small-angle scattering in transmission: what a sample of nanometre structure gives."""
+"""Small-angle scattering in transmission, by samples of nanometre structure."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _ORDERS = {
     "gyroid": tuple(np.sqrt([6.0, 8, 14, 16, 20, 22, 24, 26]) / np.sqrt(6)),
     "face-centred cubic": tuple(np.sqrt([3.0, 4, 8, 11, 12, 16, 19, 20]) / np.sqrt(3)),
 }
-"""q / q₁ of the orders of block copolymers' and liquid crystals' phases."""
+"""q / q₁ of the orders of phases of block copolymers and liquid crystals."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample as it scatters about the beam.
+    """A sample, described by how it scatters about the beam.
 
     Attributes
     ----------
     name : str
     length_angstrom : float
-        The size or period that shows.
+        The size or period that shows in the pattern.
     curve : callable
         q (n,) to intensity, in any unit.
     anisotropy : {"none", "stretched", "axial", "fourfold", "fibre"}
     direction_rad : float
-        Of the axis, about the beam.
-    order : float
-        How strong the anisotropy is.
+        Direction of the anisotropy's axis, about the beam.
+        order : float
+            Strength of the anisotropy.
     """
 
     name: str
@@ -64,7 +64,7 @@ _KINDS = {
 def draw_sample(edge: float, session: Rng, rng: Rng) -> Sample:
     """Draw a material whose structure shows between the beamstop and `edge`, the farthest q, 1/Å.
 
-    `session` draws the material, `rng` how this frame differs: a series in time, in dose or in strain.
+    `session` draws the material, and `rng` how this frame differs: a series in time, in dose or in strain.
     """
     kind = choose(session, _KINDS)
     inside = edge * log_uniform(session, 0.08, 0.7)
@@ -117,7 +117,7 @@ def _lamellae(inside: float, edge: float, drift: float, session: Rng, rng: Rng) 
     thickness = period * session.uniform(0.2, 0.8)
     disorder, layers = log_uniform(session, 0.01, 0.25), log_uniform(session, 3, 60)
     smooth = period * session.uniform(0.01, 0.06)
-    # q⁻²: layers in all directions; stacks end, so the rise to the beam does.
+    # q⁻²: layers in all directions. Stacks are finite, so the rise towards the beam ends.
     return Sample(
         "lamellae",
         period,
@@ -232,7 +232,7 @@ _FAMILIES: dict[str, Callable[[float, float, float, Rng, Rng], Sample]] = {
 
 
 def _looked_up(curve: Callable[[Curve], Curve], q: Curve, n: int) -> Curve:
-    """A curve at many places, by interpolation between `n` of them."""
+    """Return a curve at many places, interpolated between `n` of them."""
     grid = np.linspace(float(q.min()), float(q.max()), n)
     return np.interp(q, grid, curve(grid))
 
@@ -245,7 +245,7 @@ def pattern_table(sample: Sample, q_most: float, n_q: int, n_angle: int = 361) -
     angle = np.linspace(0, 2 * np.pi, n_angle)
     turned = angle - sample.direction_rad
     if sample.anisotropy == "stretched":
-        # Shapes or cells that are longer along the axis: the same curve at another q in each direction.
+        # Shapes or cells that are longer along the axis have the same curve at another q in each direction.
         ratio = 1 + 0.25 * min(sample.order, 6.0)
         stretch = np.sqrt(np.cos(turned) ** 2 * ratio + np.sin(turned) ** 2 / ratio)
         values = _looked_up(sample.curve, np.multiply.outer(q, stretch), 4 * n_q)

@@ -1,4 +1,4 @@
-"""What every scene has: expected photons, and the things that stand in their way."""
+"""The parts of every scene: expected photons, and obstacles in their way."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ _CLEAR: Image = np.ones((1, 1), np.float32)
 
 @dataclass(frozen=True)
 class Scene:
-    """What a detector would see.
+    """A scene as a detector would see it.
 
     Attributes
     ----------
     expected : Image
         Relative photons a pixel.
     level : float
-        That of `expected` by which an exposure is chosen: the bright end of the sample's scattering.
+        Level of `expected` that decides the exposure: the bright end of the sample's scattering.
     drawn : dict
         Parameters with their units in the names.
     counts : tuple of float
         Fewest and most photons that an exposure gives at `level`.
-    filled : bool
-        A frame without gaps.
+    Whether the frame has no gaps.
     dead : bool array or None
-        Where the file has no data.
+        Pixels where the file has no data.
     """
 
     expected: Image
@@ -44,13 +43,13 @@ class Scene:
 
 
 def quantile(image: Image, share: float) -> float:
-    """A quantile of some twenty thousand of the pixels: the choice of an exposure needs no more."""
+    """Return a quantile of about twenty thousand pixels, enough to choose an exposure."""
     step = max(1, int(np.sqrt(image.size / 20_000)))
     return max(float(np.quantile(image[::step, ::step], share)), 1e-30)
 
 
 def farthest_q(setup: Setup) -> float:
-    """The largest q on the frame, 1/Å: that of a corner."""
+    """Return the largest q on the frame, 1/Å, which is that of a corner."""
     rows, columns = setup.shape
     found = []
     for row in (-0.5, rows - 0.5):
@@ -64,13 +63,13 @@ def farthest_q(setup: Setup) -> float:
 
 
 def distance_for(edge_mm: float, q_edge: float, wavelength: float) -> float:
-    """Distance of a detector on which `edge_mm` off the beam is at `q_edge`; 2θ stays below 60 degrees."""
+    """Return the distance of a detector where `edge_mm` off the beam is `q_edge`; 2θ stays below 60 degrees."""
     theta = np.arcsin(min(q_edge * wavelength / (4 * np.pi), 0.5))
     return float(edge_mm / np.tan(2 * theta))
 
 
 def geometry_drawn(setup: Setup) -> dict[str, Any]:
-    """What a manifest says of the geometry."""
+    """Return the columns of a manifest that describe the geometry."""
     column, row = setup.beam_px
     return {
         "distance_mm": setup.distance_mm,
@@ -85,7 +84,7 @@ def geometry_drawn(setup: Setup) -> dict[str, Any]:
 def beamstop(
     instrument: Instrument, column: float, row: float, session: Rng, chance: float, radius: float
 ) -> Image:
-    """A disc on the beam, now and then off it or leaking, and as often as not its arm; or nothing."""
+    """Draw a disc on the beam, sometimes off it or leaking, often with its arm; or nothing."""
     shape, soft = instrument.shape, 1.0 + instrument.spread_px
     if session.random() > chance:
         return _CLEAR
@@ -104,7 +103,7 @@ def beamstop(
 
 
 def flight_tube(instrument: Instrument, column: float, row: float, session: Rng, chance: float) -> Image:
-    """The shadow of a flight tube's end about a place, or nothing."""
+    """Draw the shadow of a flight tube's end about a place, or nothing."""
     if session.random() > chance:
         return _CLEAR
     edge = max(instrument.shape)
@@ -114,7 +113,7 @@ def flight_tube(instrument: Instrument, column: float, row: float, session: Rng,
 
 
 def shadow(instrument: Instrument, session: Rng, chance: float) -> Image:
-    """Something at the frame's edge: a cable, a flange, a cryostat's rim; or nothing."""
+    """Draw something at the frame's edge (a cable, a flange, a cryostat's rim), or nothing."""
     if session.random() > chance:
         return _CLEAR
     rows, columns = instrument.shape

@@ -1,4 +1,4 @@
-"""Light that the sample did not scatter: around the beam, from air, along slits."""
+"""Light that the sample did not scatter: around the beam, from air, and from slits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Stray:
     Attributes
     ----------
     height, knee_px, power : float
-        Around the direct beam, by distance in pixels.
-    streaks : tuple of (angle, height, width)
-        Of slits' edges: radians, relative height, radians.
-    air : float
-        Flat.
+        Glow around the direct beam, over the distance in pixels.
+        streaks : tuple of (angle, height, width)
+            Streaks from the edges of slits: radians, relative height, radians.
+        air : float
+            Scattering by air, the same everywhere.
     """
 
     height: float
@@ -48,7 +48,7 @@ def draw_stray(size: int, session: Rng, faintest: float, brightest: float) -> St
 
 
 def around_beam(stray: Stray, shape: tuple[int, int], column: float, row: float) -> Image:
-    """Parasitic scattering about the place of the direct beam, in pixels."""
+    """Return parasitic scattering about the place of the direct beam, in pixels."""
     x = (np.arange(shape[1]) - column).astype(np.float32)[np.newaxis, :]
     y = (np.arange(shape[0]) - row).astype(np.float32)[:, np.newaxis]
     x2 = (x * x + y * y) / np.float32(stray.knee_px**2)

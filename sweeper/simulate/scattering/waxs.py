@@ -19,7 +19,7 @@ Curve = NDArray[Any]
 
 @dataclass(frozen=True)
 class Ring:
-    """One ring: where, how strong (per unit of solid angle), and how far its arcs stand from the axis."""
+    """One ring: its place, its strength per unit of solid angle, and the angle of its arcs from the axis."""
 
     q: float
     power: float
@@ -28,33 +28,33 @@ class Ring:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample as it scatters at wide angles.
+    """A sample, described by how it scatters at wide angles.
 
     Attributes
     ----------
     name : str
     rings : tuple of Ring
     width : float
-        Full width at half maximum of a ring at q = 0, 1/Å: 2π·0.9 over the crystallites' size.
-    strain : float
-        What is added to the width, over q.
+        Full width at half maximum of a ring at q = 0, 1/Å: 2π·0.9 over the size of the crystallites.
+        strain : float
+            Addition to the width, over q.
     halos : tuple of (q, fwhm, height)
-        Broad maxima of what is not crystalline.
-    small_angle : tuple of (height, q, power)
-        What rises towards the beam.
-    texture : float
-        Standard deviation of the arcs about their places, radians; 0: none.
-    direction_rad : float
-        Of the texture's axis, about the beam.
+        Broad maxima of matter that is not crystalline.
+        small_angle : tuple of (height, q, power)
+            Rise towards the beam.
+        texture : float
+            Standard deviation of the arcs about their places, radians; 0 for no texture.
+        direction_rad : float
+            Direction of the texture's axis, about the beam.
     random : float
         Share of crystallites without texture.
     grains : float
-        Number of crystallites that reflect into a ring; 0: very many.
+        Number of crystallites that reflect into a ring; 0 for very many.
     grain_width_rad : float
     flat : float
         Compton scattering and fluorescence.
     contrast : float
-        Height of the strongest ring over what is below it.
+        Height of the strongest ring over the background.
     """
 
     name: str
@@ -86,10 +86,10 @@ _COMMON = dict.fromkeys(CRYSTALS, 1) | {
 
 
 def rings_of(name: str, q_most: float, axis: tuple[int, int, int] = (0, 0, 1)) -> tuple[Ring, ...]:
-    """Lines of a crystal with what a ring has of each: multiplicity · |F|² / sin θ, and its angle to `axis`.
+    """Return the rings of a crystal: multiplicity · |F|² / sin θ of each line, and its angle to `axis`.
 
-    A sphere of radius q is cut along a circle, of which a line's share grows as 1/q; per unit of solid angle
-    on a ring of radius proportional to q there is another 1/q.
+    A sphere of radius q is cut along a circle, on which a line's share grows as 1/q. A ring's radius is
+    proportional to q, which gives another 1/q per unit of solid angle.
     """
     import gemmi
 
@@ -127,7 +127,7 @@ def draw_sample(q_least: float, q_most: float, session: Rng, rng: Rng) -> Sample
 
 
 def _visible(q_least: float, q_most: float, session: Rng) -> str:
-    """A powder of which the frame shows a strong line, where there is any: its user saw to that."""
+    """Choose a powder with a strong line on the frame, if there is one: its user saw to that."""
     shares = {}
     for name, share in _COMMON.items():
         lines = powder_lines(name)
@@ -197,7 +197,7 @@ def _behenate(rise: tuple[float, float, float], flat: float, session: Rng) -> Sa
     first = 2 * np.pi / BEHENATE_PERIOD_ANGSTROM
     heights = [1.0, 0.45, 0.55, 0.2, 0.35, 0.1, 0.25, 0.08, 0.2, 0.1, 0.12, 0.05, 0.08]
     rings = [Ring(first * (n + 1), h / (n + 1) ** 0.5) for n, h in enumerate(heights)]
-    # Its sub-cell: the strong lines of paraffin chains side by side, d = 4.59, 4.3, 3.9 Å.
+    # Sub-cell: the strong lines of parallel paraffin chains, d = 4.59, 4.3, 3.9 Å.
     rings += [Ring(1.369, 0.5), Ring(1.46, 0.15), Ring(1.6, 0.1), Ring(1.92, 0.06), Ring(2.38, 0.05)]
     return Sample(
         "silver behenate", tuple(rings), log_uniform(session, 0.004, 0.02), 0.002, (), rise, flat=flat,
@@ -208,7 +208,7 @@ def _behenate(rise: tuple[float, float, float], flat: float, session: Rng) -> Sa
 def _molecular(
     q_most: float, direction: float, rise: tuple[float, float, float], flat: float, session: Rng
 ) -> Sample:
-    """A drug, a salt or a mineral: a cell of three lengths, with the powers of Wilson's statistics."""
+    """Draw a drug, a salt or a mineral: a cell of three lengths, with powers from Wilson's statistics."""
     a, b, c = np.sort(session.uniform(4, 16, 3))
     indices = np.array([(h, k, l) for h in range(6) for k in range(6) for l in range(8) if h + k + l])  # noqa: E741
     vectors = 2 * np.pi * indices / np.array([a, b, c])
@@ -229,7 +229,7 @@ def _molecular(
 
 
 def background(q: Curve, sample: Sample) -> Curve:
-    """What has no lines, over q."""
+    """Return all that has no lines, over q."""
     height, knee, power = sample.small_angle
     total = sample.flat * (1 + 0.5 * np.exp(-((q / 1.2) ** 2)))
     total = total + height * (1 + (q / knee) ** 2) ** (-power / 2) * 10
@@ -247,9 +247,9 @@ def pattern_table(
     Parameters
     ----------
     resolution : float
-        The instrument's share of a ring's width, 1/Å.
-    rng : Generator
-        Of the frame: which grains the beam hits.
+        Share of the instrument in a ring's width, 1/Å.
+        rng : Generator
+            Random stream of the frame: decides which grains the beam hits.
     """
     q = polar.q_grid(q_most, n_q)
     smooth = background(q, sample)
@@ -270,7 +270,7 @@ def pattern_table(
 
 
 def _heights(sample: Sample, q: Curve, smooth: Curve, resolution: float) -> list[tuple[float, float]]:
-    """Full width at half maximum and height of each ring; broad ones are lower, their power being given."""
+    """Return full width at half maximum and height of each ring; at a given power, broad rings are lower."""
     widths = [float(np.hypot(resolution, sample.width + sample.strain * ring.q)) for ring in sample.rings]
     raw = [ring.power / width for ring, width in zip(sample.rings, widths, strict=True)]
     if not raw or max(raw) == 0:
