@@ -61,6 +61,7 @@ def plan(spec: SweepSpec) -> Plan:
         frames=n,
         classes=dataset.class_counts(),
         unreadable=tuple(dataset.quarantined),
+        notes=checked.notes,
         cpus=local_cpus(spec.cpus),
         grid=_grid(space),
         features=features,
