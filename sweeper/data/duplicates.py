@@ -52,7 +52,7 @@ def duplicates_note(
     if labels:
         said.append(f"in {_sets(labels)} the labels differ")
     if torn:
-        said.append(f"{_sets(torn)} {_stand(torn)} on both sides of a split, which flatters the scores")
+        said.append(f"{_sets(torn)} {_stand(torn)} on both sides of a split, so that scores say little")
     return "; ".join([*said, "--drop-duplicates keeps one frame of each"])
 
 

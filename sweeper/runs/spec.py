@@ -274,7 +274,8 @@ class SweepSpec:
     test_top: int = setting(
         10,
         legal=Interval(0, math.inf, integer=True),
-        help="how many of the best pipelines are scored on the test split, where there is one",
+        help="how many of the best pipelines are scored on the test split, where there is one, beside the "
+        "members of the ensemble; 0: none at all",
         group="evaluation",
         metavar="N",
         resumable=True,

@@ -65,7 +65,7 @@ def test_across_splits(tmp_path: Path) -> None:
     assert note is not None
     assert "test/a/0.npy = train/a/0.npy (splits test and train)" in note
     assert "labels differ" not in note
-    assert "8 sets stand on both sides of a split, which flatters the scores" in note
+    assert "8 sets stand on both sides of a split, so that scores say little" in note
     keep, gone = without_duplicates(dataset, digests)
     assert {dataset.split[row] for row in np.flatnonzero(keep)} == {"train"}
     assert gone[0] == ("test/a/0.npy", "equal to train/a/0.npy")

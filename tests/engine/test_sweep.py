@@ -300,11 +300,18 @@ def test_test_rows_are_scored_once_for_the_best(run_cli: Cli, tiny_space: Path, 
         write_textures(data / part, per_class=n, seed=n)
     sweep(run_cli, data, tiny_space, tmp_path / "run", "--search", "random", "--trials", 8, "--test-top", 3)
     board = pipelines(tmp_path / "run")
-    assert board.test_accuracy.notna().sum() == 3
     assert board.test_accuracy.head(3).notna().all()
     assert (board.folds == 1).all()
-    tested = [scored(record) for record in evaluations(tmp_path / "run") if record.fold == TEST]
-    assert len(tested) == 3
+    (ensemble,) = scores(tmp_path / "run")[lambda b: b.featurizer == "ensemble"].itertuples()
+    members = {member["trial"] for member in json.loads(ensemble.classifier_params)["members"]}
+    assert not pd.isna(ensemble.test_accuracy)
+    tested = board[board.test_accuracy.notna()].trial
+    assert set(tested) == {*board.trial.head(3), *members}
+    records = [record for record in evaluations(tmp_path / "run") if record.fold == TEST]
+    tested = [scored(record) for record in records]
+    assert (
+        len(tested) == len({record.pipeline for record in records}) == len({*board.trial.head(3), *members})
+    )
     assert {outcome.n_validation for outcome in tested} == {18}
     assert {outcome.n_train for outcome in tested} == {39}
 
