@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,8 @@ def atomically(path: Path, *, sync: bool = True) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        Its folder is made. It is left as it was when the block raises.
+        Its folder is made. It is left as it was when the block raises. Several threads, processes and
+        machines may write it at once: it is then as one of them wrote it.
     sync : bool
         Wait until the disk has it, so that it is whole also after a power failure. Not for files whose
         reader notices that they are damaged.
@@ -25,7 +27,7 @@ def atomically(path: Path, *, sync: bool = True) -> Iterator[Path]:
     OSError
         It cannot be written; the message names `path`.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial

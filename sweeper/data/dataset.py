@@ -16,6 +16,7 @@ from sweeper.data import checks, folders, manifest
 from sweeper.data.frames import frame_counts
 from sweeper.data.listing import Listing
 from sweeper.data.masks import load_mask
+from sweeper.data.names import alike_note
 from sweeper.data.prepared import FrameRef
 from sweeper.errors import BadFramesError, InputError
 
@@ -58,6 +59,8 @@ class Dataset:
         Number of files that were passed over because their suffix is not that of frames.
     quarantined : tuple of (str, str)
         Name of each file or frame that was left out because it cannot be read, and the reason.
+    notes : tuple of str
+        What a person should know about its labels and groups, a line each.
     """
 
     root: Path
@@ -73,6 +76,7 @@ class Dataset:
     mask: NDArray[np.int64]
     ignored: int = 0
     quarantined: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -162,6 +166,7 @@ def load_dataset(
     mask: str | Path | None = None,
     allow_outside: bool = False,
     skip_bad: bool = False,
+    group_by: str | None = None,
     counter: CountFrames = frame_counts,
 ) -> Dataset:
     """List the frames of a dataset and check that it makes sense; headers are read, pixels are not.
@@ -180,6 +185,8 @@ def load_dataset(
     skip_bad : bool
         Leave out files that are missing or cannot be read, and record them in
         :attr:`Dataset.quarantined`, instead of raising :class:`BadFramesError`.
+    group_by : {"file", "folder"}, optional
+        What the groups are, for data that name none.
     counter : callable
         Counts the frames of files; give one that works in parallel for very many files.
 
@@ -201,10 +208,19 @@ def load_dataset(
     checks.check_duplicates(name, dataset.files, dataset.file, dataset.index)
     split = checks.complete_splits(name, dataset.split)
     checks.check_classes(name, dataset.classes, dataset.labels, split)
+    group_names = listing.group_names
+    if group_by is not None:
+        if dataset.groups is not None:
+            raise InputError(f"--group-by {group_by}: {name} has groups of its own, leave the option out")
+        group_names, groups = _grouped_by(group_by, dataset)
+        dataset = replace(dataset, groups=groups)
     if dataset.groups is not None:
-        checks.check_groups(name, listing.group_names, dataset.groups, split)
+        checks.check_groups(name, group_names, dataset.groups, split)
         dataset = replace(dataset, groups=_numbered(dataset.groups))
-    return replace(dataset, split=split, quarantined=tuple(problems))
+    notes = alike_note("labels", dataset.classes), alike_note("groups", listing.group_names)
+    return replace(
+        dataset, split=split, quarantined=tuple(problems), notes=tuple(note for note in notes if note)
+    )
 
 
 # --------------------------------------------------------------------------- building
@@ -291,6 +307,15 @@ def _with_default_mask(listing: Listing, mask: str | None) -> tuple[tuple[str, .
     if mask is None:
         return listing.mask_files, masks
     return (*listing.mask_files, mask), np.where(masks < 0, len(listing.mask_files), masks)
+
+
+def _grouped_by(what: str, dataset: Dataset) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the names of files, or of their folders, and which of them each frame belongs to, (frames,)."""
+    if what == "file":
+        return dataset.files, dataset.file
+    folders = [name.rpartition("/")[0] for name in dataset.files]
+    names, folder_of = np.unique(np.array(folders, dtype=object).astype(str), return_inverse=True)
+    return tuple(names.tolist()), folder_of.astype(np.int64)[dataset.file]
 
 
 def _numbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:

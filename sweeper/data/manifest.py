@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data.listing import SPLITS, Listing, some_of
+from sweeper.data.listing import MISSING, SPLITS, Listing, some_of
+from sweeper.data.table import check_csv, explain_rows, line_of
 from sweeper.errors import InputError
 
 REQUIRED = ("path", "label")
@@ -86,9 +89,14 @@ def _read_columns(path: Path) -> dict[str, _Column]:
     """Return the known columns as text, without white space around it."""
     import pyarrow as pa
 
+    is_csv = path.suffix.lower() in CSV
     try:
-        table = _read_csv(path) if path.suffix.lower() in CSV else _read_parquet(path)
+        if is_csv:
+            check_csv(path, REQUIRED, (*REQUIRED, *OPTIONAL))
+        table = _read_csv(path) if is_csv else _read_parquet(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if is_csv and isinstance(error, pa.ArrowException):
+            explain_rows(path)
         raise InputError(f"{path}: manifest cannot be read: {' '.join(str(error).split())}") from error
     if table.num_rows == 0:
         raise InputError(f"{path}: manifest must have rows, it has none")
@@ -108,8 +116,21 @@ def _read_csv(path: Path) -> Any:
         column_types=dict.fromkeys(wanted.values(), pa.string()),
         strings_can_be_null=False,
     )
-    table = csv.read_csv(path, parse_options=parse, convert_options=convert)
-    return table.rename_columns(list(wanted))
+    table = csv.read_csv(path, parse_options=parse, convert_options=convert).rename_columns(list(wanted))
+    _refuse_repeated_header(path, table)
+    return table
+
+
+def _refuse_repeated_header(path: Path, table: Any) -> None:
+    """Refuse a row that is the header again, as in two manifests that were joined into one file."""
+    import pyarrow.compute as pc
+
+    header = np.ones(table.num_rows, dtype=np.bool_)
+    for name in REQUIRED:
+        header &= pc.equal(pc.utf8_trim_whitespace(table.column(name)), name).to_numpy(zero_copy_only=False)
+    if header.any():
+        line = line_of(path, int(header.argmax()))
+        raise InputError(f"{path}: manifest cannot be read: line {line} is the header again")
 
 
 def _read_parquet(path: Path) -> Any:
@@ -121,16 +142,18 @@ def _read_parquet(path: Path) -> Any:
 
 def _wanted(path: Path, header: list[str]) -> dict[str, str]:
     """Return for each known column its name in the file, which may have white space around it."""
+    where = "line 1: " if path.suffix.lower() in CSV else ""
+    for name, count in Counter(column.strip() for column in header).items():
+        if name and count > 1:
+            raise InputError(f"{path}: {where}manifest must have one column {name!r}, it has {count}")
     wanted: dict[str, str] = {}
     for name in (*REQUIRED, *OPTIONAL):
         written = [column for column in header if column.strip() == name]
-        if len(written) > 1:
-            raise InputError(f"{path}: manifest must have one column {name!r}, it has {len(written)}")
         if written:
             wanted[name] = written[0]
         elif name in REQUIRED:
             raise InputError(
-                f"{path}: manifest must have a column {name!r}, its columns are {', '.join(header)}"
+                f"{path}: {where}manifest must have a column {name!r}, its columns are {', '.join(header)}"
             )
     return wanted
 
@@ -216,6 +239,7 @@ class _Locator:
         self.allow_outside = allow_outside
         self.real_root = os.path.realpath(root)
         self.real_folders: dict[str, str] = {}  # few folders hold many frames
+        self.entries: dict[str, set[str]] = {}
 
     def locate(self, column: str, values: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
         """Return names relative to the root, and (name, reason) of each that is not there."""
@@ -232,13 +256,23 @@ class _Locator:
             name = Path(os.path.relpath(absolute, self.root)).as_posix()
             names.append(name)
             if not os.path.exists(absolute):  # noqa: PTH110  Path.exists raises for long names
-                problems.append((name, "no such file"))
+                problems.append((name, self._missing(absolute)))
         if outside:
             raise InputError(
                 f"{self.manifest}: {column} must stay inside the manifest's folder, unless --allow-outside, "
                 f"{len(outside)} lead outside: {some_of(outside)}"
             )
         return names, problems
+
+    def _missing(self, absolute: str) -> str:
+        """Return what is wrong with a path at which no file is."""
+        folder, base = os.path.split(absolute)
+        if folder not in self.entries:
+            self.entries[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()  # noqa: PTH112, PTH208
+        for form in ("NFC", "NFD"):
+            if unicodedata.normalize(form, base) in self.entries[folder]:
+                return f"{MISSING}; there is one with the same letters in another Unicode form, {form}"
+        return MISSING
 
     def _is_inside(self, absolute: str) -> bool:
         """Return whether a path stays in the root once symbolic links are followed."""

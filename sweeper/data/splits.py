@@ -137,6 +137,40 @@ def split_warnings(
     )
 
 
+def sides(
+    part: Rows,
+    n_parts: int,
+    splits: Sequence[Split],
+    marks: NDArray[np.str_],
+    apart: Rows | None = None,
+) -> NDArray[np.bool_]:
+    """Return whether each part of a dataset stands on both sides of a split, (n_parts,).
+
+    Parameters
+    ----------
+    part : int64, (n,)
+        Number of the part that each row belongs to, such as its file; −1 for none.
+    n_parts : int
+    splits : sequence of Split
+    marks : str, (n,)
+        ``test`` for the rows of the test split: all others are on its other side.
+    apart : int64, (n,), optional
+        Rows that representations are fitted on, in no split: on the training side of each.
+    """
+
+    def held(rows: Rows) -> NDArray[np.bool_]:
+        numbers = part[rows]
+        found: NDArray[np.bool_] = np.bincount(numbers[numbers >= 0], minlength=n_parts) > 0
+        return found
+
+    test = rows_of_test(marks)
+    torn = held(test) & held(np.setdiff1d(np.arange(len(part)), test))
+    fitted = np.zeros(n_parts, dtype=np.bool_) if apart is None else held(apart)
+    for split in splits:
+        torn |= (held(split.train) | fitted) & held(split.validation)
+    return torn
+
+
 def fold_digest(frame_digests: Sequence[str], rows: Rows) -> str:
     """Return a digest of the frames at `rows`, in their order: the key of what was fitted on them."""
     return digest([frame_digests[row] for row in rows])

@@ -15,7 +15,9 @@ from sweeper.engine.evaluator import Evaluator
 from sweeper.engine.tune.callback import Watch
 from sweeper.errors import DeadlineError, StoppedError
 from sweeper.pipeline import Pipeline
+from sweeper.runs.ensemble import ensemble_members
 from sweeper.runs.leaderboard import build_leaderboard
+from sweeper.runs.records import TEST
 from sweeper.runs.spec import RERUN_TOP, SweepSpec
 
 _TEST_SHARE, _RERUN_SHARE = 0.1, 0.2
@@ -28,10 +30,14 @@ def closing_share(spec: SweepSpec, *, has_test: bool) -> float:
 
 
 def score_test(spec: SweepSpec, watch: Watch) -> None:
-    """Refit the best pipelines on everything but the test rows, and score them on those, once."""
+    """Refit the best pipelines on everything but the test rows, and score them on those, once.
+
+    So are the members of the ensemble, which was selected before: an ensemble has a test score if they do.
+    """
     watch.progress.stage("scoring the best on the test split")
-    best = [(trial, pipeline, (1.0,)) for trial, pipeline in _best(watch, spec.test_top)]
-    if not _climb(watch, best, ["test"], "test"):
+    scored = dict(_best(watch, spec.test_top)) | dict(_members(watch))
+    climbs = [(trial, pipeline, (1.0,)) for trial, pipeline in scored.items()]
+    if not _climb(watch, climbs, [TEST], "test"):
         watch.progress.note("the time budget ended before every test score was there")
 
 
@@ -111,6 +117,13 @@ def keep_models(watch: Watch) -> None:
         .to_dict("records")
     ]
     ray.get(watch.actors.store.keep.remote(best))
+
+
+def _members(watch: Watch) -> list[tuple[int, Pipeline]]:
+    """Trial numbers and pipelines of the ensemble's members, the heaviest first; none without an ensemble."""
+    results = watch.folder.results()
+    members = ensemble_members(watch.folder, results, watch.spec.metric, watch.folds)
+    return [(trial, results.pipeline(trial)) for trial in members]
 
 
 def _best(watch: Watch, n: int) -> list[tuple[int, Pipeline]]:

@@ -6,13 +6,15 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from sweeper.data.dataset import Dataset
+from sweeper.data.duplicates import duplicates_note, without_duplicates
 from sweeper.data.splits import Fold, Rows, Split, rows_of_test, split_warnings
 from sweeper.engine import nodes
 from sweeper.engine.files import FileActors
@@ -41,6 +43,8 @@ class SweepInputs:
     representation : int64, (n,), or None
         Rows that representations are fitted on, in no split; None: the training rows of each.
     test : Split or None
+    notes : tuple of str
+        What a reader of the scores should know about the frames, a line each.
     """
 
     dataset: Dataset
@@ -48,6 +52,7 @@ class SweepInputs:
     splits: list[Split]
     representation: Rows | None
     test: Split | None
+    notes: tuple[str, ...] = ()
 
     def folds(self, seed: int, reruns: int) -> dict[int | str, Fold]:
         """Folds by name: of the cross-validation, of the test split where there is one, and of the reruns."""
@@ -62,13 +67,14 @@ class SweepInputs:
         return keys.fold_rows(folds, self.frame_digests, data.labels, data.groups, self.representation)
 
     def fold_digests(self, folds: Mapping[int | str, Fold]) -> dict[int | str, str]:
-        """Digest of each fold's rows."""
+        """Digest of each fold's rows; folds of equal rows, in repeats of few frames, have different ones."""
         apart = [] if self.representation is None else [self.representation.tolist()]
-        digests = {
-            fold.number: digest([fold.split.train.tolist(), fold.split.validation.tolist(), *apart])
-            for fold in folds.values()
-            if not fold.rerun
-        }
+        digests: dict[int | str, str] = {}
+        for fold in folds.values():
+            if not fold.rerun:
+                rows = digest([fold.split.train.tolist(), fold.split.validation.tolist(), *apart])
+                known = rows in digests.values()
+                digests[fold.number] = digest([rows, fold.number]) if known else rows
         return {name: digests[fold.number] for name, fold in folds.items()}
 
 
@@ -93,30 +99,54 @@ def examine(
     )
     good = np.array([report.error is None for report in reports])
     bad = [(dataset.names[i], str(reports[i].error)) for i in np.flatnonzero(~good)]
-    quarantined = [*dataset.quarantined, *bad]
-    if quarantined and not spec.skip_bad:
-        raise BadFramesError(spec.data, sorted(quarantined))
-    if quarantined:
-        write_frame_list(folder.quarantine, quarantined)
-        progress.note(f"{len(quarantined)} bad frames left out, listed in {folder.quarantine}")
+    left_out = [*dataset.quarantined, *bad]
+    if left_out and not spec.skip_bad:
+        raise BadFramesError(spec.data, sorted(left_out))
+    if left_out:
+        progress.note(f"{len(left_out)} bad frames left out, listed in {folder.quarantine}")
     if bad:
         dataset = dataset.subset(good, bad)
+    digests = [report.digest for report in reports if report.error is None]
+    notes: list[str] = []
+    if spec.drop_duplicates:
+        dataset, digests, equal, notes = _distinct(dataset, digests)
+        left_out += equal
+    if left_out:
+        write_frame_list(folder.quarantine, left_out)
     splits, apart = sweep_splits(spec, dataset)
-    for warning in split_warnings(splits, dataset.labels, dataset.classes):
-        progress.note(f"note: {warning}")
+    notes += split_warnings(splits, dataset.labels, dataset.classes)
+    if equal_note := duplicates_note(dataset, digests, splits, apart):
+        notes.append(equal_note)
+    for note in notes:
+        progress.note(f"note: {note}")
     test = rows_of_test(dataset.split)
     rest = np.setdiff1d(np.arange(len(dataset)), test if apart is None else np.concatenate([test, apart]))
     return SweepInputs(
         dataset,
-        tuple(report.digest for report in reports if report.error is None),
+        tuple(digests),
         splits,
         apart,
         Split(rest, test) if len(test) else None,
+        tuple(notes),
     )
 
 
-def environment(inputs: SweepInputs, data_digest: str, cpus: int) -> dict[str, Any]:
-    """Versions, hardware, and what the data set was."""
+def _distinct(
+    dataset: Dataset, digests: list[str]
+) -> tuple[Dataset, list[str], list[tuple[str, str]], list[str]]:
+    """Return a data set without frames that are equal to others, its digests, who went and why, and notes."""
+    keep, equal = without_duplicates(dataset, digests)
+    if not equal:
+        return dataset, digests, [], []
+    smaller = dataset.subset(keep)
+    notes = [f"{len(equal)} frames that are equal to others left out, listed in quarantine.csv"]
+    gone = sorted(set(np.unique(dataset.split).tolist()) - set(np.unique(smaller.split).tolist()))
+    notes += [f"no frame of the split {name} is left: each is equal to another one" for name in gone]
+    return smaller, list(compress(digests, keep)), equal, notes
+
+
+def environment(inputs: SweepInputs, notes: Sequence[str], data_digest: str, cpus: int) -> dict[str, Any]:
+    """Return versions, hardware, and what the data set was, with notes about it."""
     return {
         "sweeper": importlib.metadata.version("sweeper"),
         "python": sys.version.split()[0],
@@ -128,5 +158,6 @@ def environment(inputs: SweepInputs, data_digest: str, cpus: int) -> dict[str, A
         "classes": list(inputs.dataset.classes),
         "class_counts": inputs.dataset.class_counts(),
         "folds": len(inputs.splits),
+        "notes": [*notes, *inputs.notes],
         "packages": nodes.package_versions(),
     }

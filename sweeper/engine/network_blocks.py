@@ -36,7 +36,7 @@ from sweeper.engine.tasks.networks import (
 from sweeper.errors import FitError
 from sweeper.features import keys
 from sweeper.features.blocks import BlockInfo
-from sweeper.features.keys import FoldRows
+from sweeper.features.keys import Contents, FoldRows
 from sweeper.networks.fit import Fit, TrainingData
 from sweeper.networks.inputs import INPUT_VERSION, Inputs
 from sweeper.networks.model import model_path
@@ -106,7 +106,7 @@ class NetworkBlocks:
     ) -> None:
         self._settings = settings
         self._shards = shards
-        self._shard_digests = shard_digests
+        self._contents = Contents.by(shard_digests)
         self._folds = folds
         self._files = files
         self._stats = stats
@@ -246,18 +246,20 @@ class NetworkBlocks:
         async with self._locks[key]:
             if key not in self._inputs:
                 self._settings.features.mkdir(parents=True, exist_ok=True)
-                paths = [
-                    self._settings.features / f"inputs-{digest([key, d])}.npy" for d in self._shard_digests
-                ]
+                contents = self._contents
+                paths = [self._settings.features / f"inputs-{digest([key, d])}.npy" for d in contents.digests]
                 times = await asyncio.gather(
                     *(
                         inputs_task.options(name=f"inputs {size} px").remote(
-                            frames, fit.intensity, size, path, self._files.reader()
+                            self._shards[shard], fit.intensity, size, path, self._files.reader()
                         )
-                        for frames, path in zip(self._shards, paths, strict=True)
+                        for shard, path in zip(contents.shards, paths, strict=True)
                     )
                 )
-                inputs = Inputs(tuple(map(str, paths)), tuple(len(frames) for frames in self._shards))
+                inputs = Inputs(
+                    tuple(str(paths[content]) for content in contents.of),
+                    tuple(len(frames) for frames in self._shards),
+                )
                 self._inputs[key] = (inputs, float(np.median(times)))
         return self._inputs[key]
 

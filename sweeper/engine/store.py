@@ -28,7 +28,7 @@ from sweeper.engine.tasks.blocks import codebook_task, featurize_task
 from sweeper.errors import StoppedError
 from sweeper.features import keys
 from sweeper.features.blocks import BlockInfo, read_info
-from sweeper.features.keys import FoldRows
+from sweeper.features.keys import Contents, FoldRows
 from sweeper.features.names import block_name
 from sweeper.features.representation import NetworkFeatures, Words, representation
 from sweeper.pipeline import Pipeline, digest
@@ -102,15 +102,15 @@ class _File:
 
 @dataclass
 class _Family:
-    """Blocks of one featurizer at one setting of intensities: files of each shard."""
+    """Blocks of one featurizer at one setting of intensities: files of each content, see `Contents`."""
 
-    shards: list[list[_File]]
+    contents: list[list[_File]]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     failure: Exception | None = None
     """Why its blocks cannot be computed: a featurizer that ran into its limit is not asked again."""
 
-    def blocks(self, shard: int) -> set[str]:
-        return {block for file in self.shards[shard] for block in file.info.blocks}
+    def blocks(self, content: int) -> set[str]:
+        return {block for file in self.contents[content] for block in file.info.blocks}
 
 
 class FeatureStore:
@@ -121,6 +121,7 @@ class FeatureStore:
         settings: StoreSettings = ray.get(ray.get_actor(ledger).store_settings.remote())
         self._settings = settings
         self._files = settings.files
+        self._contents = Contents.by(settings.shard_digests)
         self._families: dict[str, _Family] = {}
         self._codebooks: dict[str, _File] = {}
         self._codebook_locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -151,7 +152,7 @@ class FeatureStore:
 
     def _bytes_held(self) -> int:
         """Size of all block files in the object store; asks no other process."""
-        files = [f for family in self._families.values() for shard in family.shards for f in shard]
+        files = [f for family in self._families.values() for content in family.contents for f in content]
         refs = [f.data for f in [*files, *self._codebooks.values()]] + self._networks.references()
         return bytes_held(refs)
 
@@ -176,7 +177,9 @@ class FeatureStore:
         family = families[pipeline.featurizer]
         if isinstance(kind, Words):
             return await self._codebook(kind, family, pipeline, self._settings.folds[fold])
-        shards = [[f for f in files if kind.block_names & set(f.info.blocks)] for files in family.shards]
+        shards = [
+            [f for f in files if kind.block_names & set(f.info.blocks)] for files in self._by_shard(family)
+        ]
         return StoredFeatures(
             tuple(len(files) for files in shards),
             tuple(f.data for files in shards for f in files),
@@ -212,7 +215,10 @@ class FeatureStore:
             self._stats["shards_total"] += len(missing)
             try:
                 await asyncio.gather(
-                    *(self._featurize(intensity, families, shard, jobs) for shard, jobs in missing.items())
+                    *(
+                        self._featurize(intensity, families, content, jobs)
+                        for content, jobs in missing.items()
+                    )
                 )
             except (RayTaskError, WorkerCrashedError) as error:
                 passing = isinstance(cause_of(error), OSError | StoppedError)  # there may be room again
@@ -224,63 +230,68 @@ class FeatureStore:
     def _family(self, intensity: Params, featurizer: str) -> _Family:
         key = keys.family_key(featurizer, intensity)
         if key not in self._families:
-            self._families[key] = _Family([[] for _ in self._settings.shards])
+            self._families[key] = _Family([[] for _ in self._contents.digests])
         return self._families[key]
 
-    def _prefix(self, intensity: Params, featurizer: str, shard: int) -> str:
-        return keys.shard_prefix(featurizer, intensity, self._settings.shard_digests[shard])
+    def _by_shard(self, family: _Family) -> list[list[_File]]:
+        """Return the files of each shard; shards of equal content share them."""
+        return [family.contents[content] for content in self._contents.of]
+
+    def _prefix(self, intensity: Params, featurizer: str, content: int) -> str:
+        return keys.shard_prefix(featurizer, intensity, self._contents.digests[content])
 
     async def _missing(
         self, intensity: Params, families: dict[str, _Family]
     ) -> dict[int, dict[str, list[dict[str, Any]]]]:
-        """What has to be computed, by shard, after loading what is on disk."""
+        """What has to be computed, by content, after loading what is on disk."""
         missing: dict[int, dict[str, list[dict[str, Any]]]] = defaultdict(dict)
         for name, family in families.items():
             wanted = {block_name(name, block): block for block in self._settings.wanted[name]}
-            if all(wanted.keys() <= family.blocks(shard) for shard in range(len(family.shards))):
+            if all(wanted.keys() <= family.blocks(content) for content in range(len(family.contents))):
                 continue
             await asyncio.gather(
-                *(self._load(family, shard, self._prefix(intensity, name, shard), set(wanted))
-                  for shard in range(len(family.shards)))
+                *(self._load(family, content, self._prefix(intensity, name, content), set(wanted))
+                  for content in range(len(family.contents)))
             )  # fmt: skip
             absent: set[str] = set()
-            for shard in range(len(family.shards)):
-                lacking = sorted(wanted.keys() - family.blocks(shard))
+            for content in range(len(family.contents)):
+                lacking = sorted(wanted.keys() - family.blocks(content))
                 absent |= set(lacking)
                 if lacking:
-                    missing[shard][name] = [wanted[b] for b in lacking]
+                    missing[content][name] = [wanted[b] for b in lacking]
             self._stats["blocks_reused"] += len(wanted.keys() - absent)
             self._stats["blocks_computed"] += len(absent)
         return missing
 
-    async def _load(self, family: _Family, shard: int, prefix: str, wanted: set[str]) -> None:
-        """Take files of this shard from disk until the wanted blocks are there; damaged ones are removed."""
+    async def _load(self, family: _Family, content: int, prefix: str, wanted: set[str]) -> None:
+        """Take files of this content from disk until all is there; damaged ones are removed."""
         for path in sorted(self._settings.folder.glob(f"{prefix}-*.parquet")):
             info = read_info(path)
-            if info is not None and not (set(info.blocks) & wanted) - family.blocks(shard):
+            if info is not None and not (set(info.blocks) & wanted) - family.blocks(content):
                 continue
             info, data = await self._load_file(path)
             if info is None:
                 path.unlink(missing_ok=True)
             else:
-                family.shards[shard].append(_File(data, info))
+                family.contents[content].append(_File(data, info))
 
     async def _featurize(
         self,
         intensity: Params,
         families: dict[str, _Family],
-        shard: int,
+        content: int,
         jobs: dict[str, list[dict[str, Any]]],
     ) -> None:
+        shard = self._contents.shards[content]
         task = featurize_task.options(name=f"block {'+'.join(jobs)} shard {shard}", num_returns=1 + len(jobs))
         infos_ref, *files = task.remote(
             self._settings.shards[shard], intensity, jobs, self._settings.limits, self._files.reader()
         )
         infos = await infos_ref
         for name, info, data in zip(jobs, infos, files, strict=True):
-            file = f"{self._prefix(intensity, name, shard)}-{digest(sorted(info.blocks))}.parquet"
+            file = f"{self._prefix(intensity, name, content)}-{digest(sorted(info.blocks))}.parquet"
             await self._files.any().write.remote(self._settings.folder / file, data)
-            families[name].shards[shard].append(_File(data, info))
+            families[name].contents[content].append(_File(data, info))
         self._stats["shards_done"] += 1
         self._stats["frames_featurized"] += len(self._settings.shards[shard])
 
@@ -302,7 +313,7 @@ class FeatureStore:
             if key not in self._codebooks:
                 self._codebooks[key] = await self._fit_codebook(key, family, name, params, rows)
         file = self._codebooks[key]
-        encode_ms = file.info.compute_ms + _ms_per_frame(family.shards, kind.block_names)
+        encode_ms = file.info.compute_ms + _ms_per_frame(self._by_shard(family), kind.block_names)
         return StoredFeatures((1,), (file.data,), key, encode_ms)
 
     async def _fit_codebook(
@@ -314,8 +325,9 @@ class FeatureStore:
             if found is not None:
                 self._stats["blocks_reused"] += 1
                 return _File(data, found)
-        layout = [len(files) for files in family.shards]
-        files = [f.data for shard in family.shards for f in shard]
+        shards = self._by_shard(family)
+        layout = [len(files) for files in shards]
+        files = [f.data for shard in shards for f in shard]
         task = codebook_task.options(name=f"block {block_name(name, params)}")
         seed = keys.codebook_seed(rows.fit_key)
         info_ref, data = task.remote(name, params, rows.fit, seed, self._settings.limits, layout, *files)

@@ -52,6 +52,8 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     weights = find_all_weights(space, spec.weights)
     folder = RunFolder(out)
     folder.claim(spec)
+    for note in checked.notes:
+        progress.note(f"note: {note}")
     progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s
     with Exports(spec.log, folder, spec.ladder, progress.note) as exports:
         progress.stage("starting Ray")
@@ -69,7 +71,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
             inputs = examine(spec, dataset, folder, space, progress, files)
             digest = inputs.dataset.digest(inputs.frame_digests)
             folder.check_dataset(digest)
-            folder.write_environment(environment(inputs, digest, cpus))
+            folder.write_environment(environment(inputs, checked.notes, digest, cpus))
             sweep = Sweep(
                 spec, space, inputs, digest, weights, resources, files, folder, progress, exports, deadline
             )

@@ -38,6 +38,34 @@ def shard_digests(frame_digests: Sequence[str]) -> tuple[str, ...]:
     return tuple(digest([frame_digests[i] for i in rows]) for rows in shards_of(len(frame_digests)))
 
 
+@dataclass(frozen=True)
+class Contents:
+    """The distinct contents of shards: what is kept by its digest exists once, however many shards hold it.
+
+    Attributes
+    ----------
+    digests : tuple of str
+        Distinct, in the order in which they first appear.
+    shards : tuple of int
+        First shard with each of them.
+    of : tuple of int
+        Position in `digests` of each shard's content, one a shard.
+    """
+
+    digests: tuple[str, ...]
+    shards: tuple[int, ...]
+    of: tuple[int, ...]
+
+    @classmethod
+    def by(cls, digests: Sequence[str]) -> Contents:
+        """Return the distinct contents of shards with these digests."""
+        first: dict[str, int] = {}
+        for shard, content in enumerate(digests):
+            first.setdefault(content, shard)
+        position = {content: i for i, content in enumerate(first)}
+        return cls(tuple(first), tuple(first.values()), tuple(position[content] for content in digests))
+
+
 def fit_key(
     frame_digests: Sequence[str],
     labels: NDArray[np.int64],

@@ -11,6 +11,7 @@ import numpy as np
 from sweeper import plugins
 from sweeper.data.prepared import raw_frame
 from sweeper.data.splits import rows_of_test
+from sweeper.evaluate.ensembles import STEPS
 from sweeper.features.representation import representation
 from sweeper.pipeline import Pipeline
 from sweeper.planning.networks import network_costs
@@ -61,6 +62,7 @@ def plan(spec: SweepSpec) -> Plan:
         frames=n,
         classes=dataset.class_counts(),
         unreadable=tuple(dataset.quarantined),
+        notes=checked.notes,
         cpus=local_cpus(spec.cpus),
         grid=_grid(space),
         features=features,
@@ -146,7 +148,8 @@ def _search(
     evaluations = rungs * folds
     fit_s = _time_fits(space, train_rows[0], int(max(2, space_classes(space))), network_fits_s)
     closing = min(trials, RERUN_TOP) * spec.reruns * folds
-    closing += min(trials, spec.test_top) if tested else 0
+    if tested and spec.test_top:
+        closing += min(trials, spec.test_top + STEPS)  # the best, and members of the ensemble
     return SearchCost(
         search=spec.search,
         trials=trials,

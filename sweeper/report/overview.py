@@ -19,7 +19,8 @@ _PACKAGES = ("ray", "torch", "timm", "scikit-learn", "lightgbm", "xgboost", "cat
 
 def searched(run: Run) -> Section:
     """The data, the search space, and how it was searched."""
-    blocks: list[Block] = [_facts(run), _space(run)]
+    notes = run.environment.get("notes") or ()
+    blocks: list[Block] = [_facts(run), *(Text(f"Note: {note}.") for note in notes), _space(run)]
     if run.space.get(SCALE):
         blocks.insert(0, Text(f"A cut of the space, {run.space[SCALE]}.", "verdict"))
     source = run.space.get("source")
@@ -36,6 +37,8 @@ def _facts(run: Run) -> Table:
         split = "one split into training and validation frames, the data set's own"
     if spec.representation_share is not None:
         split += f"; {100 * spec.representation_share:g} % of the frames fit representations alone"
+    if spec.group_by is not None:
+        split += f"; frames of one {spec.group_by} stay together"
     facts = [
         ("data", spec.data),
         ("frames", f"{run.n_frames:,}" if run.n_frames else "not checked yet"),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sweeper.errors import InputError
 from sweeper.evaluate.ensembles import are_probabilities
 from sweeper.report.run import Run
+from sweeper.runs.data import run_data
 from sweeper.runs.predictions import read_predictions
 
 
@@ -119,6 +120,12 @@ def read_frame_list(run: Run) -> FrameList | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if run.spec.drop_duplicates:  # which of them took part is known by their labels and splits
+        try:
+            data = run_data(run.folder).dataset
+        except InputError:
+            return None
+        return FrameList(data.paths.tolist(), data.index.tolist())
     try:
         table = pq.read_table(run.folder.frames, columns=["path", "index", "error"])
     except (OSError, pa.ArrowException):

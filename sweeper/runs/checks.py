@@ -8,6 +8,8 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.data.dataset import Dataset, load_dataset
+from sweeper.data.listing import MISSING
+from sweeper.data.series import series_note
 from sweeper.data.splits import Rows, Split
 from sweeper.errors import BadFramesError, InputError
 from sweeper.runs.data import sweep_splits
@@ -15,8 +17,6 @@ from sweeper.runs.exports.tools import check_tool
 from sweeper.runs.spec import SweepSpec
 from sweeper.space.needs import check_sizes
 from sweeper.space.space import Space
-
-_MISSING = "no such file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,12 @@ class Checked:
     dataset: Dataset
     splits: list[Split]
     apart: Rows | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about the data before anything is spent on them, a line each."""
+        series = series_note(self.dataset, self.splits, self.apart)
+        return (*self.dataset.notes, *([series] if series else []))
 
 
 def check_sweep(spec: SweepSpec) -> Checked:
@@ -66,11 +72,15 @@ def check_sweep(spec: SweepSpec) -> Checked:
 
 
 def _load(spec: SweepSpec) -> Dataset:
-    options: dict[str, Any] = {"mask": spec.mask, "allow_outside": spec.allow_outside}
+    options: dict[str, Any] = {
+        "mask": spec.mask,
+        "allow_outside": spec.allow_outside,
+        "group_by": spec.group_by,
+    }
     try:
         return load_dataset(spec.data, **options)
     except BadFramesError as bad:
-        if not spec.skip_bad and any(reason == _MISSING for _, reason in bad.problems):
+        if not spec.skip_bad and any(reason.startswith(MISSING) for _, reason in bad.problems):
             raise  # a wrong manifest, not bad frames: no need to read what is there
         try:
             return load_dataset(spec.data, skip_bad=True, **options)

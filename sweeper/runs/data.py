@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
 from sweeper.data.dataset import Dataset, load_dataset
+from sweeper.data.duplicates import without_duplicates
 from sweeper.data.frames import frame_counts
 from sweeper.data.splits import Rows, Split, make_splits
 from sweeper.errors import InputError
@@ -80,7 +82,12 @@ def run_data(folder: RunFolder) -> RunData:
     digests, counter = _known_frames(folder)
     try:
         data = load_dataset(
-            spec.data, mask=spec.mask, allow_outside=spec.allow_outside, skip_bad=True, counter=counter
+            spec.data,
+            mask=spec.mask,
+            allow_outside=spec.allow_outside,
+            skip_bad=True,
+            group_by=spec.group_by,
+            counter=counter,
         )
     except OSError as error:
         raise InputError(f"{spec.data}: {error.strerror or error}") from None
@@ -90,6 +97,9 @@ def run_data(folder: RunFolder) -> RunData:
     if not keep.all():
         data = data.subset(keep)
     kept = tuple(digest for digest in found if digest)
+    if spec.drop_duplicates:
+        stays, _ = without_duplicates(data, kept)
+        data, kept = data.subset(stays), tuple(compress(kept, stays))
     if data.digest(kept) != _environment_digest(folder):
         raise InputError(
             f"{spec.data}: the data set must be as the sweep saw it, its frames, labels, groups or splits "

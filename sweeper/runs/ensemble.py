@@ -19,7 +19,7 @@ from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import ENSEMBLE, build_leaderboard
 from sweeper.runs.predictions import Predictions, read_predictions
-from sweeper.runs.records import TEST, Evaluation, FoldName, Scored, Trial
+from sweeper.runs.records import TEST, Evaluation, FoldName, Scored, Trial, read_pipeline
 from sweeper.runs.results import Results
 
 if TYPE_CHECKING:
@@ -70,6 +70,19 @@ def ensemble_records(
         with suppress(OSError):  # a run folder that others own is still good to look into
             write_text(folder.ensemble, msgspec.json.encode(_Kept(key, records)).decode())
     return records
+
+
+def ensemble_members(folder: RunFolder, results: Results, metric: str, folds: int | None) -> list[int]:
+    """Return the trials that the ensemble of a run is made of, the heaviest first; none where there is none.
+
+    What the test split says of them has no part in it.
+    """
+    records = ensemble_records(folder, results, metric, folds)
+    trial = next((record for record in records if isinstance(record, Trial)), None)
+    if trial is None:
+        return []
+    members = read_pipeline(trial.pipeline).classifier_params["members"]
+    return [int(member["trial"]) for member in members]
 
 
 def _kept(folder: RunFolder, key: str, *, has_files: bool) -> list[Trial | Evaluation] | None:

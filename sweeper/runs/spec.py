@@ -176,6 +176,21 @@ class SweepSpec:
         group="data",
         resumable=True,
     )
+    drop_duplicates: bool = setting(
+        False,
+        legal=Switch(),
+        help="of frames that are equal in every pixel keep one, and none where their labels differ; those "
+        "left out are listed in quarantine.csv",
+        group="data",
+    )
+    group_by: str | None = setting(
+        None,
+        legal=OneOf("file", "folder"),
+        help="keep frames of one file, or of one folder, on one side of every split",
+        group="data",
+        metavar="WHAT",
+        unset="the manifest's column group, if it has one",
+    )
     allow_outside: bool = setting(
         False,
         legal=Switch(),
@@ -259,7 +274,8 @@ class SweepSpec:
     test_top: int = setting(
         10,
         legal=Interval(0, math.inf, integer=True),
-        help="how many of the best pipelines are scored on the test split, where there is one",
+        help="how many of the best pipelines are scored on the test split, where there is one, beside the "
+        "members of the ensemble; 0: none at all",
         group="evaluation",
         metavar="N",
         resumable=True,

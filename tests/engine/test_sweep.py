@@ -294,19 +294,25 @@ def test_a_fit_past_its_time_limit_is_a_failed_row(run_cli: Cli, textures: Path,
 
 
 @pytest.mark.slow
-def test_test_rows_are_scored_once_for_the_best(run_cli: Cli, tiny_space: Path, tmp_path: Path) -> None:
+def test_test_rows_are_scored_once_for_the_best_and_for_the_ensemble(
+    run_cli: Cli, tiny_space: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     for part, n in (("train", 8), ("val", 5), ("test", 6)):
         write_textures(data / part, per_class=n, seed=n)
-    sweep(run_cli, data, tiny_space, tmp_path / "run", "--search", "random", "--trials", 8, "--test-top", 3)
+    sweep(run_cli, data, tiny_space, tmp_path / "run", "--search", "random", "--trials", 8, "--test-top", 1)
     board = pipelines(tmp_path / "run")
-    assert board.test_accuracy.notna().sum() == 3
-    assert board.test_accuracy.head(3).notna().all()
     assert (board.folds == 1).all()
-    tested = [scored(record) for record in evaluations(tmp_path / "run") if record.fold == TEST]
-    assert len(tested) == 3
-    assert {outcome.n_validation for outcome in tested} == {18}
-    assert {outcome.n_train for outcome in tested} == {39}
+    (ensemble,) = scores(tmp_path / "run")[lambda b: b.featurizer == "ensemble"].itertuples()
+    members = {member["trial"] for member in json.loads(ensemble.classifier_params)["members"]}
+    assert len(members) > 1  # else it may be the best alone
+    assert not pd.isna(ensemble.test_accuracy)
+    asked = {board.trial.iloc[0], *members}
+    assert set(board[board.test_accuracy.notna()].trial) == asked
+    records = [record for record in evaluations(tmp_path / "run") if record.fold == TEST]
+    assert len(records) == len({record.pipeline for record in records}) == len(asked)
+    assert {scored(record).n_validation for record in records} == {18}
+    assert {scored(record).n_train for record in records} == {39}
 
 
 def test_intensities_are_searched_and_a_frame_too_small_for_one_fails_its_pipelines_alone(

@@ -82,6 +82,8 @@ def spec_of(**changes: Any) -> SweepSpec:
         ("trial_memory_limit_gb", [0.5, None], [0, float("nan"), float("inf")]),
         ("skip_bad", [True, False], [None, 1, "yes"]),
         ("allow_outside", [True, False], [None, 0]),
+        ("drop_duplicates", [True, False], [None, 1]),
+        ("group_by", [None, "file", "folder"], ["", "class", True]),
         ("address", [None, "auto"], ["", 5]),
         ("mask", [None, "/m.tif"], ["", 5]),
         ("features", [None, "/folder"], ["", 5]),

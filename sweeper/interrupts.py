@@ -1,0 +1,88 @@
+"""Signals that end a command in order: SIGINT (Ctrl-C), SIGTERM of batch systems, SIGHUP of a terminal that goes.
+
+Each becomes a KeyboardInterrupt. Nothing disturbs what a command does to end, in any number of signals, unless it
+takes too long. Python takes signals in the main thread alone: in another thread all this has no effect.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sweeper.errors import EXIT_INTERRUPTED
+
+MESSAGE = "sweeper: interrupted; run the same command again to resume"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_S = 15.0
+"""Ending may take so long; a signal after that ends the process at once."""
+
+_depth = 0
+_ending = 0
+_first: float | None = None
+"""When the first signal came, by :func:`time.monotonic`."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have signals interrupt this block; those that are ignored, as under nohup, stay ignored.
+
+    Blocks may be nested: each sets the handlers anew, which libraries may have changed.
+    """
+    global _depth, _first
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    known = {number: signal.getsignal(number) for number in _SIGNALS}
+    known = {number: handler for number, handler in known.items() if handler is not signal.SIG_IGN}
+    if _depth == 0:
+        _first = None
+    _depth += 1
+    for number in known:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        _depth -= 1
+        for number, handler in known.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Run a block that ends something: signals that come meanwhile do not interrupt it."""
+    global _ending
+    _ending += 1
+    try:
+        yield
+    finally:
+        _ending -= 1
+
+
+def check_interrupted() -> None:
+    """Interrupt once more: Python drops what is raised while it runs a destructor or a callback of C code."""
+    if _depth and _first is not None:
+        raise KeyboardInterrupt
+
+
+def ignore_signals() -> None:
+    """Ignore signals from now on: the process ends anyway."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    global _first
+    now = time.monotonic()
+    if _first is None:
+        _first = now
+    elif now - _first > _PATIENCE_S:
+        os.write(2, f"{MESSAGE}\n".encode())
+        os._exit(EXIT_INTERRUPTED)
+    if not _ending:
+        raise KeyboardInterrupt

@@ -1,0 +1,136 @@
+"""What a command takes from its surroundings: streams, import path, warnings, where compiled kernels are kept.
+
+Light, and called before anything else is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+_QUIET = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning, FutureWarning)
+_OURS = Path(__file__).resolve().parents[1]
+"""The folder that this installation is imported from."""
+
+
+def settle() -> None:
+    """Make a process that runs a command independent of how it was started.
+
+    Standard streams that are closed lead nowhere, instead of into the next file that is opened. The current
+    folder is no place to import from. A warning of a library is no error, even where Python was told so.
+    """
+    _open_streams()
+    _forget_relative_folders()
+    _change(for_children())
+    if any(option.startswith("error") for option in sys.warnoptions):
+        warnings.simplefilter("default")
+        for category in _QUIET:
+            warnings.simplefilter("ignore", category)
+
+
+def _open_streams() -> None:
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            assert opened == number
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: PTH123, SIM115
+
+
+# --------------------------------------------------------------------------- what is imported and executed
+
+
+def for_children() -> Mapping[str, str | None]:
+    """Return variables for processes that this one starts; None for one that they must not have.
+
+    Nothing in the folder where they run is imported or executed: relative entries of PYTHONPATH are left out,
+    and so is Python's own habit to look there. numba, which unpickles the kernels that it keeps, has its own
+    folders for them, whatever a ``.numba_config.yaml`` there says.
+    """
+    changes: dict[str, str | None] = {
+        "PYTHONSAFEPATH": "1",
+        "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or kernel_folder(),
+        "NUMBA_CACHE_LOCATOR_CLASSES": os.environ.get("NUMBA_CACHE_LOCATOR_CLASSES", ""),
+    }
+    if "PYTHONPATH" in os.environ:
+        folders = [entry for entry in _path_entries() if entry]
+        changes["PYTHONPATH"] = os.pathsep.join(folders) or None
+    if "error" in os.environ.get("PYTHONWARNINGS", ""):
+        changes["PYTHONWARNINGS"] = None
+    return changes
+
+
+def _path_entries() -> list[str]:
+    """Return PYTHONPATH's entries that are absolute; of relative ones the one that holds this installation."""
+    entries = os.environ["PYTHONPATH"].split(os.pathsep)
+    return [
+        entry if Path(entry).is_absolute() else str(_OURS)
+        for entry in entries
+        if Path(entry).is_absolute() or _OURS == Path(entry).resolve()
+    ]
+
+
+def _forget_relative_folders() -> None:
+    """Take the folders off the import path that PYTHONPATH names relative to the current one."""
+    if "PYTHONPATH" not in os.environ:
+        return
+    kept = _path_entries()
+    named = {str(Path(entry).absolute()) for entry in os.environ["PYTHONPATH"].split(os.pathsep)}
+    sys.path[:] = [folder for folder in sys.path if folder in kept or folder not in named]
+
+
+@cache
+def kernel_folder() -> str:
+    """Return a folder for compiled kernels where numba would find none; empty where it finds its own.
+
+    It keeps them beside the source, or in the user's cache. Where neither can be written, they are compiled
+    once for this process and those that it starts.
+    """
+    cache_home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    if _can_write(Path(__file__).parent / "data" / "__pycache__") or _can_write(Path(cache_home, "numba")):
+        return ""
+    import atexit
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="sweeper-kernels-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _can_write(folder: Path) -> bool:
+    """Return whether files can be written in a folder, or in the nearest one above it that is there."""
+    for place in (folder, *folder.parents):
+        if place.exists():
+            return os.access(place, os.W_OK | os.X_OK)
+    return False
+
+
+# --------------------------------------------------------------------------- variables
+
+
+@contextmanager
+def variables(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Change variables of the environment within a block; None removes one."""
+    before = {name: os.environ.get(name) for name in changes}
+    _change(changes)
+    try:
+        yield
+    finally:
+        _change(before)
+
+
+def _change(changes: Mapping[str, str | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
