@@ -208,6 +208,8 @@ class Format:
         that belongs to the format which takes those, is read as one of these.
     title : str
         What people call it; by default the name in capitals.
+    datasets : bool
+        Whether its files hold several arrays under names of their own.
     """
 
     name: str
@@ -222,6 +224,7 @@ class Format:
     takes_other_suffixes: bool = False
     magic: tuple[bytes, ...] = ()
     title: str = ""
+    datasets: bool = False
 
     @property
     def called(self) -> str:

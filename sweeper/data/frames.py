@@ -139,7 +139,10 @@ def open_frames(
     with ExitStack() as stack:
         format = format or formats.format_of(path)
         try:
-            file = stack.enter_context(format.open(formats.source_of(path, reading)))
+            source = formats.source_of(path, reading)
+            if formats.split_location(path)[1] is not None and not format.datasets:
+                raise FrameError(path, f"a dataset is named, but {format.called} files have none")
+            file = stack.enter_context(format.open(source))
             if file.count < 1:
                 raise FrameError(path, "empty: holds no frame")
         except FrameError as error:

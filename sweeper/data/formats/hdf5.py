@@ -251,5 +251,5 @@ FORMAT = Format(
     open=_open,
     read_mask=_read_mask,
     magic=(b"\x89HDF\r\n\x1a\n",),
-    title="HDF5",
+    datasets=True,
 )
