@@ -142,9 +142,6 @@ class Limits:
         return outside
 
 
-NO_LIMITS = Limits()
-
-
 @dataclass(frozen=True)
 class OpenFile:
     """An open file: how many frames it holds, and a function that reads the one at a position.
@@ -161,8 +158,8 @@ class OpenFile:
     own_mask : callable, optional
         Gives for a position the mask that the file holds, bool, (height, width), True where a pixel is
         invalid; or None.
-    limits : Limits
-        What the header says of valid counts.
+    limits : callable
+        Gives what the header says of valid counts.
     note : str
         What a person should know of how the file was taken where there was a choice: which dataset, what its
         axes are. The same for files that were taken in the same way; empty where there was no choice.
@@ -171,7 +168,7 @@ class OpenFile:
     count: int
     read: Callable[[int], NDArray[Any]]
     own_mask: Callable[[int], NDArray[np.bool_] | None] | None = None
-    limits: Limits = NO_LIMITS
+    limits: Callable[[], Limits] = Limits
     note: str = ""
 
 

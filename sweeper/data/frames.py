@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sweeper.data import formats, validity
 from sweeper.data.colour import grey
-from sweeper.data.format import DEFAULT_READING, Format, OpenFile, Reading, reason
+from sweeper.data.format import DEFAULT_READING, Format, Limits, OpenFile, Reading, reason
 from sweeper.errors import FrameError, InputError
 
 _MAX_ITEM_BYTES = 8  # float128 has no place in float32 features and no portable digest
@@ -236,8 +236,7 @@ def _inspect(
     report = FrameReport(path, index, height, width, counts.dtype.name, "", None)
     try:
         by_count = validity.valid_pixels(counts, negative)
-        own = file.own_mask(index) if file.own_mask is not None else None
-        limits = file.limits.invalid(counts) if file.limits else None
+        own, limits = own_masks(file, index, counts)
         combined = combine_masks(counts.shape, mask, own, limits)
         if not (by_count if combined is None else by_count & ~combined).any():
             problem = "no valid pixel: all are NaN, negative, a detector's sentinel or masked"
@@ -258,6 +257,15 @@ def _inspect(
 
 def _pixels(mask: NDArray[np.bool_] | None) -> int:
     return 0 if mask is None else int(np.count_nonzero(mask))
+
+
+def own_masks(
+    file: OpenFile, index: int, counts: NDArray[Any]
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    """Return the pixels of a frame that its file's mask calls invalid, and those beyond the limits it states."""
+    own = file.own_mask(index) if file.own_mask is not None else None
+    limits = file.limits()
+    return own, limits.invalid(counts) if limits else None
 
 
 def combine_masks(
@@ -318,23 +326,28 @@ class _Opened:
         if not reading.own_mask:
             return OpenFile(self.file.count, self.read, note=self.file.note)
         own_mask = None if self.file.own_mask is None else self.own_mask
-        return OpenFile(self.file.count, self.read, own_mask, self.file.limits, self.file.note)
+        return OpenFile(self.file.count, self.read, own_mask, self.limits, self.file.note)
 
     def read(self, index: int) -> NDArray[Any]:
         """Read a frame."""
         if isinstance(index, bool) or not 0 <= index < self.file.count:
             raise FrameError(self.path, f"frame index must be from 0 to {self.file.count - 1}, got {index}")
-        return _checked(self.path, self._tried(self.file.read, index))
+        return _checked(self.path, self._tried(self.file.read, int(index)))
 
     def own_mask(self, index: int) -> NDArray[np.bool_] | None:
         """Read the file's own mask of a frame."""
         assert self.file.own_mask is not None
-        mask: NDArray[np.bool_] | None = self._tried(self.file.own_mask, index)
+        mask: NDArray[np.bool_] | None = self._tried(self.file.own_mask, int(index))
         return mask
 
-    def _tried(self, read: Callable[[int], Any], index: int) -> Any:
+    def limits(self) -> Limits:
+        """Read what the header says of valid counts."""
+        limits: Limits = self._tried(self.file.limits)
+        return limits
+
+    def _tried(self, read: Callable[..., Any], *index: int) -> Any:
         try:
-            return read(int(index))
+            return read(*index)
         except FrameError as error:
             raise FrameError(self.path, error.problem) from error  # as above
         except Exception as error:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sweeper.api import Params, PreparedFrame
 from sweeper.data.format import DEFAULT_READING, OpenFile, Reading
-from sweeper.data.frames import FrameReport, combine_masks, inspect_frames, open_frames
+from sweeper.data.frames import FrameReport, combine_masks, inspect_frames, open_frames, own_masks
 from sweeper.data.intensity import for_display, prepare
 from sweeper.data.masks import kept_mask
 from sweeper.errors import FrameError
@@ -106,9 +106,7 @@ def _mask(
 ) -> NDArray[np.bool_] | None:
     if mask is not None and mask.shape != counts.shape:
         return mask  # whoever prepares the frame says so under its name
-    own = file.own_mask(index) if file.own_mask is not None else None
-    limits = file.limits.invalid(counts) if file.limits else None
-    return combine_masks(counts.shape, mask, own, limits)
+    return combine_masks(counts.shape, mask, *own_masks(file, index, counts))
 
 
 def raw_frame(ref: FrameRef) -> RawFrame:

@@ -70,19 +70,27 @@ class Tree:
         FrameError
             A link on the way leads to what is not there; it is named.
         """
+        if not self.source.compression:
+            try:
+                return group[name]
+            except (KeyError, OSError, RuntimeError, ValueError):  # not there, or a link to nothing
+                pass
+        return self._step_by_step(group, name, depth)
+
+    def _step_by_step(self, group: Any, name: str, depth: int) -> Any | None:
         import h5py
 
-        here = self.file_of(group)["/"] if name.startswith("/") else group
+        here = group.file["/"] if name.startswith("/") else group
         for part in [part for part in name.split("/") if part not in ("", ".")]:
             if not hasattr(here, "keys"):
                 return None
-            link = here.get(part, getlink=True) if part in here.keys() else None  # noqa: SIM118  also broken
+            link = here.get(part, getlink=True)
             if link is None:
                 return None
             if depth > _DEEPEST:
                 raise self.error(here, part, "leads in a circle")
             if isinstance(link, h5py.SoftLink):
-                found = self.get(here, link.path, depth + 1)
+                found = self._step_by_step(here, link.path, depth + 1)
                 if found is None:
                     raise self.error(here, part, f"links to {link.path}, which cannot be opened")
             elif isinstance(link, h5py.ExternalLink):
@@ -91,10 +99,6 @@ class Tree:
                 found = self._hard(here, part)
             here = found
         return here
-
-    def file_of(self, item: Any) -> Any:
-        """Return the file that an object lies in."""
-        return item.file
 
     def error(self, group: Any, name: str, problem: str) -> FrameError:
         """Return an error that says what is wrong with a link."""
@@ -108,11 +112,12 @@ class Tree:
 
     def _external(self, group: Any, name: str, link: Any, depth: int) -> Any:
         if self.source.compression:
-            raise self.error(group, name, f"links to {link.filename}: unpack the file to read it with its others")
+            what = f"links to {link.filename}: unpack the file to read it with its others"
+            raise self.error(group, name, what)
         try:
             return group[name]
         except (KeyError, OSError) as error:
-            file = find_file(self.file_of(group).filename, link.filename)
+            file = find_file(group.file.filename, link.filename)
             if file is None:
                 raise self.error(group, name, f"links to {link.filename}, which cannot be opened") from error
             try:

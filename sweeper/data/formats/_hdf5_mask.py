@@ -222,18 +222,19 @@ def find_limits(tree: Tree, path: str, dataset: Any) -> Limits:
     highest = [stated["saturation_value"]] if stated.get("saturation_value", 0) > 0 else []
     if dataset.dtype.kind in "iu":
         bits = 8 * dataset.dtype.itemsize
-        depth = stated.get("bit_depth_image", bits if _is_eiger(tree, path, dataset) else 0)
+        depth = stated["bit_depth_image"] if "bit_depth_image" in stated else _sentinel_bits(tree, path, dataset)
         if 1 < depth <= bits and (dataset.dtype.kind == "u" or depth < bits) and depth < 64:
             highest.append(2.0 ** int(depth) - 2)
     return Limits(stated.get("underload_value"), min(highest, default=None))
 
 
-def _is_eiger(tree: Tree, path: str, dataset: Any) -> bool:
-    """Return whether unsigned counts are a detector's whose largest value is a sentinel, whatever their width."""
-    if dataset.dtype.kind != "u":
-        return False
-    if "image_nr_low" in dataset.attrs:
-        return True
+def _sentinel_bits(tree: Tree, path: str, dataset: Any) -> int:
+    """Return the width of unsigned counts where they are a detector's whose largest value is a sentinel, or 0."""
+    bits = 8 * int(dataset.dtype.itemsize) if dataset.dtype.kind == "u" else 0
+    return bits if bits and ("image_nr_low" in dataset.attrs or _is_nxmx(tree, path)) else 0
+
+
+def _is_nxmx(tree: Tree, path: str) -> bool:
     definition = _quiet(tree, tree.file, "/" + path.strip("/").split("/")[0] + "/definition")
     if hasattr(definition, "chunks") and definition.shape == ():
         return text(definition[()]) == "NXmx"

@@ -47,7 +47,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
 
         number = sum(section.dims(path)[0] for section in frames[0])
         note = f"the {number} panels of a CBF file are one frame, one below the other" if number > 1 else ""
-        yield OpenFile(len(frames), read, limits=_limits(text, sections[0]), note=note)
+        yield OpenFile(len(frames), read, limits=lambda: _limits(text), note=note)
 
 
 def _check_alone(source: Source, stream: Any, section: Section) -> None:
@@ -87,7 +87,7 @@ def _frames(source: Source, text: str, sections: list[Section]) -> list[list[Sec
     return list(frames.values())
 
 
-def _limits(text: str, section: Section) -> Limits:
+def _limits(text: str) -> Limits:
     """Return what the header says of valid counts: DECTRIS's cut-off, or imgCIF's overload and undefined value."""
     found = _CUTOFF.search(text)
     highest = [int(found[1]) - 1] if found else []

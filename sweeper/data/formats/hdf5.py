@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data.format import NO_LIMITS, Format, OpenFile, Source
+from sweeper.data.format import Format, Limits, OpenFile, Source
 from sweeper.data.formats._hdf5_find import Found, colours, find_frames, text, without_ones
 from sweeper.data.formats._hdf5_links import STILL_WRITTEN, Tree, is_still_written, open_any
 from sweeper.data.formats._hdf5_mask import (
@@ -49,12 +50,8 @@ def _open(source: Source) -> Iterator[OpenFile]:
             part, at = place(index)
             return part.own_mask(at)
 
-        notes = [found.note, parts[0].note, _LIVE_NOTE if tree.live else ""]
-        has_mask = any(part.mask is not None or part.stored.gaps is not None for part in parts)
-        limits = find_limits(tree, *found.parts[0]) if source.reading.own_mask else NO_LIMITS
-        yield OpenFile(
-            ends[-1], read, own_mask if has_mask else None, limits, "; ".join(note for note in notes if note)
-        )
+        notes = "; ".join(note for note in (found.note, parts[0].note, _LIVE_NOTE if tree.live else "") if note)
+        yield OpenFile(ends[-1], read, own_mask, parts[0].limits, notes)
 
 
 @contextmanager
@@ -123,7 +120,6 @@ class _Part:
     pixels: tuple[int, ...]
     panels: bool
     stored: Stored
-    mask: OwnMask | None = None
     constant: NDArray[np.bool_] | None = None
 
     @classmethod
@@ -143,10 +139,19 @@ class _Part:
             )
         if "PALETTE" in dataset.attrs and text(dataset.attrs.get("IMAGE_SUBCLASS", "")) == "IMAGE_INDEXED":
             raise FrameError(tree.source.path, f"{path} is a palette image, not detector counts")
-        part = cls(tree, path, dataset, shots, pixels, is_panels, stored)
-        if tree.source.reading.own_mask and image_axes == 2:
-            part.mask = find_own_mask(tree, path, dataset, pixels, tuple(dataset.shape[:split]))
-        return part
+        return cls(tree, path, dataset, shots, pixels, is_panels, stored)
+
+    @cached_property
+    def mask(self) -> OwnMask | None:
+        """The mask that lies beside the frames."""
+        if len(self.pixels) != 2 + self.panels:  # in colours
+            return None
+        shots = tuple(self.dataset.shape[: len(self.shots)])
+        return find_own_mask(self.tree, self.path, self.dataset, self.pixels, shots)
+
+    def limits(self) -> Limits:
+        """Return what the file says of valid counts."""
+        return find_limits(self.tree, self.path, self.dataset)
 
     @property
     def count(self) -> int:

@@ -44,12 +44,11 @@ def _open(source: Source) -> Iterator[OpenFile]:
         file = _File(source, stream, stack)
         about = _about(pages[0], stream)
         contiguous = _under_one_header(path, file, pages, about)
-        limits = _limits(about)
         if contiguous is not None:
-            yield OpenFile(contiguous.count, lambda index: contiguous.read(stream, index), limits=limits)
+            yield OpenFile(contiguous.count, lambda index: contiguous.read(stream, index), limits=lambda: _limits(about))
         else:
             _check_number(path, about, len(pages))
-            yield OpenFile(len(images), lambda index: file.read(images[index]), limits=limits)
+            yield OpenFile(len(images), lambda index: file.read(images[index]), limits=lambda: _limits(about))
 
 
 def _images(path: Path, pages: list[Page]) -> list[Page]:
