@@ -32,5 +32,7 @@ def grey(path: str | Path, values: NDArray[Any]) -> NDArray[Any]:
         raise FrameError(path, f"a true colour image ({number} values a pixel), not detector counts")
     alpha = values[..., -1]
     if number != 3 and alpha.size and (alpha != alpha.flat[0]).any():
-        raise FrameError(path, "an image with transparent pixels: its alpha channel is not the same everywhere")
+        raise FrameError(
+            path, "an image with transparent pixels: its alpha channel is not the same everywhere"
+        )
     return np.ascontiguousarray(first)

@@ -173,7 +173,9 @@ def read_pixels(path: Path, stream: Any, section: Section) -> NDArray[Any]:
     shape, dtype = section.dims(path), section.dtype(path)
     number = section.value("X-Binary-Number-of-Elements")
     if number is not None and int(number) != math.prod(shape):
-        raise FrameError(path, f"damaged: a CBF section of {number} pixels, its image is {shape[1]} × {shape[2]}")
+        raise FrameError(
+            path, f"damaged: a CBF section of {number} pixels, its image is {shape[1]} × {shape[2]}"
+        )
     check_size(path, math.prod(shape) * dtype.itemsize, len(data))
     conversion = section.conversion
     if conversion.upper() == "X-CBF_BYTE_OFFSET":
@@ -257,5 +259,7 @@ def _by_pycbf(
         else:
             raw = handle.get_integerarray_as_string()
     if len(raw) != math.prod(shape) * dtype.itemsize:
-        raise FrameError(path, f"damaged: {len(raw)} bytes of pixels are compressed in a section of {shape} pixels")
+        raise FrameError(
+            path, f"damaged: {len(raw)} bytes of pixels are compressed in a section of {shape} pixels"
+        )
     return np.frombuffer(raw, dtype).reshape(shape).copy()

@@ -36,7 +36,7 @@ _COMPANION = re.compile(
 )
 _OTHER_DETECTOR = re.compile(
     r"(^|[_-])(mca|xrf|sdd|xspress\d?|xsp\d?|xmap|falcon\w*|ketek|vortex|fluo\w*|spectr\w*|calib\w*|process\w*"
-    r"|reduc\w*|integrat\w*|pyfai)(\d|$|[_-])",
+    r"|reduc\w*|integrat\w*|pyfai|preview\w*|thumbnail\w*)(\d|$|[_-])",
     re.IGNORECASE,
 )
 # Frames only where there is nothing else: made from frames.
@@ -202,7 +202,9 @@ def _named(tree: Tree, name: str) -> Found:
             raise FrameError(tree.source.path, f"{path} holds no frames: {_described(path, dataset)}")
     if not parts:
         there = _listed(_all(tree))
-        raise FrameError(tree.source.path, f"has no dataset {name}; it has {there or 'none that could hold frames'}")
+        raise FrameError(
+            tree.source.path, f"has no dataset {name}; it has {there or 'none that could hold frames'}"
+        )
     return Found(parts, given=True)
 
 
@@ -236,7 +238,8 @@ def _guess(tree: Tree) -> Found:
         what = f": not {_listed(passed_over)} by name or shape" if passed_over else ""
         advice = "; say which with --dataset PATH" if passed_over else ""
         raise FrameError(
-            tree.source.path, f"holds no numeric dataset of two or more dimensions that could be frames{what}{advice}"
+            tree.source.path,
+            f"holds no numeric dataset of two or more dimensions that could be frames{what}{advice}",
         )
     chosen = _without_sources(tree, [(path, item) for rank, path, item in ranked if rank == best])
     if len(chosen) > 1:
@@ -259,7 +262,9 @@ def _without_sources(tree: Tree, parts: list[tuple[str, Any]]) -> list[tuple[str
         for mapping in item.virtual_sources()
         if mapping.file_name == "."
     ]
-    return [part for part in parts if part[1].is_virtual or not any(e.fullmatch(part[0]) for e in set(made_of))]
+    return [
+        part for part in parts if part[1].is_virtual or not any(e.fullmatch(part[0]) for e in set(made_of))
+    ]
 
 
 def _rank(tree: Tree, path: str, dataset: Any) -> int | None:
@@ -294,7 +299,7 @@ def _path_rank(path: str, problem: str) -> int:
     if _COMPANION.search(name) or any(map(_OTHER_DETECTOR.search, groups)):
         return 0
     target = problem.partition("links to")[2]
-    return 2 if any(map(_DETECTOR.search, [*groups, name, target])) or name == "data" and problem else 0
+    return 2 if any(map(_DETECTOR.search, [*groups, name, target])) or (name == "data" and problem) else 0
 
 
 def _is_no_image(dataset: Any) -> bool:
@@ -354,5 +359,7 @@ def _listed(parts: list[tuple[str, Any]]) -> str:
 
 
 def _described(path: str, item: Any) -> str:
-    shape = " × ".join(map(str, item.shape)) if hasattr(item, "chunks") and item.shape is not None else "no array"
+    shape = (
+        " × ".join(map(str, item.shape)) if hasattr(item, "chunks") and item.shape is not None else "no array"
+    )
     return f"{path} ({shape})"

@@ -222,7 +222,9 @@ def find_limits(tree: Tree, path: str, dataset: Any) -> Limits:
     highest = [stated["saturation_value"]] if stated.get("saturation_value", 0) > 0 else []
     if dataset.dtype.kind in "iu":
         bits = 8 * dataset.dtype.itemsize
-        depth = stated["bit_depth_image"] if "bit_depth_image" in stated else _sentinel_bits(tree, path, dataset)
+        depth = (
+            stated["bit_depth_image"] if "bit_depth_image" in stated else _sentinel_bits(tree, path, dataset)
+        )
         if 1 < depth <= bits and (dataset.dtype.kind == "u" or depth < bits) and depth < 64:
             highest.append(2.0 ** int(depth) - 2)
     return Limits(stated.get("underload_value"), min(highest, default=None))
@@ -239,7 +241,9 @@ def _is_nxmx(tree: Tree, path: str) -> bool:
     if hasattr(definition, "chunks") and definition.shape == ():
         return text(definition[()]) == "NXmx"
     entry = _quiet(tree, tree.file, "/" + path.strip("/").split("/")[0])
-    return hasattr(entry, "keys") and "definition" in entry.attrs and text(entry.attrs["definition"]) == "NXmx"
+    return (
+        hasattr(entry, "keys") and "definition" in entry.attrs and text(entry.attrs["definition"]) == "NXmx"
+    )
 
 
 def _number(item: Any) -> float | None:

@@ -111,7 +111,8 @@ def _check_filters(path: Path, dataset: Any) -> None:
         if not h5py.h5z.filter_avail(number):
             called = name.decode(errors="replace").split("\0")[0].strip() or "without a name"
             raise FrameError(
-                path, f"{dataset.name} is compressed by HDF5 filter {number} ({called}), which is not supported"
+                path,
+                f"{dataset.name} is compressed by HDF5 filter {number} ({called}), which is not supported",
             )
 
 
@@ -299,10 +300,15 @@ def _printf_blocks(tree: Tree, dataset: Any, mapping: Any) -> list[tuple[str, st
         other = None if file is not None else _open_source(tree, dataset, mapping.file_name)
         group = tree.get(file if file is not None else other, str(Path(mapping.dset_name).parent))
         form = pattern(Path(mapping.dset_name).name)
-        numbers = {int(m[1]) for name in (group.keys() if group is not None else ()) if (m := form.fullmatch(name))}
+        numbers = {
+            int(m[1]) for name in (group.keys() if group is not None else ()) if (m := form.fullmatch(name))
+        }
         if other is not None:
             other.close()
-    places = [(named(mapping.file_name, n), named(mapping.dset_name, n)) for n in range(max(numbers, default=-1) + 1)]
+    places = [
+        (named(mapping.file_name, n), named(mapping.dset_name, n))
+        for n in range(max(numbers, default=-1) + 1)
+    ]
     for number, (file_name, dset_name) in enumerate(places):
         if number not in numbers:
             what = file_name if in_files else dset_name
@@ -379,7 +385,8 @@ def _selected(
     unlimited = h5py.h5s.UNLIMITED
     inside = _boxes(mapping.vspace)
     problem = FrameError(
-        path, f"{dataset.name} needs other parts of {place[1]} in {place[0]} than are there: its shape is {shape}"
+        path,
+        f"{dataset.name} needs other parts of {place[1]} in {place[0]} than are there: its shape is {shape}",
     )
     if number is not None:
         [box] = inside
@@ -419,7 +426,8 @@ def _boxes(space: Any) -> list[list[Axis]]:
             return [list(zip(*(map(int, each) for each in space.get_regular_hyperslab()), strict=True))]
         blocks = np.asarray(space.get_select_hyper_blocklist()).astype(np.int64)  # (blocks, 2, axes)
         return [
-            [(int(low), 1, 1, int(high - low + 1)) for low, high in zip(*block, strict=True)] for block in blocks
+            [(int(low), 1, 1, int(high - low + 1)) for low, high in zip(*block, strict=True)]
+            for block in blocks
         ]
     return [[(0, 1, 1, int(size)) for size in space.shape]]
 

@@ -145,7 +145,11 @@ def read_pages(path: Path, stream: Any) -> list[Page]:
     stream.seek(0)
     head = stream.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if order is None or len(head) < 8 or (version := struct.unpack_from(f"{order}H", head, 2)[0]) not in (42, 43):
+    if (
+        order is None
+        or len(head) < 8
+        or (version := struct.unpack_from(f"{order}H", head, 2)[0]) not in (42, 43)
+    ):
         raise FrameError(path, "not a TIFF file")
     layout = _Layout.big(order) if version == 43 else _Layout.classic(order)
     (offset,) = struct.unpack_from(layout.pointer, head.ljust(16, b"\0"), 8 if version == 43 else 4)
@@ -207,7 +211,9 @@ def _directory(
             continue
         (where,) = struct.unpack_from(layout.pointer, block, start)
         if count > _MOST_VALUES or where + count * dtype.itemsize > size:
-            raise FrameError(path, f"truncated: a tag of a page is to end behind the end of the file, at byte {size}")
+            raise FrameError(
+                path, f"truncated: a tag of a page is to end behind the end of the file, at byte {size}"
+            )
         stream.seek(where)
         tags[tag] = np.frombuffer(stream.read(count * dtype.itemsize), dtype)
     (following,) = struct.unpack_from(layout.pointer, block, length)
@@ -231,7 +237,9 @@ def check_stored(path: Path, page: Page, size: int) -> None:
     if not len(counts) and page.compression == 1 and len(offsets) == 1:
         counts = np.array([page.image_bytes])
     if len(counts) != len(offsets):
-        raise FrameError(path, f"damaged: {name} has {len(offsets)} strips or tiles, and {len(counts)} lengths of them")
+        raise FrameError(
+            path, f"damaged: {name} has {len(offsets)} strips or tiles, and {len(counts)} lengths of them"
+        )
     unwritten = int(np.count_nonzero((counts == 0) | (offsets == 0)))
     if unwritten:
         raise FrameError(path, f"{unwritten} of {len(offsets)} strips or tiles of {name} were never written")
@@ -239,4 +247,6 @@ def check_stored(path: Path, page: Page, size: int) -> None:
     if end > size or (counts < 0).any() or (offsets < 0).any():
         raise FrameError(path, f"truncated: {size} bytes, {name} ends at {end}")
     if page.compression == 1 and int(counts.sum()) < page.image_bytes:
-        raise FrameError(path, f"truncated: {name} needs {page.image_bytes} bytes of pixels, it has {counts.sum()}")
+        raise FrameError(
+            path, f"truncated: {name} needs {page.image_bytes} bytes of pixels, it has {counts.sum()}"
+        )

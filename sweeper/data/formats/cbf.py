@@ -36,7 +36,9 @@ def _open(source: Source) -> Iterator[OpenFile]:
             if dims[2] != first[2]:
                 raise FrameError(path, f"its panels have different widths, {first[2]} and {dims[2]}")
             if dims[0] > 1 and "_array_structure_list" not in text:
-                raise FrameError(path, f"cannot tell whether the {dims[0]} images of a section are panels or frames")
+                raise FrameError(
+                    path, f"cannot tell whether the {dims[0]} images of a section are panels or frames"
+                )
 
         def read(index: int) -> NDArray[Any]:
             panels = [read_pixels(path, stream, section) for section in frames[index]]
@@ -52,8 +54,13 @@ def _open(source: Source) -> Iterator[OpenFile]:
 
 def _check_alone(source: Source, stream: Any, section: Section) -> None:
     stream.seek(section.start + section.size)
-    if b"--CIF-BINARY-FORMAT-SECTION--\r" in (rest := stream.read()) or b"--CIF-BINARY-FORMAT-SECTION--\n" in rest:
-        raise FrameError(source.path, "several binary sections without a table of them: unpack the file to read it")
+    if (
+        b"--CIF-BINARY-FORMAT-SECTION--\r" in (rest := stream.read())
+        or b"--CIF-BINARY-FORMAT-SECTION--\n" in rest
+    ):
+        raise FrameError(
+            source.path, "several binary sections without a table of them: unpack the file to read it"
+        )
 
 
 def _frames(source: Source, text: str, sections: list[Section]) -> list[list[Section]]:
@@ -63,7 +70,9 @@ def _frames(source: Source, text: str, sections: list[Section]) -> list[list[Sec
     try:
         blocks = list(cif.read_string(text))
     except (ValueError, RuntimeError) as error:
-        raise FrameError(source.path, f"{len(sections)} binary sections whose table cannot be read") from error
+        raise FrameError(
+            source.path, f"{len(sections)} binary sections whose table cannot be read"
+        ) from error
     frames: dict[str, list[Section]] = {}
     for number, block in enumerate(blocks):
         table = block.find("_array_data.", ["data", "?array_id", "?binary_id"])

@@ -24,6 +24,7 @@ from sweeper.data.formats._hdf5_mask import (
     is_bad,
 )
 from sweeper.data.formats._hdf5_stored import Stored, check_stored, read_external
+from sweeper.data.formats.fabio import refuse_by_name
 from sweeper.errors import FrameError
 
 _LIVE_NOTE = "open for writing (SWMR): frames as far as they are flushed"
@@ -50,7 +51,9 @@ def _open(source: Source) -> Iterator[OpenFile]:
             part, at = place(index)
             return part.own_mask(at)
 
-        notes = "; ".join(note for note in (found.note, parts[0].note, _LIVE_NOTE if tree.live else "") if note)
+        notes = "; ".join(
+            note for note in (found.note, parts[0].note, _LIVE_NOTE if tree.live else "") if note
+        )
         yield OpenFile(ends[-1], read, own_mask, parts[0].limits, notes)
 
 
@@ -59,13 +62,14 @@ def _tree(source: Source) -> Iterator[Tree]:
     try:
         file, live = open_any(source.seekable())
     except OSError as error:
-        raise FrameError(source.path, _opening_problem(source, error)) from error
+        refuse_by_name(source.path, source.beginning(8))
+        raise FrameError(source.path, _opening_problem(error)) from error
     with ExitStack() as stack:
         stack.callback(file.close)
         yield Tree(source, file, live, stack)
 
 
-def _opening_problem(source: Source, error: OSError) -> str:
+def _opening_problem(error: OSError) -> str:
     said = str(error)
     if is_still_written(error):
         return STILL_WRITTEN
@@ -135,7 +139,8 @@ class _Part:
             shots = (stored.length, *shots[1:])
         elif stored.length < dataset.shape[0]:
             raise FrameError(
-                tree.source.path, f"still being written: row {stored.length} of {dataset.shape[0]} is not there"
+                tree.source.path,
+                f"still being written: row {stored.length} of {dataset.shape[0]} is not there",
             )
         if "PALETTE" in dataset.attrs and text(dataset.attrs.get("IMAGE_SUBCLASS", "")) == "IMAGE_INDEXED":
             raise FrameError(tree.source.path, f"{path} is a palette image, not detector counts")
@@ -201,7 +206,9 @@ class _Part:
 def _has_panels(tree: Tree, path: str, dataset: Any, shape: tuple[int, ...]) -> bool:
     """Return whether the third axis from the end counts panels of one frame."""
     axes = dataset.attrs.get("axes") if "axes" in dataset.attrs else None
-    names = [each for text_ in np.atleast_1d(axes) for each in text(text_).split(":")] if axes is not None else []
+    names = (
+        [each for text_ in np.atleast_1d(axes) for each in text(text_).split(":")] if axes is not None else []
+    )
     if len(shape) < 3 or tree.source.reading.scan_grid:
         return False
     if len(names) == len(dataset.shape) and "module" in names[len(shape) - 3]:
@@ -221,7 +228,11 @@ def _is_scan_axis(tree: Tree, path: str, dataset: Any, axis: int) -> bool:
     if len(names) <= axis or names[axis] in (".", "") or any(w in names[axis] for w in ("module", "panel")):
         return False
     positions = tree.get(group, names[axis])
-    return hasattr(positions, "chunks") and positions.dtype.kind in "iuf" and dataset.shape[axis] in positions.shape
+    return (
+        hasattr(positions, "chunks")
+        and positions.dtype.kind in "iuf"
+        and dataset.shape[axis] in positions.shape
+    )
 
 
 def _read_mask(source: Source) -> NDArray[Any] | None:

@@ -52,7 +52,11 @@ def _open(source: Source) -> Iterator[OpenFile]:
             whole = np.lib.format.read_array(stream, allow_pickle=False)
         else:
             order = "F" if fortran else "C"
-            whole = np.memmap(source.path, dtype, "r", start, shape, order) if 0 not in shape else np.empty(shape, dtype)
+            whole = (
+                np.memmap(source.path, dtype, "r", start, shape, order)
+                if 0 not in shape
+                else np.empty(shape, dtype)
+            )
         yield _as_stack(shape, lambda: whole)
 
 
@@ -67,7 +71,9 @@ def _header(source: Source, stream: Any) -> tuple[tuple[int, ...], bool, np.dtyp
     return tuple(map(int, shape)), bool(fortran), dtype
 
 
-def _check_length(source: Source, size: int, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def _check_length(
+    source: Source, size: int, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> None:
     wanted = start + dtype.itemsize
     for length in shape:  # as Python's numbers, which do not overflow
         wanted = start + (wanted - start) * length
@@ -107,7 +113,9 @@ def _member(source: Source, archive: zipfile.ZipFile) -> str:
         f"{name.removesuffix('.npy')} ({' × '.join(map(str, shape))})" for name, shape in candidates[:_SHOWN]
     )
     if wanted is not None:
-        raise FrameError(source.path, f"has no array {wanted}; it has {listed or 'none that could hold frames'}")
+        raise FrameError(
+            source.path, f"has no array {wanted}; it has {listed or 'none that could hold frames'}"
+        )
     if not candidates:
         raise FrameError(source.path, "holds no array of numbers with two axes or more")
     raise FrameError(

@@ -102,7 +102,9 @@ def _decode_png(path: Path, data: bytes, header: _Png) -> NDArray[Any]:
     if values.shape[:2] != (header.height, header.width):
         raise FrameError(path, f"damaged: a PNG image of the shape {values.shape}")
     if header.bits < 8:  # the decoder stretches them to 8 bits
-        values = values.astype(np.uint8) if values.dtype == np.bool_ else values // (255 // (2**header.bits - 1))
+        values = (
+            values.astype(np.uint8) if values.dtype == np.bool_ else values // (255 // (2**header.bits - 1))
+        )
     return values
 
 
@@ -176,7 +178,9 @@ def _pictures(index: bytes) -> int:
         for entry in range(number):
             tag, _, length, value = struct.unpack_from(f"{order}HHII", index, start + 2 + 12 * entry)
             if tag == 0xB002:
-                kinds = [struct.unpack_from(f"{order}I", index, value + 16 * i)[0] for i in range(length // 16)]
+                kinds = [
+                    struct.unpack_from(f"{order}I", index, value + 16 * i)[0] for i in range(length // 16)
+                ]
                 return sum((kind >> 16) & 0xFF != _THUMBNAIL for kind in kinds)
     except struct.error:
         pass

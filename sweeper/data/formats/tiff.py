@@ -45,7 +45,9 @@ def _open(source: Source) -> Iterator[OpenFile]:
         about = _about(pages[0], stream)
         contiguous = _under_one_header(path, file, pages, about)
         if contiguous is not None:
-            yield OpenFile(contiguous.count, lambda index: contiguous.read(stream, index), limits=lambda: _limits(about))
+            yield OpenFile(
+                contiguous.count, lambda index: contiguous.read(stream, index), limits=lambda: _limits(about)
+            )
         else:
             _check_number(path, about, len(pages))
             yield OpenFile(len(images), lambda index: file.read(images[index]), limits=lambda: _limits(about))
@@ -131,7 +133,9 @@ class _File:
         for offset, length in zip(page.offsets.tolist(), page.byte_counts.tolist(), strict=True):
             self.stream.seek(offset)
             if not self.stream.read(length).rstrip(b"\0\xff").endswith(b"\xd9"):
-                raise FrameError(self.source.path, f"truncated: page {page.position} holds a JPEG without its end")
+                raise FrameError(
+                    self.source.path, f"truncated: page {page.position} holds a JPEG without its end"
+                )
 
 
 def _as_it_lies(path: Path, stream: Any, page: Page) -> NDArray[Any]:
@@ -206,7 +210,9 @@ def _under_one_header(path: Path, file: _File, pages: list[Page], about: str) ->
         raise FrameError(path, f"its header says {said} images, one page is there")
     size = file.stream.seek(0, 2)
     if offset + said * step > size:
-        raise FrameError(path, f"truncated: its header says {said} images, {(size - offset) // step} are there")
+        raise FrameError(
+            path, f"truncated: its header says {said} images, {(size - offset) // step} are there"
+        )
     return _Contiguous(path, said, page.shape, page.dtype, offset)
 
 
@@ -225,7 +231,11 @@ def _said_number(about: str) -> int | None:
     if about.startswith('{"shape":'):
         try:
             shape = json.loads(about)["shape"]
-            return int(np.prod(shape[:-2], dtype=np.int64)) if 2 < len(shape) and shape[-1] not in (3, 4) else None
+            return (
+                int(np.prod(shape[:-2], dtype=np.int64))
+                if len(shape) > 2 and shape[-1] not in (3, 4)
+                else None
+            )
         except (ValueError, TypeError, KeyError):
             return None
     if about.lstrip().startswith("<") and "<OME" in about[:2000]:
