@@ -8,7 +8,7 @@ line. Frames of many files with their masks come from :mod:`sweeper.data.prepare
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -262,7 +262,7 @@ def _pixels(mask: NDArray[np.bool_] | None) -> int:
 def own_masks(
     file: OpenFile, index: int, counts: NDArray[Any]
 ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
-    """Return the pixels of a frame that its file's mask calls invalid, and those beyond the limits it states."""
+    """Return the pixels that a file's own mask calls invalid, and those beyond the limits it states."""
     own = file.own_mask(index) if file.own_mask is not None else None
     limits = file.limits()
     return own, limits.invalid(counts) if limits else None
@@ -308,6 +308,31 @@ def _digest(counts: NDArray[Any], mask: NDArray[np.bool_] | None) -> str:
         hasher.update(b"mask")
         hasher.update(np.packbits(mask).data)
     return hasher.hexdigest()
+
+
+INVALID_BY = {
+    "invalid_counts": "by what they count",
+    "mask_pixels": "by the mask file",
+    "own_mask_pixels": "by the files' own masks",
+    "limit_pixels": "beyond the limits that headers state",
+}
+"""Fields of :class:`FrameReport` that count invalid pixels, and the reason in words."""
+
+
+def invalid_pixels(reports: Sequence[FrameReport]) -> list[str]:
+    """Return a line with the share of the pixels that each reason makes invalid; none where only counts do."""
+    good = [report for report in reports if report.error is None]
+    total = sum(report.height * report.width for report in good)
+    numbers = {name: sum(getattr(report, name) for report in good) for name in INVALID_BY}
+    if not any(number for name, number in numbers.items() if name != "invalid_counts"):
+        return []
+    return [f"invalid pixels: {invalid_shares(total, numbers)}"]
+
+
+def invalid_shares(total: int, numbers: Mapping[str, int]) -> str:
+    """Return shares of invalid pixels in words; `numbers` has the keys of :data:`INVALID_BY`."""
+    shares = [f"{100 * n / total:.3g} % {INVALID_BY[name]}" for name, n in numbers.items() if n and total]
+    return ", ".join(shares) or "none"
 
 
 # --------------------------------------------------------------------------- checking

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sweeper.data.dataset import Dataset
+from sweeper.data.frames import invalid_pixels
 from sweeper.data.splits import Fold, Rows, Split, rows_of_test, split_warnings
 from sweeper.engine import nodes
 from sweeper.engine.files import FileActors
@@ -91,6 +92,8 @@ def examine(
         lambda done, n: progress.restage(f"checking frames, {done} of {n}"),
         files.reader,
     )
+    for note in [*dataset.notes, *invalid_pixels(reports)]:
+        progress.note(f"note: {note}")
     good = np.array([report.error is None for report in reports])
     bad = [(dataset.names[i], str(reports[i].error)) for i in np.flatnonzero(~good)]
     quarantined = [*dataset.quarantined, *bad]

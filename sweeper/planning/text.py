@@ -13,6 +13,7 @@ def plan_text(plan: Plan) -> str:
     lines = [
         f"{plan.frames} frames, {len(plan.classes)} classes: {classes}",
         *_unreadable(plan.unreadable),
+        *(f"note: {note}" for note in plan.notes),
         "",
         *_grid(plan.grid),
         "",

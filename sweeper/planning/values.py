@@ -187,6 +187,8 @@ class Plan:
         Frames of each class.
     unreadable : tuple of (str, str)
         Files that cannot be opened, and why.
+    notes : tuple of str
+        How files were taken, and how many pixels of a few frames are invalid for which reason.
     cpus : int
         Cores of this machine that the sweep may use.
     grid : Grid
@@ -198,6 +200,7 @@ class Plan:
     frames: int
     classes: dict[str, int]
     unreadable: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
     cpus: int
     grid: Grid
     features: FeatureCost

@@ -60,7 +60,9 @@ def check_sweep(spec: SweepSpec) -> Checked:
 
 
 def _load(spec: SweepSpec) -> Dataset:
-    options: dict[str, Any] = {"mask": spec.mask, "allow_outside": spec.allow_outside}
+    options: dict[str, Any] = {
+        "mask": spec.mask, "allow_outside": spec.allow_outside, "reading": spec.reading
+    }  # fmt: skip
     try:
         return load_dataset(spec.data, **options)
     except BadFramesError as bad:

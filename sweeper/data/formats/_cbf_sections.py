@@ -138,7 +138,7 @@ def read_sections(path: Path, stream: Any, *, first_only: bool = False) -> tuple
 
 
 def _find(stream: Any, buffer: bytes, wanted: bytes, start: int, most: int) -> tuple[int, bytes]:
-    """Return where some bytes first stand in what follows, −1 if nowhere, and the buffer as far as was read."""
+    """Return where some bytes first stand in what follows, or −1, and the buffer as far as was read."""
     position = buffer.find(wanted, start)
     while position < 0 and len(buffer) - start < most and (block := stream.read(_BLOCK)):
         known = max(start, len(buffer) - len(wanted))
@@ -209,7 +209,8 @@ def _unpacked(path: Path, data: bytes, shape: tuple[int, ...], dtype: np.dtype[A
     size = math.prod(shape)
     if dtype.kind == "f":
         raise FrameError(path, "real numbers in byte-offset compression, which is for integers")
-    # Behind the last pixel as many more as there are zeros behind it: else a step is cut, or there are others.
+    # Behind the last pixel as many more as there are zeros behind it: else a step is cut, or there are
+    # others.
     counts = np.asarray(dec_cbf(data + _PAD, size + len(_PAD) + 1))
     if len(counts) != size + len(_PAD):
         there = f"at most {len(counts) - len(_PAD)}" if len(counts) < size + len(_PAD) else "more"
@@ -242,10 +243,8 @@ def _by_pycbf(
     """Decode a section with CBFlib: alone in a file of its own, so that what is around it plays no part."""
     pycbf = needs("pycbf", path, f"{section.conversion} compression")
     head = re.sub(r"(?im)^(X-Binary-Size-Padding:).*$", r"\1 0", section.head).encode("latin-1").strip()
-    whole = b"".join(
-        [b"###CBF: VERSION 1.5\r\n\r\ndata_x\r\n\r\n_array_data.data\r\n;\r\n", head, b"\r\n\r\n", _MARK, data,
-         b"\r\n", _CLOSE, b"\r\n;\r\n"]
-    )  # fmt: skip
+    before = b"###CBF: VERSION 1.5\r\n\r\ndata_x\r\n\r\n_array_data.data\r\n;\r\n"
+    whole = b"".join([before, head, b"\r\n\r\n", _MARK, data, b"\r\n", _CLOSE, b"\r\n;\r\n"])
     with tempfile.NamedTemporaryFile(suffix=".cbf", prefix="sweeper-") as file:
         file.write(whole)
         file.flush()
@@ -254,10 +253,8 @@ def _by_pycbf(
         handle.find_category(b"array_data")
         handle.find_column(b"data")
         handle.select_row(0)
-        if dtype.kind == "f":
-            raw = handle.get_realarray_as_string()
-        else:
-            raw = handle.get_integerarray_as_string()
+        get = handle.get_realarray_as_string if dtype.kind == "f" else handle.get_integerarray_as_string
+        raw = get()
     if len(raw) != math.prod(shape) * dtype.itemsize:
         raise FrameError(
             path, f"damaged: {len(raw)} bytes of pixels are compressed in a section of {shape} pixels"

@@ -21,7 +21,8 @@ from sweeper.errors import FrameError
 
 _TYPES = {
     "SIGNEDBYTE": "i1", "SIGNED8": "i1", "UNSIGNEDBYTE": "u1", "UNSIGNED8": "u1",
-    "SIGNEDSHORT": "i2", "SIGNED16": "i2", "UNSIGNEDSHORT": "u2", "UNSIGNED16": "u2", "UNSIGNEDSHORTINTEGER": "u2",
+    "SIGNEDSHORT": "i2", "SIGNED16": "i2",
+    "UNSIGNEDSHORT": "u2", "UNSIGNED16": "u2", "UNSIGNEDSHORTINTEGER": "u2",
     "SIGNEDINTEGER": "i4", "SIGNED32": "i4", "SIGNEDLONG": "i4",
     "UNSIGNEDINTEGER": "u4", "UNSIGNED32": "u4", "UNSIGNEDLONG": "u4",
     "SIGNED64": "i8", "UNSIGNED64": "u8",

@@ -37,7 +37,8 @@ def open_ge(source: Source) -> Iterator[OpenFile]:
             count, rest = divmod(size - start, height * width * 2)
             if rest or count < 1:
                 raise FrameError(
-                    path, f"truncated or no GE file: a blank header and {size - start} bytes, which are no whole "
+                    path, f"truncated or no GE file: a blank header and {size - start} bytes, which are "
+                          f"no whole "
                     f"number of images of {height} × {width}"
                 )  # fmt: skip
         else:
@@ -57,7 +58,7 @@ def open_ge(source: Source) -> Iterator[OpenFile]:
 
 
 def _header(begins: bytes) -> tuple[int, int, int, int, int]:
-    """Return where pixels begin, the number of images, height, width and bits, as GE's own header has them."""
+    """Return where pixels begin, the number of images, height, width and bits, as GE's own header says."""
     from fabio.GEimage import GE_HEADER_INFO
 
     at, said = 0, {}
@@ -66,7 +67,5 @@ def _header(begins: bytes) -> tuple[int, int, int, int, int]:
             (said[name],) = struct.unpack_from(form, begins, at)
         at += size
     start = said["StandardHeaderSizeInBytes"] + said["UserHeaderSizeInBytes"]
-    return (
-        int(start), int(said["NumberOfFrames"]), int(said["NumberOfRowsInFrame"]), int(said["NumberOfColsInFrame"]),
-        int(said["ImageDepthInBits"]),
-    )  # fmt: skip
+    height, width = said["NumberOfRowsInFrame"], said["NumberOfColsInFrame"]
+    return int(start), int(said["NumberOfFrames"]), int(height), int(width), int(said["ImageDepthInBits"])

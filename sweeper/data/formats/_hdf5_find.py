@@ -73,8 +73,10 @@ class Found:
 def find_frames(tree: Tree) -> Found:
     """Find the datasets that hold the frames, several where an Eiger master links to its data files.
 
-    In this order: what the reading names; NeXus's ``default`` attributes down to an NXdata and its ``signal``;
-    an Eiger master's ``data_000001``, ...; :data:`KNOWN_PATHS`; of all others that could be images the one that
+    In this order: what the reading names; NeXus's ``default`` attributes down to an NXdata and its
+    ``signal``;
+    an Eiger master's ``data_000001``, ...; :data:`KNOWN_PATHS`; of all others that could be images the one
+    that
     is a detector's by its class or name, or, where none is, the only one.
 
     Raises
@@ -270,7 +272,8 @@ def _without_sources(tree: Tree, parts: list[tuple[str, Any]]) -> list[tuple[str
 def _rank(tree: Tree, path: str, dataset: Any) -> int | None:
     """Return how likely a dataset holds the frames, or None where it does not.
 
-    3: it is a detector's by its class or its interpretation; 2: by its name; 1: it is an NXdata's signal; 0: it
+    3: it is a detector's by its class or its interpretation; 2: by its name; 1: it is an NXdata's signal;
+    0: it
     has three axes or more; −1: two; −2: it is made from frames.
     """
     *groups, name = path.strip("/").split("/")
@@ -347,7 +350,8 @@ def _check_no_stack_beside(tree: Tree, parts: list[tuple[str, Any]]) -> None:
 def _ambiguous(tree: Tree, parts: list[tuple[str, Any]]) -> FrameError:
     return FrameError(
         tree.source.path,
-        f"cannot tell which dataset holds the frames: {_listed(parts)}; say which with --dataset PATH (* for any "
+        f"cannot tell which dataset holds the frames: {_listed(parts)}; say which with --dataset PATH (* "
+        f"for any "
         "name), or with a column dataset in a manifest",
     )
 

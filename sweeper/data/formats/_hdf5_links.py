@@ -62,7 +62,7 @@ class Tree:
     live: bool
     stack: ExitStack = field(default_factory=ExitStack)
 
-    def get(self, group: Any, name: str, depth: int = 0) -> Any | None:
+    def get(self, group: Any, name: str, depth: int = 0) -> Any:
         """Return what a path below a group leads to; None where there is no such name.
 
         Raises
@@ -77,7 +77,7 @@ class Tree:
                 pass
         return self._step_by_step(group, name, depth)
 
-    def _step_by_step(self, group: Any, name: str, depth: int) -> Any | None:
+    def _step_by_step(self, group: Any, name: str, depth: int) -> Any:
         import h5py
 
         here = group.file["/"] if name.startswith("/") else group
@@ -133,7 +133,7 @@ class Tree:
                 raise self.error(group, name, what) from error
             return found
 
-    def walk(self) -> Iterator[tuple[str, Any | FrameError]]:
+    def walk(self) -> Iterator[tuple[str, Any]]:
         """Yield the path of every dataset, each once, and of every link that is broken with its error."""
         seen: set[tuple[int, int]] = set()
         waiting: list[tuple[str, Any]] = [("", self.file)]

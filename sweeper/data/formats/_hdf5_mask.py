@@ -56,12 +56,13 @@ def is_bad(path: str, values: NDArray[Any]) -> NDArray[np.bool_]:
         Of the mask: ``pixel_mask`` is NXmx's, a mask of a CXI file has bits of its own.
     values : ndarray
     """
+    bad: NDArray[np.bool_] = values != 0
     if values.dtype.kind in "iu":
         if path.endswith("/pixel_mask"):
-            return (values.astype(np.int64) & _NXMX_BAD) != 0
-        if _CXI_GROUP.search(path):
-            return (values.astype(np.int64) & _CXI_BAD) != 0
-    return values != 0
+            bad = (values.astype(np.int64) & _NXMX_BAD) != 0
+        elif _CXI_GROUP.search(path):
+            bad = (values.astype(np.int64) & _CXI_BAD) != 0
+    return bad
 
 
 def find_mask_file(tree: Tree) -> tuple[str, Any] | None:
@@ -124,7 +125,8 @@ def find_own_mask(
     if len(masks) > 1 and not all(_equal(masks[0].dataset, each.dataset) for each in masks[1:]):
         names = ", ".join(sorted(mask.path for mask in masks))
         raise FrameError(
-            tree.source.path, f"cannot tell which mask is that of {path}: {names}; --ignore-file-mask reads the "
+            tree.source.path, f"cannot tell which mask is that of {path}: {names}; --ignore-file-mask "
+                              f"reads the "
             "file without"
         )  # fmt: skip
     return masks[0]
@@ -146,7 +148,8 @@ def check_mask(tree: Tree, mask: OwnMask, invalid: NDArray[np.bool_]) -> None:
     if share == 1 or (share > _MOST_PLAIN and not known):
         raise FrameError(
             tree.source.path,
-            f"its mask {mask.path} calls {100 * share:.0f} % of the pixels invalid (nonzero must mean invalid); "
+            f"its mask {mask.path} calls {100 * share:.0f} % of the pixels invalid (nonzero must mean "
+            f"invalid); "
             "--ignore-file-mask reads the file without it",
         )
 
@@ -172,7 +175,7 @@ def _detector_groups(tree: Tree, path: str, dataset: Any) -> list[tuple[str, Any
 
 
 def _detectors(tree: Tree, entry: str) -> Iterator[tuple[str, Any]]:
-    """Yield the groups of an entry that are those of detectors: NXdetector, or what stands in an instrument."""
+    """Yield the groups of an entry that are detectors': NXdetector, or what stands in an instrument."""
     top = tree.get(tree.file, entry)
     if not hasattr(top, "keys"):
         return
@@ -189,7 +192,7 @@ def _detectors(tree: Tree, entry: str) -> Iterator[tuple[str, Any]]:
             yield f"{entry}/{name}", group
 
 
-def _quiet(tree: Tree, group: Any, name: str) -> Any | None:
+def _quiet(tree: Tree, group: Any, name: str) -> Any:
     try:
         return tree.get(group, name)
     except FrameError:  # a broken link to something else
@@ -231,7 +234,7 @@ def find_limits(tree: Tree, path: str, dataset: Any) -> Limits:
 
 
 def _sentinel_bits(tree: Tree, path: str, dataset: Any) -> int:
-    """Return the width of unsigned counts where they are a detector's whose largest value is a sentinel, or 0."""
+    """Return the width of unsigned counts of a detector whose largest value is a sentinel, or 0."""
     bits = 8 * int(dataset.dtype.itemsize) if dataset.dtype.kind == "u" else 0
     return bits if bits and ("image_nr_low" in dataset.attrs or _is_nxmx(tree, path)) else 0
 

@@ -63,7 +63,7 @@ class Gaps:
             int(np.searchsorted(edges, i, side="right")) - 1
             for edges, i in zip(self.edges, lead, strict=False)
         )
-        missing = ~self.mapped[cell]
+        missing: NDArray[np.bool_] = np.asarray(~self.mapped[cell])
         if not missing.any():
             return None
         for axis, edges in enumerate(self.edges[len(lead) :]):
@@ -222,7 +222,8 @@ def _check_virtual(tree: Tree, dataset: Any, depth: int) -> Gaps | None:
     written = _written_shape(tree, dataset)
     if written is not None and any(a < b for a, b in zip(shape, written, strict=True)):
         raise FrameError(
-            path, f"{dataset.name} is virtual: its header says {written}, its sources give {shape}, so that some "
+            path, f"{dataset.name} is virtual: its header says {written}, its sources give {shape}, so "
+                  f"that some "
             "are missing or short"
         )  # fmt: skip
     return _gaps(path, dataset, selections, shape)
@@ -280,7 +281,7 @@ def _header_shapes(stream: Any, start: int, ndim: int) -> Iterator[tuple[int, ..
 
 
 def _printf_blocks(tree: Tree, dataset: Any, mapping: Any) -> list[tuple[str, str]]:
-    """Return file and dataset of each block of a series that is named by a pattern; refuse a series with gaps."""
+    """Return file and dataset of each block of a series that a pattern names; refuse one with gaps."""
     main = dataset.file.filename
 
     def named(text: str, number: int) -> str:

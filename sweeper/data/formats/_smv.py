@@ -1,4 +1,4 @@
-"""SMV and d*TREK: a header of fixed length and one or several images, as ADSC's and Rigaku's detectors write them."""
+"""SMV and d*TREK, as ADSC's and Rigaku's detectors write them: a header and one or several images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _TYPES = {
     "unsigned char": "u1", "unsigned_char": "u1", "unsigned_byte": "u1",
     "short int": "i2", "short": "i2", "signed_short": "i2", "signed short int": "i2", "short_int": "i2",
     "unsigned short int": "u2", "unsigned_short": "u2", "unsigned short": "u2", "unsigned_short_int": "u2",
-    "long int": "i4", "long": "i4", "signed_long": "i4", "long_int": "i4", "signed long int": "i4", "int": "i4",
-    "signed_int": "i4", "unsigned_int": "u4", "unsigned int": "u4",
+    "long int": "i4", "long": "i4", "signed_long": "i4", "long_int": "i4", "signed long int": "i4",
+    "int": "i4", "signed_int": "i4", "unsigned_int": "u4", "unsigned int": "u4",
     "unsigned long int": "u4", "unsigned_long": "u4", "unsigned long": "u4", "unsigned_long_int": "u4",
     "float ieee": "f4", "float": "f4", "float_ieee": "f4",
 }  # fmt: skip
@@ -68,7 +68,9 @@ def _header(path: Path, stream: Any) -> Header:
     whole = begins + stream.read(max(0, int(found[1]) - len(begins)))
     start, end = whole.find(b"{"), whole.find(b"}")
     if len(whole) < int(found[1]) or not 0 <= start < end:
-        raise FrameError(path, f"truncated: its header is to have {int(found[1])} bytes, with a brace at its end")
+        raise FrameError(
+            path, f"truncated: its header is to have {int(found[1])} bytes, with a brace at its end"
+        )
     return parsed(whole[start + 1 : end])
 
 

@@ -1,4 +1,4 @@
-"""The pages of a TIFF file as its directories describe them, read one after the other to the end of the chain."""
+"""The pages of a TIFF file as its directories describe them, to the end of their chain."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sweeper.errors import FrameError
 _MOST_PAGES = 1_000_000
 _MOST_VALUES = 50_000_000  # of one tag
 _TYPES = {
-    1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u8", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "u8", 11: "f4", 12: "f8",
-    13: "u4", 16: "u8", 17: "i8", 18: "u8",
+    1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u8", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "u8", 11: "f4",
+    12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
 _DESCRIPTION, _STRIP_OFFSETS, _SAMPLES, _STRIP_COUNTS = 270, 273, 277, 279
@@ -25,7 +25,8 @@ _PLANAR, _PREDICTOR, _TILE_OFFSETS, _TILE_COUNTS, _SUB_IFDS, _SAMPLE_FORMAT = 28
 _FILL_ORDER, _DEPTH, _METAMORPH = 266, 32997, 33629
 _WANTED = {
     _SUBFILE, _OLD_SUBFILE, _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _SAMPLES,
-    _STRIP_COUNTS, _PLANAR, _PREDICTOR, _TILE_OFFSETS, _TILE_COUNTS, _SUB_IFDS, _SAMPLE_FORMAT, _FILL_ORDER, _DEPTH,
+    _STRIP_COUNTS, _PLANAR, _PREDICTOR, _TILE_OFFSETS, _TILE_COUNTS, _SUB_IFDS, _SAMPLE_FORMAT, _FILL_ORDER,
+    _DEPTH,
     _DESCRIPTION, _METAMORPH,
 }  # fmt: skip
 _KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
@@ -204,7 +205,7 @@ def _directory(
         if tag not in _WANTED or kind not in _TYPES:
             continue
         (count,) = struct.unpack_from(layout.pointer, block, at + 4)
-        dtype = np.dtype(_TYPES[kind]).newbyteorder(layout.order)
+        dtype = np.dtype(layout.order + _TYPES[kind])
         start = at + layout.entry_size - layout.inline
         if count * dtype.itemsize <= layout.inline:
             tags[tag] = np.frombuffer(block, dtype, count, start)

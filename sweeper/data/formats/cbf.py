@@ -23,7 +23,8 @@ def _open(source: Source) -> Iterator[OpenFile]:
     with source.stream() as stream:
         if not stream.read(6).startswith(b"###CBF"):
             raise FrameError(path, "not a CBF file: it does not begin with ###CBF")
-        # Looking behind the pixels of a compressed file would unpack all of it; a DECTRIS file has one section.
+        # Looking behind the pixels of a compressed file would unpack all of it; a DECTRIS file has one
+        # section.
         text, sections = read_sections(path, stream, first_only=bool(source.compression))
         if source.compression and "loop_" in text:
             text, sections = read_sections(path, stream)
@@ -97,10 +98,10 @@ def _frames(source: Source, text: str, sections: list[Section]) -> list[list[Sec
 
 
 def _limits(text: str) -> Limits:
-    """Return what the header says of valid counts: DECTRIS's cut-off, or imgCIF's overload and undefined value."""
+    """Return DECTRIS's cut-off, or imgCIF's overload and undefined value, where a header states them."""
     found = _CUTOFF.search(text)
     highest = [int(found[1]) - 1] if found else []
-    said = {name: number for name, number in _intensities(text)}
+    said = dict(_intensities(text))
     if said.get("overload", 0) > 0:
         highest.append(int(np.ceil(said["overload"])) - 1)
     dummies = (said["undefined_value"],) if "undefined_value" in said else ()
@@ -130,13 +131,17 @@ FORMAT = Format(
     name="cbf",
     suffixes=(".cbf",),
     library="fabio's byte-offset decoder; pycbf (extra formats) for packed and canonical compression",
-    reads="integers of 8 to 64 bits in byte-offset compression, and integers and real numbers that are packed, "
+    reads="integers of 8 to 64 bits in byte-offset compression, and integers and real numbers that are "
+    "packed, "
     "canonical or not compressed, checked against the number of pixels and the MD5 sum that the file states",
-    refuses="files that do not begin with ###CBF; a wrong checksum; sections in a text encoding such as BASE64; another "
+    refuses="files that do not begin with ###CBF; a wrong checksum; sections in a text encoding such as "
+    "BASE64; another "
     "number of pixels than the header says",
-    images="one frame a file; of several binary sections those that imgCIF gives to one frame are its panels, one below "
+    images="one frame a file; of several binary sections those that imgCIF gives to one frame are its "
+    "panels, one below "
     "the other",
-    masks="counts from Count_cutoff (DECTRIS) or overload (imgCIF) on, and imgCIF's undefined_value, are invalid; "
+    masks="counts from Count_cutoff (DECTRIS) or overload (imgCIF) on, and imgCIF's undefined_value, are "
+    "invalid; "
     "negative counts, such as −1 and −2 of Pilatus detectors, are invalid unless negative is valid",
     open=_open,
     magic=(b"###CBF",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -51,12 +51,10 @@ def _open(source: Source) -> Iterator[OpenFile]:
             stream.seek(0)
             whole = np.lib.format.read_array(stream, allow_pickle=False)
         else:
-            order = "F" if fortran else "C"
-            whole = (
-                np.memmap(source.path, dtype, "r", start, shape, order)
-                if 0 not in shape
-                else np.empty(shape, dtype)
-            )
+            order: Literal["F", "C"] = "F" if fortran else "C"
+            whole = np.empty(shape, dtype)
+            if 0 not in shape:
+                whole = np.memmap(source.path, dtype, "r", start, shape, order)
         yield _as_stack(shape, lambda: whole)
 
 
@@ -119,7 +117,8 @@ def _member(source: Source, archive: zipfile.ZipFile) -> str:
     if not candidates:
         raise FrameError(source.path, "holds no array of numbers with two axes or more")
     raise FrameError(
-        source.path, f"cannot tell which array holds the frames: {listed}; say which with --dataset NAME, or with a "
+        source.path, f"cannot tell which array holds the frames: {listed}; say which with --dataset NAME, "
+                     f"or with a "
         "column dataset in a manifest"
     )  # fmt: skip
 
@@ -128,7 +127,8 @@ FORMAT = Format(
     name="npy",
     suffixes=(".npy", ".npz"),
     library="numpy",
-    reads="arrays of two or three axes, of integers of 8 to 64 bits or floats of 16 to 64; of an NPZ archive the only "
+    reads="arrays of two or three axes, of integers of 8 to 64 bits or floats of 16 to 64; of an NPZ "
+    "archive the only "
     "such array, or the one that --dataset or the manifest names",
     refuses="pickled objects; other numbers of axes; a file that is longer or shorter than its header says",
     images="an array of three axes is a stack along the first; trailing axes of 1 are left out",

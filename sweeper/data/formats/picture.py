@@ -93,7 +93,8 @@ def _png_header(path: Path, stream: Any) -> _Png:
 def _decode_png(path: Path, data: bytes, header: _Png) -> NDArray[Any]:
     import imagecodecs
 
-    # Whatever follows the end of the image is none of it. The mark cannot be told from pixels by its name alone.
+    # Whatever follows the end of the image is none of it. The mark cannot be told from pixels by its name
+    # alone.
     if data.rfind(b"\0\0\0\0IEND\xaeB`\x82") < 0:
         raise FrameError(path, "truncated: a PNG image without its end")
     values = np.asarray(imagecodecs.png_decode(data))
@@ -191,9 +192,11 @@ FORMAT = Format(
     name="picture",
     suffixes=(".png", ".jpg", ".jpeg"),
     library="imagecodecs",
-    reads="grey PNG of 1 to 16 bits, grey JPEG of 8; colour images whose colours are all the same; transparency that "
+    reads="grey PNG of 1 to 16 bits, grey JPEG of 8; colour images whose colours are all the same; "
+    "transparency that "
     "is the same everywhere, or of one colour (tRNS), is left out",
-    refuses="palettes, true colour and CMYK; a file without the end of its image; animated PNG, multi-picture JPEG "
+    refuses="palettes, true colour and CMYK; a file without the end of its image; animated PNG, "
+    "multi-picture JPEG "
     "(MPO) and other files of several images",
     images="one frame a file; embedded thumbnails are none",
     masks="has none",

@@ -55,7 +55,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
 
 
 def _stride(source: Source, stream: Any, footer: int, size: int, one: int, count: int) -> int:
-    """Return how far frames are from each other, as the footer of version 3 says: more than pixels may be between."""
+    """Return how far frames are from each other, as the footer of version 3 says."""
     path = source.path
     if footer >= size or footer < _HEAD:
         raise FrameError(path, f"truncated: its footer is to begin at byte {footer}, it has {size}")
@@ -65,7 +65,8 @@ def _stride(source: Source, stream: Any, footer: int, size: int, one: int, count
         return one
     said = {name: int(number) for name, number in re.findall(r'\b(count|size|stride)="(\d+)"', blocks[0])}
     if said.get("size", one) != one or said.get("count", count) != count:
-        raise FrameError(path, f"its header says {count} images of {one} bytes, its footer {said.get('count')} of "
+        raise FrameError(path, f"its header says {count} images of {one} bytes, its footer "
+                               f"{said.get('count')} of "
                          f"{said.get('size')}")  # fmt: skip
     return max(one, said.get("stride", one))
 

@@ -19,8 +19,10 @@ from sweeper.data.formats._tiff_pages import Page, check_stored, read_pages
 from sweeper.errors import FrameError
 
 _PALETTE, _SEPARATED = 3, 5
-_COLOURS = {_PALETTE: "palette", _SEPARATED: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32844: "LogL",
-            32845: "LogLuv"}  # fmt: skip
+_COLOURS = {
+    _PALETTE: "palette", _SEPARATED: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32844: "LogL",
+    32845: "LogLuv",
+}  # fmt: skip
 _JPEG = (6, 7)
 _MOST_SAMPLES = 4
 _CUTOFF = re.compile(r"# *Count_cutoff +(\d+) *counts", re.IGNORECASE)
@@ -269,12 +271,16 @@ FORMAT = Format(
     name="tiff",
     suffixes=(".tif", ".tiff"),
     library="tifffile with imagecodecs",
-    reads="integers of 1 to 64 bits and floats of 16 to 64, in strips or tiles, compressed or not; BigTIFF; colour "
+    reads="integers of 1 to 64 bits and floats of 16 to 64, in strips or tiles, compressed or not; "
+    "BigTIFF; colour "
     "images whose colours are all the same",
-    refuses="palettes and true colour; a chain of pages that leads behind the end of the file; strips and tiles that "
-    "were never written or end behind the end of the file; fewer images than ImageJ's, tifffile's or OME's header "
+    refuses="palettes and true colour; a chain of pages that leads behind the end of the file; strips and "
+    "tiles that "
+    "were never written or end behind the end of the file; fewer images than ImageJ's, tifffile's or "
+    "OME's header "
     "says; pages of different sizes or types",
-    images="a frame a page, without pages that say that they are thumbnails or masks (NewSubfileType); a stack under "
+    images="a frame a page, without pages that say that they are thumbnails or masks (NewSubfileType); a "
+    "stack under "
     "one header, as ImageJ and MetaMorph write it, a frame an image",
     masks="has none; counts from the Count_cutoff of a DECTRIS header on are invalid",
     open=_open,
