@@ -1,7 +1,7 @@
-"""Signals that end a command in order: SIGINT (Ctrl-C), SIGTERM of batch systems, SIGHUP of a terminal that goes.
+"""Signals that end a command in order: SIGINT (Ctrl-C), SIGTERM of a batch system, SIGHUP of a lost terminal.
 
-Each becomes a KeyboardInterrupt. Nothing disturbs what a command does to end, in any number of signals, unless it
-takes too long. Python takes signals in the main thread alone: in another thread all this has no effect.
+Each becomes a KeyboardInterrupt. However many there are, none disturbs what a command does to end, unless
+that takes too long. Python takes signals in the main thread alone: in another thread all this has no effect.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a command takes from its surroundings: streams, import path, warnings, where compiled kernels are kept.
+"""What a command takes from its surroundings: streams, import path, warnings, where kernels are kept.
 
 Light, and called before anything else is imported.
 """
@@ -42,7 +42,7 @@ def _open_streams() -> None:
             assert opened == number
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: PTH123, SIM115
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 # --------------------------------------------------------------------------- what is imported and executed
@@ -69,12 +69,12 @@ def for_children() -> Mapping[str, str | None]:
 
 
 def _path_entries() -> list[str]:
-    """Return PYTHONPATH's entries that are absolute; of relative ones the one that holds this installation."""
+    """Return the absolute entries of PYTHONPATH, and of the relative ones that of this installation."""
     entries = os.environ["PYTHONPATH"].split(os.pathsep)
     return [
         entry if Path(entry).is_absolute() else str(_OURS)
         for entry in entries
-        if Path(entry).is_absolute() or _OURS == Path(entry).resolve()
+        if Path(entry).is_absolute() or Path(entry).resolve() == _OURS
     ]
 
 

@@ -36,6 +36,19 @@ def add(commands: Any) -> None:
         help="mask of the detector: pixels that are not zero in it are invalid (default: none)",
     )
     parser.add_argument(
+        "--dataset", metavar="PATH", help="path of the dataset in HDF5 files that holds the frames"
+    )
+    parser.add_argument(
+        "--scan-grid",
+        action="store_true",
+        help="let all axes of an HDF5 dataset but the last two count frames, not panels",
+    )
+    parser.add_argument(
+        "--ignore-file-mask",
+        action="store_true",
+        help="take pixels for valid that a file's own mask or limits call invalid",
+    )
+    parser.add_argument(
         "--class",
         dest="about",
         metavar="NAME",
@@ -55,6 +68,7 @@ def add(commands: Any) -> None:
 
 
 def _explain(args: argparse.Namespace) -> int:
+    from sweeper.data.format import Reading
     from sweeper.explain import SHEET, TABLE, explain
 
     explained = explain(
@@ -66,6 +80,7 @@ def _explain(args: argparse.Namespace) -> int:
         limit=args.limit,
         trial=args.trial,
         allow_outside=args.allow_outside,
+        reading=Reading(args.dataset, args.scan_grid, not args.ignore_file_mask),
         on_frame=counter(),
     )
     print(explained.summary())

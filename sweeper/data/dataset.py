@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data import checks, folders, manifest
-from sweeper.data.frames import frame_counts
+from sweeper.data.format import DEFAULT_READING, Reading
+from sweeper.data.frames import Counted, frame_counts
 from sweeper.data.listing import Listing
 from sweeper.data.masks import load_mask
 from sweeper.data.names import alike_note
 from sweeper.data.prepared import FrameRef
 from sweeper.errors import BadFramesError, InputError
 
-CountFrames = Callable[[Sequence[str]], Sequence[int | str]]
+CountFrames = Callable[[Sequence[str], Reading], Sequence[Counted | str]]
 """Gives for each path its number of frames, or what is wrong: :func:`sweeper.data.frames.frame_counts`."""
 
 
@@ -59,8 +61,11 @@ class Dataset:
         Number of files that were passed over because their suffix is not that of frames.
     quarantined : tuple of (str, str)
         Name of each file or frame that was left out because it cannot be read, and the reason.
+    reading : Reading
+        How files are read.
     notes : tuple of str
-        What a person should know about its labels and groups, a line each.
+        What a person should know, a line each: how files were taken where there was a choice, and labels or
+        groups that look alike.
     """
 
     root: Path
@@ -76,6 +81,7 @@ class Dataset:
     mask: NDArray[np.int64]
     ignored: int = 0
     quarantined: tuple[tuple[str, str], ...] = ()
+    reading: Reading = DEFAULT_READING
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -102,7 +108,8 @@ class Dataset:
 
     def ref(self, row: int) -> FrameRef:
         """Return where one frame is, under the name that reports give it."""
-        return FrameRef(self.paths[row], int(self.index[row]), self.masks[row], str(self.names[row]))
+        name = str(self.names[row])
+        return FrameRef(self.paths[row], int(self.index[row]), self.masks[row], name, self.reading)
 
     def class_counts(self) -> dict[str, int]:
         """Return the number of frames of each class, in class order."""
@@ -168,6 +175,7 @@ def load_dataset(
     skip_bad: bool = False,
     group_by: str | None = None,
     counter: CountFrames = frame_counts,
+    reading: Reading = DEFAULT_READING,
 ) -> Dataset:
     """List the frames of a dataset and check that it makes sense; headers are read, pixels are not.
 
@@ -176,7 +184,8 @@ def load_dataset(
     data : str or Path
         A folder of classes (``DATA/<class>/...``), a folder of ``train``, ``val`` (``valid``,
         ``validation``) and ``test`` with class folders in each, or a CSV or Parquet manifest with the
-        columns ``path`` and ``label`` and optionally ``split``, ``group``, ``frame`` and ``mask``.
+        columns ``path`` and ``label`` and optionally ``split``, ``group``, ``frame``, ``mask`` and
+        ``dataset``.
         A manifest that marks some frames ``test`` and leaves the rest empty has those for training.
     mask : str or Path, optional
         Mask file of all frames for which a manifest names none.
@@ -189,6 +198,8 @@ def load_dataset(
         What the groups are, for data that name none.
     counter : callable
         Counts the frames of files; give one that works in parallel for very many files.
+    reading : Reading
+        How files are read; a dataset that a manifest names goes first.
 
     Raises
     ------
@@ -201,7 +212,7 @@ def load_dataset(
     source = Path(os.path.abspath(data))  # noqa: PTH100
     listing = _read_listing(source, allow_outside)
     mask_path = None if mask is None else _checked_mask(Path(mask))
-    dataset, problems = _expand(listing, mask_path, counter)
+    dataset, problems = _expand(listing, mask_path, counter, reading)
     if problems and not skip_bad:
         raise BadFramesError(str(source), problems)
     name = str(source)
@@ -217,10 +228,9 @@ def load_dataset(
     if dataset.groups is not None:
         checks.check_groups(name, group_names, dataset.groups, split)
         dataset = replace(dataset, groups=_numbered(dataset.groups))
-    notes = alike_note("labels", dataset.classes), alike_note("groups", listing.group_names)
-    return replace(
-        dataset, split=split, quarantined=tuple(problems), notes=tuple(note for note in notes if note)
-    )
+    alike = alike_note("labels", dataset.classes), alike_note("groups", listing.group_names)
+    notes = (*dataset.notes, *(note for note in alike if note))
+    return replace(dataset, split=split, quarantined=tuple(problems), notes=notes)
 
 
 # --------------------------------------------------------------------------- building
@@ -245,10 +255,10 @@ def _checked_mask(path: Path) -> str:
 
 
 def _expand(
-    listing: Listing, mask: str | None, counter: CountFrames
+    listing: Listing, mask: str | None, counter: CountFrames, reading: Reading
 ) -> tuple[Dataset, list[tuple[str, str]]]:
     """Return the frames of rows in canonical order, and the problems of those that are left out."""
-    sizes, problems = _sizes(listing, counter)
+    sizes, problems, notes = _sizes(listing, counter, reading)
     size = sizes[listing.file]
     beyond = np.flatnonzero((size > 0) & (listing.frame >= size))
     problems += [
@@ -283,23 +293,28 @@ def _expand(
         mask_files=mask_files,
         mask=masks[row],
         ignored=listing.ignored,
+        reading=reading,
+        notes=notes,
     )
     return dataset, problems
 
 
-def _sizes(listing: Listing, counter: CountFrames) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:
-    """Return the number of frames of each file, 0 for one with a problem, and the problems."""
+def _sizes(
+    listing: Listing, counter: CountFrames, reading: Reading
+) -> tuple[NDArray[np.int64], list[tuple[str, str]], tuple[str, ...]]:
+    """Return the number of frames of each file, 0 for one with a problem; the problems; and notes."""
     missing = {name for name, _ in listing.problems}
     problems = list(listing.problems)
     present = [i for i, name in enumerate(listing.files) if name not in missing]
-    counts = counter([os.path.normpath(listing.root / listing.files[i]) for i in present])
+    counts = counter([os.path.normpath(listing.root / listing.files[i]) for i in present], reading)
     sizes = np.zeros(len(listing.files), dtype=np.int64)
     for i, count in zip(present, counts, strict=True):
         if isinstance(count, str):
             problems.append((listing.files[i], count))
         else:
-            sizes[i] = count
-    return sizes, sorted(problems)
+            sizes[i] = count.count
+    notes = Counter(count.note for count in counts if isinstance(count, Counted) and count.note)
+    return sizes, sorted(problems), tuple(f"{n} file{'s' * (n > 1)}: {note}" for note, n in notes.items())
 
 
 def _with_default_mask(listing: Listing, mask: str | None) -> tuple[tuple[str, ...], NDArray[np.int64]]:

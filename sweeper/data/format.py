@@ -10,18 +10,46 @@ import gzip
 import io
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+
+from sweeper.errors import FrameError
 
 COMPRESSIONS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 """Last suffix of a compressed file, and what opens it. Every format is read from compressed files too."""
 
-_MAX_REASON = 200  # characters: a message stays one readable line
+_SMALL = 2**26  # bytes that any file may unpack to
+_PACKED_MOST = 5000  # bytes of pixels that a byte of a file may hold; deflate reaches 1032
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are to be read where their formats leave a choice.
+
+    Attributes
+    ----------
+    dataset : str or None
+        Path of the HDF5 dataset that holds the frames; ``*`` stands for any name. None: found by rules.
+    scan_grid : bool
+        Whether all axes of an HDF5 dataset but the last two count frames, as in a scan over a grid. Otherwise
+        the third axis from the end, where there are four or more, counts panels of one frame.
+    own_mask : bool
+        Whether the mask and the limits of valid counts that a file itself states are honoured.
+    """
+
+    dataset: str | None = None
+    scan_grid: bool = False
+    own_mask: bool = True
+
+
+DEFAULT_READING = Reading()
 
 
 @dataclass(frozen=True)
@@ -34,16 +62,24 @@ class Source:
         The file itself, which messages name.
     compression : str
         Key of :data:`COMPRESSIONS`, or empty.
+    reading : Reading
     """
 
     path: Path
     compression: str = ""
+    reading: Reading = DEFAULT_READING
 
     @contextmanager
     def stream(self) -> Iterator[Any]:
         """Open the content for reading from the start; nothing is held in memory."""
         with COMPRESSIONS.get(self.compression, _open_plain)(self.path) as stream:
             yield stream
+
+    def beginning(self, size: int) -> bytes:
+        """Return the first bytes of the content, fewer where there are no more."""
+        with self.stream() as stream:
+            data: bytes = stream.read(size)
+        return data
 
     def content(self) -> bytes:
         """Return the content in full."""
@@ -72,15 +108,68 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a file's header says of the counts that are valid.
+
+    Attributes
+    ----------
+    lowest, highest : float or None
+        The least and the largest valid count; None: not stated.
+    dummies : tuple of float
+        Counts that stand for no measurement.
+    dummy_width : float
+        How far from one of `dummies` a count may be and still stand for none.
+    """
+
+    lowest: float | None = None
+    highest: float | None = None
+    dummies: tuple[float, ...] = ()
+    dummy_width: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.lowest is not None or self.highest is not None or self.dummies != ()
+
+    def invalid(self, counts: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which pixels of a frame are outside, bool, (height, width)."""
+        outside = np.zeros(counts.shape, dtype=np.bool_)
+        # Compared as Python numbers: a limit need not fit the type of the counts.
+        if self.lowest is not None:
+            outside |= counts < self.lowest
+        if self.highest is not None:
+            outside |= counts > self.highest
+        for dummy in self.dummies:
+            outside |= (counts >= dummy - self.dummy_width) & (counts <= dummy + self.dummy_width)
+        return outside
+
+
+@dataclass(frozen=True)
 class OpenFile:
     """An open file: how many frames it holds, and a function that reads the one at a position.
 
     ``read`` is called with positions from 0 to ``count - 1``, in any order and as often as wanted, by
-    one thread. It returns an array (height, width) of its own in the file's data type.
+    one thread. It returns an array (height, width) of its own in the file's data type; one that shares its
+    memory with others is refused by the conformance checks. An array (height, width, 2 to 4) is an image in
+    colours, see :func:`sweeper.data.colour.grey`.
+
+    Attributes
+    ----------
+    count : int
+    read : callable
+    own_mask : callable, optional
+        Gives for a position the mask that the file holds, bool, (height, width), True where a pixel is
+        invalid; or None.
+    limits : callable
+        Gives what the header says of valid counts.
+    note : str
+        What a person should know of how the file was taken where there was a choice: which dataset, what its
+        axes are. The same for files that were taken in the same way; empty where there was no choice.
     """
 
     count: int
     read: Callable[[int], NDArray[Any]]
+    own_mask: Callable[[int], NDArray[np.bool_] | None] | None = None
+    limits: Callable[[], Limits] = Limits
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +200,13 @@ class Format:
         it holds none. Left out, a mask file is read as a frame is.
     takes_other_suffixes : bool
         Whether it is tried on files of suffixes that no format has. At most one format may be.
+    magic : tuple of bytes
+        How its files begin, where that tells them from all others: a file of a suffix that no format has, or
+        that belongs to the format which takes those, is read as one of these.
+    title : str
+        What people call it; by default the name in capitals.
+    datasets : bool
+        Whether its files hold several arrays under names of their own.
     """
 
     name: str
@@ -123,6 +219,14 @@ class Format:
     open: Callable[[Source], AbstractContextManager[OpenFile]]
     read_mask: Callable[[Source], NDArray[Any] | None] | None = None
     takes_other_suffixes: bool = False
+    magic: tuple[bytes, ...] = ()
+    title: str = ""
+    datasets: bool = False
+
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        return self.title or self.name.upper()
 
 
 def _open_plain(path: Path) -> Any:
@@ -139,10 +243,37 @@ def split_suffix(path: str | Path) -> tuple[str, str]:
     return (suffixes[-1] if suffixes else ""), compression
 
 
-def reason(path: str | Path, error: BaseException) -> str:
-    """Return what a library's exception says, on one line and without the path."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    text = " ".join(text.replace(str(path), "the file").split())
-    if len(text) > _MAX_REASON:
-        text = text[:_MAX_REASON] + "..."
-    return f"unreadable or truncated: {text or type(error).__name__}"
+def reason(error: BaseException, title: str) -> str:
+    """Return why a file cannot be read, on one line, from whatever was raised while it was.
+
+    What a library says of its own insides helps nobody, so that it stays in the chain of exceptions.
+
+    Parameters
+    ----------
+    error : BaseException
+    title : str
+        What people call the format.
+    """
+    if isinstance(error, MemoryError):
+        return f"cannot be read as {title}: its header asks for more memory than there is"
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read: {error.strerror}"
+    if isinstance(error, EOFError):
+        return f"cannot be read as {title}: truncated, the file ends early"
+    if isinstance(error, gzip.BadGzipFile | zlib.error) or "data stream" in str(error):
+        return f"cannot be read as {title}: its compressed data are damaged or truncated"
+    return f"cannot be read as {title}: damaged, truncated or of another kind"
+
+
+def check_size(path: Path, wanted: int, stored: int) -> None:
+    """Refuse a header that asks for more bytes of pixels than the stored bytes can hold when unpacked.
+
+    Raises
+    ------
+    FrameError
+        It would take memory that the file cannot justify.
+    """
+    if wanted > max(_SMALL, _PACKED_MOST * stored):
+        raise FrameError(
+            path, f"damaged or truncated: its header asks for {wanted} bytes of pixels, {stored} are stored"
+        )

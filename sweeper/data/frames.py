@@ -8,9 +8,9 @@ line. Frames of many files with their masks come from :mod:`sweeper.data.prepare
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data import formats, validity
-from sweeper.data.format import Format, OpenFile, reason
-from sweeper.errors import FrameError
+from sweeper.data.colour import grey
+from sweeper.data.format import DEFAULT_READING, Format, Limits, OpenFile, Reading, reason
+from sweeper.errors import FrameError, InputError
 
 _MAX_ITEM_BYTES = 8  # float128 has no place in float32 features and no portable digest
 
@@ -29,30 +30,54 @@ def is_frame_file(name: str | Path) -> bool:
     return formats.has_known_suffix(name)
 
 
-def count_frames(path: str | Path) -> int:
+def count_frames(path: str | Path, reading: Reading = DEFAULT_READING) -> int:
     """Count the frames of a file from its headers.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; a dataset in an HDF5 file may follow: ``scan.h5::/1.1/measurement/eiger``. So it is
+        wherever a path of frames is asked for.
+    reading : Reading
 
     Raises
     ------
     FrameError
         The file is missing, of no known format, or its headers cannot be read.
     """
-    with open_frames(path) as file:
+    with open_frames(path, reading=reading) as file:
         return file.count
 
 
-def frame_counts(paths: Iterable[str | Path]) -> list[int | str]:
+@dataclass(frozen=True)
+class Counted:
+    """What the headers of a file say.
+
+    Attributes
+    ----------
+    count : int
+        Number of frames.
+    note : str
+        See :attr:`sweeper.data.format.OpenFile.note`.
+    """
+
+    count: int
+    note: str = ""
+
+
+def frame_counts(paths: Iterable[str | Path], reading: Reading = DEFAULT_READING) -> list[Counted | str]:
     """Return for each of many files how many frames it holds, or what is wrong with it."""
-    counts: list[int | str] = []
+    counts: list[Counted | str] = []
     for path in paths:
         try:
-            counts.append(count_frames(path))
+            with open_frames(path, reading=reading) as file:
+                counts.append(Counted(file.count, file.note))
         except FrameError as error:
             counts.append(error.problem)
     return counts
 
 
-def read_frame(path: str | Path, index: int = 0) -> NDArray[Any]:
+def read_frame(path: str | Path, index: int = 0, reading: Reading = DEFAULT_READING) -> NDArray[Any]:
     """Read one frame.
 
     Parameters
@@ -60,6 +85,7 @@ def read_frame(path: str | Path, index: int = 0) -> NDArray[Any]:
     path : str or Path
     index : int
         Position in the file, from 0.
+    reading : Reading
 
     Returns
     -------
@@ -73,19 +99,23 @@ def read_frame(path: str | Path, index: int = 0) -> NDArray[Any]:
         Naming the file: missing, unreadable, truncated, a colour image, not two-dimensional, empty,
         bool or complex, or no such index.
     """
-    with open_frames(path) as file:
+    with open_frames(path, reading=reading) as file:
         return file.read(index)
 
 
-def read_frames(path: str | Path, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
+def read_frames(
+    path: str | Path, indices: Sequence[int], reading: Reading = DEFAULT_READING
+) -> Iterator[NDArray[Any]]:
     """Read frames `indices` of one file in that order as :func:`read_frame` does, opening it once."""
-    with open_frames(path) as file:
+    with open_frames(path, reading=reading) as file:
         for index in indices:
             yield file.read(index)
 
 
 @contextmanager
-def open_frames(path: str | Path, format: Format | None = None) -> Iterator[OpenFile]:
+def open_frames(
+    path: str | Path, format: Format | None = None, reading: Reading = DEFAULT_READING
+) -> Iterator[OpenFile]:
     """Open a file whose frames are wanted in any order.
 
     Parameters
@@ -93,11 +123,13 @@ def open_frames(path: str | Path, format: Format | None = None) -> Iterator[Open
     path : str or Path
     format : Format, optional
         The format of the file; by default that of its suffix.
+    reading : Reading
 
     Yields
     ------
     OpenFile
-        Its ``read`` gives frames as :func:`read_frame` does, and the same errors.
+        Its ``read`` gives frames as :func:`read_frame` does, and the same errors. Its own mask and limits
+        are not there where `reading` says that they are not honoured.
 
     Raises
     ------
@@ -105,16 +137,19 @@ def open_frames(path: str | Path, format: Format | None = None) -> Iterator[Open
         As :func:`count_frames`. What the caller raises in the context passes as it is.
     """
     with ExitStack() as stack:
+        format = format or formats.format_of(path)
         try:
-            source = formats.source_of(Path(path))
-            file = stack.enter_context((format or formats.format_of(path)).open(source))
+            source = formats.source_of(path, reading)
+            if formats.split_location(path)[1] is not None and not format.datasets:
+                raise FrameError(path, f"a dataset is named, but {format.called} files have none")
+            file = stack.enter_context(format.open(source))
             if file.count < 1:
                 raise FrameError(path, "empty: holds no frame")
         except FrameError as error:
             raise FrameError(path, error.problem) from error  # that of an unpacked file names another path
         except Exception as error:  # readers of damaged files raise whatever they like
-            raise FrameError(path, reason(path, error)) from error
-        yield OpenFile(file.count, lambda index: _read(path, file, index))
+            raise FrameError(path, reason(error, format.called)) from error
+        yield _Opened(path, format.called, file).as_file(reading)
 
 
 # --------------------------------------------------------------------------- inspection
@@ -138,6 +173,10 @@ class FrameReport:
         equal prepared frames. Empty when there is an `error`.
     error : str or None
         What is wrong, in one line without the path, or None.
+    invalid_counts, mask_pixels, own_mask_pixels, limit_pixels : int
+        How many pixels are invalid for each reason, whatever the others say: by what they count (NaN,
+        negative, a detector's sentinel); by the mask file; by the mask that the file itself holds; beyond the
+        limits that its header states.
     """
 
     path: str
@@ -147,6 +186,10 @@ class FrameReport:
     dtype: str
     digest: str
     error: str | None
+    invalid_counts: int = 0
+    mask_pixels: int = 0
+    own_mask_pixels: int = 0
+    limit_pixels: int = 0
 
 
 def inspect_frames(
@@ -154,6 +197,7 @@ def inspect_frames(
     indices: Sequence[int],
     negative: str = "masked",
     mask: NDArray[np.bool_] | None = None,
+    reading: Reading = DEFAULT_READING,
 ) -> list[FrameReport]:
     """Read frames of one file in full and report on each, bad ones included.
 
@@ -165,6 +209,7 @@ def inspect_frames(
         What negative counts are, as in :data:`sweeper.data.intensity.AXES`.
     mask : bool, (height, width), optional
         True where a pixel is invalid.
+    reading : Reading
 
     Returns
     -------
@@ -174,7 +219,7 @@ def inspect_frames(
     """
     name = str(path)
     try:
-        with open_frames(path) as file:
+        with open_frames(path, reading=reading) as file:
             return [_inspect(name, file, index, negative, mask) for index in indices]
     except FrameError as error:
         return [FrameReport(name, index, 0, 0, "", "", error.problem) for index in indices]
@@ -187,15 +232,71 @@ def _inspect(
         counts = file.read(index)
     except FrameError as error:
         return FrameReport(path, index, 0, 0, "", "", error.problem)
-    problem: str | None = None
-    try:
-        if not validity.valid_pixels(counts, negative, mask).any():
-            problem = "no valid pixel: all are NaN, negative, a detector's sentinel or masked"
-    except ValueError as error:
-        problem = str(error)
-    fingerprint = "" if problem else _digest(counts, mask)
     height, width = counts.shape
-    return FrameReport(path, index, height, width, counts.dtype.name, fingerprint, problem)
+    report = FrameReport(path, index, height, width, counts.dtype.name, "", None)
+    try:
+        by_count = validity.valid_pixels(counts, negative)
+        own, limits = own_masks(file, index, counts)
+        combined = combine_masks(counts.shape, mask, own, limits)
+        if not (by_count if combined is None else by_count & ~combined).any():
+            problem = "no valid pixel: all are NaN, negative, a detector's sentinel or masked"
+            return replace(report, error=problem)
+    except FrameError as error:
+        return replace(report, error=error.problem)
+    except ValueError as error:
+        return replace(report, error=str(error))
+    return replace(
+        report,
+        digest=_digest(counts, combined),
+        invalid_counts=counts.size - int(np.count_nonzero(by_count)),
+        mask_pixels=_pixels(mask),
+        own_mask_pixels=_pixels(own),
+        limit_pixels=_pixels(limits),
+    )
+
+
+def _pixels(mask: NDArray[np.bool_] | None) -> int:
+    return 0 if mask is None else int(np.count_nonzero(mask))
+
+
+def own_masks(
+    file: OpenFile, index: int, counts: NDArray[Any]
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    """Return the pixels that a file's own mask calls invalid, and those beyond the limits it states."""
+    own = file.own_mask(index) if file.own_mask is not None else None
+    limits = file.limits()
+    return own, limits.invalid(counts) if limits else None
+
+
+def combine_masks(
+    shape: tuple[int, ...],
+    mask: NDArray[np.bool_] | None,
+    own: NDArray[np.bool_] | None,
+    limits: NDArray[np.bool_] | None,
+) -> NDArray[np.bool_] | None:
+    """Return the pixels that any mask calls invalid, or None where there is no mask file and no such pixel.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Of the frame.
+    mask : bool, (height, width), or None
+        That of a mask file.
+    own, limits : bool, (height, width), or None
+        What the file itself says.
+
+    Raises
+    ------
+    ValueError
+        A mask has another shape than the frame.
+    """
+    if mask is not None and mask.shape != shape:
+        raise InputError(f"mask must have the shape of the frame, {shape}, got {mask.shape}")
+    combined = mask
+    for each in (own, limits):
+        if each is not None and each.any():  # a file whose mask is empty reads as one without
+            combined = each if combined is None else combined | each
+    return combined
 
 
 def _digest(counts: NDArray[Any], mask: NDArray[np.bool_] | None) -> str:
@@ -209,25 +310,79 @@ def _digest(counts: NDArray[Any], mask: NDArray[np.bool_] | None) -> str:
     return hasher.hexdigest()
 
 
+INVALID_BY = {
+    "invalid_counts": "by what they count",
+    "mask_pixels": "by the mask file",
+    "own_mask_pixels": "by the files' own masks",
+    "limit_pixels": "beyond the limits that headers state",
+}
+"""Fields of :class:`FrameReport` that count invalid pixels, and the reason in words."""
+
+
+def invalid_pixels(reports: Sequence[FrameReport]) -> list[str]:
+    """Return a line with the share of pixels that each reason makes invalid; none where only counts do."""
+    good = [report for report in reports if report.error is None]
+    total = sum(report.height * report.width for report in good)
+    numbers = {name: sum(getattr(report, name) for report in good) for name in INVALID_BY}
+    if not any(number for name, number in numbers.items() if name != "invalid_counts"):
+        return []
+    return [f"invalid pixels: {invalid_shares(total, numbers)}"]
+
+
+def invalid_shares(total: int, numbers: Mapping[str, int]) -> str:
+    """Return shares of invalid pixels in words; `numbers` has the keys of :data:`INVALID_BY`."""
+    shares = [f"{100 * n / total:.3g} % {INVALID_BY[name]}" for name, n in numbers.items() if n and total]
+    return ", ".join(shares) or "none"
+
+
 # --------------------------------------------------------------------------- checking
 
 
-def _read(path: str | Path, file: OpenFile, index: int) -> NDArray[Any]:
-    if isinstance(index, bool) or not 0 <= index < file.count:
-        raise FrameError(path, f"frame index must be from 0 to {file.count - 1}, got {index}")
-    try:
-        counts = file.read(int(index))
-    except FrameError as error:
-        raise FrameError(path, error.problem) from error  # as above
-    except Exception as error:
-        raise FrameError(path, reason(path, error)) from error
-    return _checked(path, counts)
+@dataclass(frozen=True)
+class _Opened:
+    """An open file as its format gives it, with what messages call it."""
+
+    path: str | Path
+    title: str
+    file: OpenFile
+
+    def as_file(self, reading: Reading) -> OpenFile:
+        """Return the file with everything checked that is read from it."""
+        if not reading.own_mask:
+            return OpenFile(self.file.count, self.read, note=self.file.note)
+        own_mask = None if self.file.own_mask is None else self.own_mask
+        return OpenFile(self.file.count, self.read, own_mask, self.limits, self.file.note)
+
+    def read(self, index: int) -> NDArray[Any]:
+        """Read a frame."""
+        if isinstance(index, bool) or not 0 <= index < self.file.count:
+            raise FrameError(self.path, f"frame index must be from 0 to {self.file.count - 1}, got {index}")
+        return _checked(self.path, self._tried(self.file.read, int(index)))
+
+    def own_mask(self, index: int) -> NDArray[np.bool_] | None:
+        """Read the file's own mask of a frame."""
+        assert self.file.own_mask is not None
+        mask: NDArray[np.bool_] | None = self._tried(self.file.own_mask, int(index))
+        return mask
+
+    def limits(self) -> Limits:
+        """Read what the header says of valid counts."""
+        limits: Limits = self._tried(self.file.limits)
+        return limits
+
+    def _tried(self, read: Callable[..., Any], *index: int) -> Any:
+        try:
+            return read(*index)
+        except FrameError as error:
+            raise FrameError(self.path, error.problem) from error  # as above
+        except Exception as error:
+            raise FrameError(self.path, reason(error, self.title)) from error
 
 
 def _checked(path: str | Path, counts: NDArray[Any]) -> NDArray[Any]:
     """Return a frame in the machine's byte order; refuse what is no frame."""
     if counts.ndim == 3 and counts.shape[-1] in (2, 3, 4):
-        raise FrameError(path, f"a colour image ({counts.shape[-1]} values a pixel), not detector counts")
+        counts = grey(path, counts)
     if counts.ndim != 2:
         raise FrameError(path, f"a frame must be two-dimensional, got shape {counts.shape}")
     if counts.size == 0:

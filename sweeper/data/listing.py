@@ -27,7 +27,8 @@ class Listing:
     root : Path
         Absolute; files are relative to it.
     files : tuple of str
-        Distinct files, relative to `root`, with forward slashes.
+        Distinct files, relative to `root`, with forward slashes; a dataset that is named in one follows it,
+        see :data:`sweeper.data.formats.DATASET_MARK`.
     file : int64, (rows,)
         Position in `files`.
     frame : int64, (rows,)

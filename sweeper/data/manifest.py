@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.data.formats import DATASET_MARK
 from sweeper.data.listing import MISSING, SPLITS, Listing, some_of
 from sweeper.data.table import check_csv, explain_rows, line_of
 from sweeper.errors import InputError
 
 REQUIRED = ("path", "label")
-OPTIONAL = ("split", "group", "frame", "mask")
+OPTIONAL = ("split", "group", "frame", "mask", "dataset")
 CSV = (".csv",)
 PARQUET = (".parquet", ".pq")
 
@@ -42,8 +43,8 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
     """Read a manifest; check that the files it names exist, without opening them.
 
     Columns ``path`` and ``label``, and optionally ``split``, ``group``, ``frame`` (position in the
-    file, from 0; none: all of its frames) and ``mask`` (a mask file). Others are passed over. Paths are
-    relative to the manifest's folder.
+    file, from 0; none: all of its frames), ``mask`` (a mask file) and ``dataset`` (which one of an HDF5 file
+    holds the frames). Others are passed over. Paths are relative to the manifest's folder.
 
     Raises
     ------
@@ -57,10 +58,8 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
             _require_all(path, name, columns[name])
     root = path.parent
     place = _Locator(path, root, allow_outside)
-    files, problems = place.locate("path", columns["path"].values)
-    names = sorted(set(files))
-    position = {name: i for i, name in enumerate(names)}
-    file_of = np.array([position[name] for name in files], dtype=np.int64)
+    located = place.locate("path", columns["path"].values)
+    names, file, problems = _with_datasets(columns["path"], columns.get("dataset"), *located)
     classes = sorted(columns["label"].values)
     class_of = _positions(columns["label"].values, classes)
     group = columns.get("group")
@@ -68,8 +67,8 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
     rows = len(columns["path"].row)
     return Listing(
         root=root,
-        files=tuple(names),
-        file=file_of[columns["path"].row],
+        files=names,
+        file=file,
         frame=_frames(path, columns["frame"]) if "frame" in columns else np.full(rows, -1, dtype=np.int64),
         classes=tuple(classes),
         label=class_of[columns["label"].row],
@@ -207,6 +206,35 @@ def _frames(path: Path, column: _Column) -> NDArray[np.int64]:
     if max(indices) > np.iinfo(np.int64).max:
         raise InputError(f"{path}: frame must be a position in a file, got {max(indices)}")
     return np.array(indices, dtype=np.int64)[column.row]
+
+
+def _with_datasets(
+    path: _Column, dataset: _Column | None, files: list[str], problems: list[tuple[str, str]]
+) -> tuple[tuple[str, ...], NDArray[np.int64], list[tuple[str, str]]]:
+    """Return distinct files, each with the dataset named in it; which of them each row has; and problems.
+
+    Parameters
+    ----------
+    path, dataset : _Column
+    files : list of str
+        Name of each of the distinct paths.
+    problems : list of (str, str)
+        Of some of `files`.
+    """
+    pairs = np.stack([path.row, np.zeros_like(path.row) if dataset is None else dataset.row])  # (2, rows)
+    distinct, of_row = np.unique(pairs, axis=1, return_inverse=True)
+    named = ["" if dataset is None else dataset.values[int(code)] for code in distinct[1]]
+    locations = [
+        files[int(code)] if name == "" or name.lower() == "nan" else f"{files[int(code)]}{DATASET_MARK}{name}"
+        for code, name in zip(distinct[0], named, strict=True)
+    ]
+    names = sorted(set(locations))
+    reasons = dict(problems)
+    missing = [
+        (name, reasons[file]) for name in names if (file := name.partition(DATASET_MARK)[0]) in reasons
+    ]
+    missing += [(name, reasons[name]) for name in names if name in reasons and DATASET_MARK in name]
+    return tuple(names), _positions(locations, names)[of_row.reshape(-1)], missing
 
 
 def _masks(column: _Column | None, place: _Locator) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:

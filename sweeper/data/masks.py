@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data import formats
+from sweeper.data.colour import grey
 from sweeper.data.format import reason
 from sweeper.errors import FrameError
 
@@ -66,15 +67,17 @@ def _load_once(path: str, _size: int, _mtime_ns: int) -> NDArray[np.bool_]:
 
 def _values(path: Path) -> NDArray[Any]:
     """Read a mask as it is stored; unlike a frame it may be of bools."""
+    format = formats.format_of(path)
     try:
-        source, format = formats.source_of(path), formats.format_of(path)
+        source = formats.source_of(path)
         if format.read_mask is not None and (values := format.read_mask(source)) is not None:
             return values
         with format.open(source) as file:
             if file.count < 1:
                 raise FrameError(path, "empty: holds no mask")
-            return file.read(0)
+            values = file.read(0)
+            return grey(path, values) if values.ndim == 3 and values.shape[-1] in (2, 3, 4) else values
     except FrameError as error:
         raise FrameError(path, error.problem) from error  # that of an unpacked file names another path
     except Exception as error:  # readers of damaged files raise whatever they like
-        raise FrameError(path, reason(path, error)) from error
+        raise FrameError(path, reason(error, format.called)) from error

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import Params, PreparedFrame
-from sweeper.data.frames import FrameReport, inspect_frames, read_frames
+from sweeper.data.format import DEFAULT_READING, OpenFile, Reading
+from sweeper.data.frames import FrameReport, combine_masks, inspect_frames, open_frames, own_masks
 from sweeper.data.intensity import for_display, prepare
 from sweeper.data.masks import kept_mask
 from sweeper.errors import FrameError
@@ -33,12 +34,15 @@ class FrameRef:
         Mask file.
     name : str
         What messages call the frame; empty: its path.
+    reading : Reading
+        How the file is read.
     """
 
     path: str
     index: int
     mask: str | None
     name: str = ""
+    reading: Reading = DEFAULT_READING
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,7 @@ class RawFrame:
     counts : integer or real, (height, width)
         As :func:`sweeper.data.frames.read_frame` gives them.
     mask : bool, (height, width), or None
-        True where a pixel is invalid.
+        True where a pixel is invalid: by the mask file, or by what the frame's own file says.
     """
 
     ref: FrameRef
@@ -85,11 +89,24 @@ def raw_frames(refs: Sequence[FrameRef]) -> Iterator[RawFrame]:
     FrameError
         A file or mask that cannot be read, when its frame's turn comes.
     """
-    for (path, mask_file), group in groupby(refs, key=lambda ref: (ref.path, ref.mask)):
-        members = list(group)
+    for (path, mask_file, reading), group in groupby(refs, key=_from_one_file):
         mask = None if mask_file is None else kept_mask(mask_file)
-        for ref, counts in zip(members, read_frames(path, [ref.index for ref in members]), strict=True):
-            yield RawFrame(ref, counts, mask)
+        with open_frames(path, reading=reading) as file:
+            for ref in group:
+                counts = file.read(ref.index)
+                yield RawFrame(ref, counts, _mask(file, ref.index, counts, mask))
+
+
+def _from_one_file(ref: FrameRef) -> tuple[str, str | None, Reading]:
+    return ref.path, ref.mask, ref.reading
+
+
+def _mask(
+    file: OpenFile, index: int, counts: NDArray[Any], mask: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    if mask is not None and mask.shape != counts.shape:
+        return mask  # whoever prepares the frame says so under its name
+    return combine_masks(counts.shape, mask, *own_masks(file, index, counts))
 
 
 def raw_frame(ref: FrameRef) -> RawFrame:
@@ -130,12 +147,12 @@ def inspect_refs(refs: Sequence[FrameRef], negative: str) -> list[FrameReport]:
         What negative counts are, as in :data:`sweeper.data.intensity.AXES`.
     """
     reports: list[FrameReport] = []
-    for (path, mask_file), group in groupby(refs, key=lambda ref: (ref.path, ref.mask)):
+    for (path, mask_file, reading), group in groupby(refs, key=_from_one_file):
         indices = [ref.index for ref in group]
         try:
             mask = None if mask_file is None else kept_mask(mask_file)
         except FrameError as error:
             reports += [FrameReport(path, index, 0, 0, "", "", str(error)) for index in indices]
         else:
-            reports += inspect_frames(path, indices, negative, mask)
+            reports += inspect_frames(path, indices, negative, mask, reading)
     return reports

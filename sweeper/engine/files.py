@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeper.data.format import Reading
 from sweeper.data.frames import FrameReport
 from sweeper.data.prepared import FrameRef, RawFrame, raw_frames
 from sweeper.engine.tasks.blocks import Bytes
@@ -33,10 +34,10 @@ class Files:
         block_files.write_atomically(path, data)
 
     def inspect(
-        self, files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str
+        self, files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str, reading: Reading
     ) -> list[FrameReport]:
         """Check frames fully and digest them, see :func:`sweeper.engine.tasks.frames.inspect`."""
-        return inspect(files, negative)
+        return inspect(files, negative, reading)
 
     def read(self, frames: Sequence[FrameRef]) -> list[RawFrame]:
         """Read a few frames with their masks."""

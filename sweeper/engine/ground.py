@@ -1,18 +1,15 @@
-"""What Ray needs of the machine that it is started on, found out before: temporary folder, token, address space."""
+"""What Ray needs of the machine that it is started on, found out before it starts."""
 
 from __future__ import annotations
 
 import os
-import resource
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sweeper.errors import MachineError
+from sweeper.errors import InputError
 
 _SOCKET_BYTES = 107
 """The longest path that a Unix socket may have."""
@@ -26,17 +23,16 @@ def ground() -> Iterator[dict[str, Any]]:
 
     Raises
     ------
-    MachineError
+    InputError
         Something has to be changed first; says what.
     """
-    _give_token()
     with ExitStack() as stack:
         options = {}
         temp = _temp_folder()
         if not _is_fit(temp):
             short = next((place for place in _SHORT if _can_make(Path(place))), None)
             if short is None:
-                raise MachineError(
+                raise InputError(
                     f"Ray needs a folder for its sockets whose path is shorter than that of {temp}: set "
                     "RAY_TMPDIR to one that can be written"
                 )
@@ -50,13 +46,15 @@ def ground() -> Iterator[dict[str, Any]]:
 
 def _temp_folder() -> Path:
     """Return where Ray keeps its sockets and logs by default."""
-    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
+    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
 
 
 def _is_fit(temp: Path) -> bool:
     """Return whether Ray can use a temporary folder: short enough, plain and writable."""
     longest = os.fsencode(temp / "ray" / _SESSION)
-    return temp.is_absolute() and len(longest) <= _SOCKET_BYTES and longest.isascii() and _can_make(temp / "ray")
+    return (
+        temp.is_absolute() and len(longest) <= _SOCKET_BYTES and longest.isascii() and _can_make(temp / "ray")
+    )
 
 
 def _can_make(folder: Path) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from sweeper.data.dataset import Dataset
 from sweeper.data.duplicates import duplicates_note, without_duplicates
+from sweeper.data.frames import invalid_pixels
 from sweeper.data.splits import Fold, Rows, Split, rows_of_test, split_warnings
 from sweeper.engine import nodes
 from sweeper.engine.files import FileActors
@@ -107,9 +108,10 @@ def examine(
     if bad:
         dataset = dataset.subset(good, bad)
     digests = [report.digest for report in reports if report.error is None]
-    notes: list[str] = []
+    notes = invalid_pixels(reports)
     if spec.drop_duplicates:
-        dataset, digests, equal, notes = _distinct(dataset, digests)
+        dataset, digests, equal, dropped = _distinct(dataset, digests)
+        notes += dropped
         left_out += equal
     if left_out:
         write_frame_list(folder.quarantine, left_out)

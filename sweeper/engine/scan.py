@@ -11,6 +11,7 @@ from typing import Any
 import ray
 
 from sweeper.data.dataset import Dataset
+from sweeper.data.formats import split_location
 from sweeper.data.frames import FrameReport
 from sweeper.data.prepared import FrameRef
 from sweeper.engine.private.tune import trial_environment
@@ -36,7 +37,8 @@ def scan(
     frames = frame_refs(dataset)
     stamps = {path: _stamp(path) for ref in frames for path in (ref.path, ref.mask) if path is not None}
     keys = [_key(ref, stamps) for ref in frames]
-    known = _read_cache(cache, negative)
+    settings = {"negative": negative, "reading": repr(dataset.reading)}
+    known = _read_cache(cache, settings)
     found = {row: known[key] for row, key in enumerate(keys) if key in known}
     missing = [row for row in range(n) if row not in found]
     done = len(found)
@@ -46,7 +48,9 @@ def scan(
         task = inspect_task.options(
             name=f"inspect frames {rows[0]} to {rows[-1]}", runtime_env=trial_environment()
         )
-        running[task.remote(_files([frames[row] for row in rows]), negative, reader())] = rows
+        running[task.remote(_files([frames[row] for row in rows]), negative, dataset.reading, reader())] = (
+            rows
+        )
         while len(running) >= _IN_FLIGHT:
             done += _collect(running, found)
             on_progress(done, n)
@@ -55,7 +59,7 @@ def scan(
         on_progress(done, n)
     if missing:
         # In the order of the data set: rows of predictions count by it.
-        _write_cache(cache, negative, {keys[row]: found[row] for row in range(n)})
+        _write_cache(cache, settings, {keys[row]: found[row] for row in range(n)})
     return [found[row] for row in range(n)]
 
 
@@ -63,7 +67,7 @@ def frame_refs(dataset: Dataset) -> list[FrameRef]:
     """Where each frame of a data set is, in its order."""
     masks = dataset.masks if dataset.masks is not None else [None] * len(dataset)
     return [
-        FrameRef(path, int(index), mask)
+        FrameRef(path, int(index), mask, reading=dataset.reading)
         for path, index, mask in zip(dataset.paths, dataset.index, masks, strict=True)
     ]
 
@@ -85,7 +89,7 @@ def _files(frames: Sequence[FrameRef]) -> list[tuple[str, str | None, list[int]]
 
 def _stamp(path: str) -> str:
     try:
-        status = Path(path).stat()
+        status = split_location(path)[0].stat()
     except OSError:
         return "missing"
     return f"{status.st_size}-{status.st_mtime_ns}"
@@ -96,7 +100,7 @@ def _key(ref: FrameRef, stamps: dict[str, str]) -> tuple[str, int, str]:
     return ref.path, ref.index, stamp
 
 
-def _read_cache(cache: Path, negative: str) -> dict[tuple[str, int, str], FrameReport]:
+def _read_cache(cache: Path, settings: dict[str, str]) -> dict[tuple[str, int, str], FrameReport]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -104,7 +108,8 @@ def _read_cache(cache: Path, negative: str) -> dict[tuple[str, int, str], FrameR
         table = pq.read_table(cache)
     except (OSError, pa.ArrowException):
         return {}
-    if (table.schema.metadata or {}).get(b"negative") != negative.encode():
+    stored = table.schema.metadata or {}
+    if any(stored.get(name.encode()) != value.encode() for name, value in settings.items()):
         return {}
     rows = table.to_pylist()
     stamps = [row.pop("stamp") for row in rows]
@@ -112,11 +117,13 @@ def _read_cache(cache: Path, negative: str) -> dict[tuple[str, int, str], FrameR
     return {(r.path, r.index, stamp): r for r, stamp in zip(reports, stamps, strict=True)}
 
 
-def _write_cache(cache: Path, negative: str, reports: dict[tuple[str, int, str], FrameReport]) -> None:
+def _write_cache(
+    cache: Path, settings: dict[str, str], reports: dict[tuple[str, int, str], FrameReport]
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = [{**asdict(report), "stamp": key[2]} for key, report in reports.items()]
     partial = cache.with_name(f".{cache.name}.partial")
-    pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata({"negative": negative}), partial)
+    pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(settings), partial)
     partial.replace(cache)

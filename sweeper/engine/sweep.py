@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.data.dataset import Dataset
+from sweeper.data.formats import split_location
 from sweeper.engine import nodes
 from sweeper.engine.cluster import connected
 from sweeper.engine.files import start_file_actors
@@ -90,7 +91,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
 
 def _samples_of(dataset: Dataset) -> tuple[tuple[str, str], ...]:
     """Files by which a node can tell whether it sees the data set, with their stamps here."""
-    paths = [str(Path(dataset.paths[row]).resolve()) for row in (0, len(dataset) - 1)]
+    paths = [str(split_location(dataset.paths[row])[0].resolve()) for row in (0, len(dataset) - 1)]
     return tuple((path, nodes.stamp(path)) for path in paths)
 
 

@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from sweeper.atomic import write_text
+from sweeper.data.format import DEFAULT_READING, Reading
 from sweeper.errors import InputError
 from sweeper.explain import drawing
 from sweeper.explain.frames import GivenFrame, at_most, check_readable, evenly, find_frames, png_names
@@ -83,6 +84,7 @@ def explain(
     limit: int | None = None,
     trial: int | None = None,
     allow_outside: bool = False,
+    reading: Reading = DEFAULT_READING,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Explanation:
     """Write a Grad-CAM picture of each frame, ``contact_sheet.png`` and ``explain.csv``.
@@ -108,6 +110,8 @@ def explain(
         Of a run folder: another trial than the best.
     allow_outside : bool
         Whether a manifest may name files outside its folder.
+    reading : Reading
+        How files are read.
     on_frame : callable, optional
         Called with the number of frames done and of all.
 
@@ -118,7 +122,7 @@ def explain(
     """
     models = find_models(model, trial)
     explainer = Explainer(models.files[0], about)
-    given = at_most(find_frames(frames, mask, allow_outside=allow_outside), limit)
+    given = at_most(find_frames(frames, mask, allow_outside=allow_outside, reading=reading), limit)
     _check_out(out, frames, given)
     check_readable(given, str(explainer.intensity["negative"]))
     try:

@@ -12,6 +12,8 @@ import numpy as np
 
 from sweeper.data.dataset import load_dataset
 from sweeper.data.folders import walk
+from sweeper.data.format import DEFAULT_READING, Reading
+from sweeper.data.formats import split_location
 from sweeper.data.frames import count_frames, is_frame_file
 from sweeper.data.masks import load_mask
 from sweeper.data.prepared import FrameRef, inspect_refs
@@ -40,6 +42,8 @@ class GivenFrame:
         Class, where it is known.
     mask : str or None
         Mask file.
+    reading : Reading
+        How the file is read.
     """
 
     path: str
@@ -48,6 +52,7 @@ class GivenFrame:
     stacked: bool
     true: str | None
     mask: str | None
+    reading: Reading = DEFAULT_READING
 
     def called(self, name: str) -> str:
         """Return a name or path of the file, with ``#index`` in a stack."""
@@ -56,11 +61,15 @@ class GivenFrame:
     @property
     def ref(self) -> FrameRef:
         """Where the frame is; messages call it by its path."""
-        return FrameRef(self.path, self.index, self.mask, self.called(self.path))
+        return FrameRef(self.path, self.index, self.mask, self.called(self.path), self.reading)
 
 
 def find_frames(
-    given: Sequence[Path], mask: Path | None = None, *, allow_outside: bool = False
+    given: Sequence[Path],
+    mask: Path | None = None,
+    *,
+    allow_outside: bool = False,
+    reading: Reading = DEFAULT_READING,
 ) -> list[GivenFrame]:
     """Return the frames of files, folders and data sets, in the order given, each once.
 
@@ -75,6 +84,8 @@ def find_frames(
         Mask file of all frames for which a manifest names none.
     allow_outside : bool
         Whether a manifest may name files outside its folder.
+    reading : Reading
+        How files are read.
 
     Raises
     ------
@@ -88,33 +99,33 @@ def find_frames(
         mask_file = os.path.abspath(mask)  # noqa: PTH100  links keep their names
     found: dict[tuple[str, int], GivenFrame] = {}
     for path in given:
-        for frame in _frames_of(path, mask_file, allow_outside):
+        for frame in _frames_of(path, mask_file, allow_outside, reading):
             found.setdefault((frame.path, frame.index), frame)
     return list(found.values())
 
 
-def _frames_of(path: Path, mask: str | None, allow_outside: bool) -> list[GivenFrame]:
-    if not path.exists():
+def _frames_of(path: Path, mask: str | None, allow_outside: bool, reading: Reading) -> list[GivenFrame]:
+    if not split_location(path)[0].exists():
         raise FrameError(path, "no such file")
     if path.suffix.lower() in _MANIFESTS:
-        return _dataset_frames(path, mask, allow_outside)
+        return _dataset_frames(path, mask, allow_outside, reading)
     if not path.is_dir():
-        return _file_frames(path, path.name, mask)
+        return _file_frames(path, split_location(path)[0].name, mask, reading)
     if not any(entry.is_file() and is_frame_file(entry) for entry in path.iterdir()):
-        return _dataset_frames(path, mask, allow_outside)
+        return _dataset_frames(path, mask, allow_outside, reading)
     files = [file for file, is_frame in walk(path) if is_frame]
-    return [f for file in files for f in _file_frames(file, file.relative_to(path).as_posix(), mask)]
+    return [f for file in files for f in _file_frames(file, file.relative_to(path).as_posix(), mask, reading)]
 
 
-def _file_frames(path: Path, name: str, mask: str | None) -> list[GivenFrame]:
-    count = count_frames(path)
+def _file_frames(path: Path, name: str, mask: str | None, reading: Reading) -> list[GivenFrame]:
+    count = count_frames(path, reading)
     absolute = os.path.abspath(path)  # noqa: PTH100  as above
-    return [GivenFrame(absolute, index, name, count > 1, None, mask) for index in range(count)]
+    return [GivenFrame(absolute, index, name, count > 1, None, mask, reading) for index in range(count)]
 
 
-def _dataset_frames(path: Path, mask: str | None, allow_outside: bool) -> list[GivenFrame]:
+def _dataset_frames(path: Path, mask: str | None, allow_outside: bool, reading: Reading) -> list[GivenFrame]:
     try:
-        data = load_dataset(path, mask=mask, allow_outside=allow_outside)
+        data = load_dataset(path, mask=mask, allow_outside=allow_outside, reading=reading)
     except BadFramesError as bad:
         raise _unusable([f"{bad.source}: {name}: {problem}" for name, problem in bad.problems]) from None
     return [
@@ -125,6 +136,7 @@ def _dataset_frames(path: Path, mask: str | None, allow_outside: bool) -> list[G
             stacked=bool(data.sizes[data.file[row]] > 1),
             true=data.classes[data.labels[row]],
             mask=data.masks[row],
+            reading=reading,
         )
         for row in range(len(data))
     ]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from sweeper import plugins
-from sweeper.data.prepared import raw_frame
+from sweeper.data.dataset import Dataset
+from sweeper.data.frames import invalid_pixels
+from sweeper.data.prepared import inspect_refs, raw_frame
 from sweeper.data.splits import rows_of_test
 from sweeper.evaluate.ensembles import STEPS
 from sweeper.features.representation import representation
@@ -62,7 +64,7 @@ def plan(spec: SweepSpec) -> Plan:
         frames=n,
         classes=dataset.class_counts(),
         unreadable=tuple(dataset.quarantined),
-        notes=checked.notes,
+        notes=(*checked.notes, *_invalid_pixels(dataset)),
         cpus=local_cpus(spec.cpus),
         grid=_grid(space),
         features=features,
@@ -75,6 +77,17 @@ def plan(spec: SweepSpec) -> Plan:
             tested=len(rows_of_test(dataset.split)) > 0,
         ),
     )
+
+
+def _invalid_pixels(dataset: Dataset) -> list[str]:
+    """Return how many pixels of a few frames are invalid, where it is not by their counts alone."""
+    lines = invalid_pixels(inspect_refs([dataset.ref(row) for row in _few(dataset)], "masked"))
+    return [f"{line} (of {len(_few(dataset))} frames)" for line in lines]
+
+
+def _few(dataset: Dataset) -> list[int]:
+    rows: list[int] = np.linspace(0, len(dataset) - 1, min(_FRAMES, len(dataset))).astype(int).tolist()
+    return rows
 
 
 def _grid(space: Space) -> Grid:
@@ -114,7 +127,7 @@ def _time_frames(
 ) -> tuple[float, dict[str, float]]:
     """Return the milliseconds a frame takes to read and to featurize: the median over a few frames."""
     intensity = space.parts["intensity"][0].sample(np.random.default_rng(0))
-    rows = np.linspace(0, len(dataset) - 1, min(_FRAMES, len(dataset))).astype(int)
+    rows = _few(dataset)
     prepare_ms: list[float] = []
     compute_ms: dict[str, list[float]] = {name: [] for name in wanted}
     for row in [rows[0], *rows]:  # the first once more: kernels are compiled then

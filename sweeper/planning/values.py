@@ -188,7 +188,8 @@ class Plan:
     unreadable : tuple of (str, str)
         Files that cannot be opened, and why.
     notes : tuple of str
-        What to know about the data before a sweep, a line each.
+        What to know about the data before a sweep, a line each; among them how many pixels of a few frames
+        are invalid for which reason.
     cpus : int
         Cores of this machine that the sweep may use.
     grid : Grid

@@ -83,7 +83,7 @@ def _pictures(
         name, uri = f"frame {frame}", ""
         if listed is not None and frame < len(listed.path):
             name = listed.name(frame)
-            uri = thumbnail(FrameRef(listed.path[frame], listed.index[frame], mask), _intensity(run))
+            uri = thumbnail(_ref(run, listed, frame, mask), _intensity(run))
         unreadable += not uri
         lines = [
             f"{run.classes[label]} → {run.classes[predicted]}" if label != predicted else run.classes[label],
@@ -94,6 +94,10 @@ def _pictures(
         about = f"Frame {name}: true class {run.classes[label]}, predicted {run.classes[predicted]}"
         pictures.append(Picture(uri, [line for line in lines if line], about))
     return pictures, unreadable
+
+
+def _ref(run: Run, listed: FrameList, frame: int, mask: str | None) -> FrameRef:
+    return FrameRef(listed.path[frame], listed.index[frame], mask, reading=run.spec.reading)
 
 
 def _confidence(scores: FrameScores, i: int) -> str:

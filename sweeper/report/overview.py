@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sweeper.data.frames import INVALID_BY, invalid_shares
 from sweeper.pipeline import value_text
 from sweeper.report import content as c
 from sweeper.report.content import Block, Cell, Code, Column, Section, Table, Text
@@ -42,6 +43,7 @@ def _facts(run: Run) -> Table:
     facts = [
         ("data", spec.data),
         ("frames", f"{run.n_frames:,}" if run.n_frames else "not checked yet"),
+        ("invalid pixels", _invalid_pixels(run)),
         ("classes", ", ".join(run.classes)),
         ("scored by", split),
         ("ranked by", run.metric),
@@ -51,7 +53,24 @@ def _facts(run: Run) -> Table:
         ("seed", str(spec.seed)),
     ]
     return Table(
-        (Column("", numeric=False), Column("", numeric=False)), [(Cell(k), Cell(v)) for k, v in facts]
+        (Column("", numeric=False), Column("", numeric=False)), [(Cell(k), Cell(v)) for k, v in facts if v]
+    )
+
+
+def _invalid_pixels(run: Run) -> str:
+    """Return how many pixels each source calls invalid; empty where the list of frames is not at hand."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(
+            run.folder.frames, columns=["error", "height", "width", *INVALID_BY]
+        ).to_pandas()
+    except (OSError, pa.ArrowException):
+        return ""
+    good = table[table["error"].isna()]
+    return invalid_shares(
+        int((good["height"] * good["width"]).sum()), {name: int(good[name].sum()) for name in INVALID_BY}
     )
 
 

@@ -76,6 +76,7 @@ def _load(spec: SweepSpec) -> Dataset:
         "mask": spec.mask,
         "allow_outside": spec.allow_outside,
         "group_by": spec.group_by,
+        "reading": spec.reading,
     }
     try:
         return load_dataset(spec.data, **options)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
 
-from sweeper.data.dataset import Dataset, load_dataset
+from sweeper.data.dataset import CountFrames, Dataset, load_dataset
 from sweeper.data.duplicates import without_duplicates
-from sweeper.data.frames import frame_counts
+from sweeper.data.format import Reading
+from sweeper.data.frames import Counted, frame_counts
 from sweeper.data.splits import Rows, Split, make_splits
 from sweeper.errors import InputError
 from sweeper.networks.training_sets import split_share
@@ -88,6 +89,7 @@ def run_data(folder: RunFolder) -> RunData:
             skip_bad=True,
             group_by=spec.group_by,
             counter=counter,
+            reading=spec.reading,
         )
     except OSError as error:
         raise InputError(f"{spec.data}: {error.strerror or error}") from None
@@ -110,7 +112,7 @@ def run_data(folder: RunFolder) -> RunData:
 
 def _known_frames(
     folder: RunFolder,
-) -> tuple[dict[tuple[str, int], str], Callable[[Sequence[str]], list[int | str]]]:
+) -> tuple[dict[tuple[str, int], str], CountFrames]:
     """Digest of each frame that the sweep read, and what counts the frames of files by them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -124,10 +126,10 @@ def _known_frames(
     for path, index in frames:
         counts[path] = max(counts.get(path, 0), index + 1)
 
-    def count(paths: Sequence[str]) -> list[int | str]:
+    def count(paths: Sequence[str], reading: Reading) -> list[Counted | str]:
         unknown = [path for path in paths if path not in counts]
-        opened = dict(zip(unknown, frame_counts(unknown), strict=True))
-        return [counts[path] if path in counts else opened[path] for path in paths]
+        opened = dict(zip(unknown, frame_counts(unknown, reading), strict=True))
+        return [Counted(counts[path]) if path in counts else opened[path] for path in paths]
 
     return dict(zip(frames, columns["digest"], strict=True)), count
 

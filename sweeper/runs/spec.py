@@ -13,6 +13,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Interval, OneOf
+from sweeper.data.format import Reading
 from sweeper.errors import InputError
 from sweeper.evaluate.metrics import METRICS
 from sweeper.plugins import is_space_file
@@ -169,6 +170,28 @@ class SweepSpec:
         metavar="FILE",
         unset="none",
     )
+    ignore_file_mask: bool = setting(
+        False,
+        legal=Switch(),
+        help="take pixels for valid that a file's own mask, or the limits in its header, call invalid",
+        group="data",
+    )
+    dataset: str | None = setting(
+        None,
+        legal=Text(),
+        help="path of the dataset in HDF5 files that holds the frames; * stands for any name in it",
+        group="data",
+        metavar="PATH",
+        unset="the detector's, as far as a file says which that is",
+    )
+    scan_grid: bool = setting(
+        False,
+        legal=Switch(),
+        help="let all axes of an HDF5 dataset but the last two count frames; otherwise the third from the "
+        "end, "
+        "where there are four or more, counts panels of one frame",
+        group="data",
+    )
     skip_bad: bool = setting(
         False,
         legal=Switch(),
@@ -307,6 +330,11 @@ class SweepSpec:
         object.__setattr__(self, "log", tuple(dict.fromkeys(self.log)))
         space = {key: value for key, value in plain(self.space).items() if key not in (SWEEP, SCALES)}
         object.__setattr__(self, "space", {"name": "space", **space})
+
+    @property
+    def reading(self) -> Reading:
+        """How files are read."""
+        return Reading(self.dataset, self.scan_grid, not self.ignore_file_mask)
 
     @property
     def space_name(self) -> str:

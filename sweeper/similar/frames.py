@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sweeper.data.dataset import Dataset
+from sweeper.data.formats import split_location
 from sweeper.data.frames import count_frames
 from sweeper.data.prepared import FrameRef, raw_frame
 from sweeper.errors import FrameError, InputError
@@ -39,7 +40,7 @@ def find_frame(data: Dataset, text: str, mask: str | None) -> Frame:
     """Return the frame that a text means: ``FILE``, or ``FILE#INDEX`` in a stack.
 
     FILE is a path, or a path within the data set as reports write it. A file that is none of the run's
-    is taken with `mask`.
+    is taken with `mask`, and read as those of the run are.
 
     Raises
     ------
@@ -54,15 +55,16 @@ def find_frame(data: Dataset, text: str, mask: str | None) -> Frame:
         if len(rows):
             row = _row(data, rows, index, text)
             return frame_at(data, row)
-    if not Path(file).exists():
+    on_disk = split_location(file)[0]
+    if not on_disk.exists():
         close = f"; {nearest(file, data.files)}" if len(data.files) <= _MOST_NAMES else ""
         raise FrameError(file, f"no such file, and no frame of the run is called so{close}")
-    if Path(file).is_dir():
+    if on_disk.is_dir():
         raise FrameError(file, "a frame must be a file, this is a folder")
-    count = count_frames(file)
+    count = count_frames(file, data.reading)
     if count > 1 and index is None:
         raise FrameError(file, f"holds {count} frames: say which, such as {file}#0")
-    return Frame(os.path.abspath(file), index or 0, mask, text)  # noqa: PTH100
+    return Frame(os.path.abspath(file), index or 0, mask, text, data.reading)  # noqa: PTH100
 
 
 def _row(data: Dataset, rows: np.ndarray[Any, Any], index: int | None, text: str) -> int:
@@ -79,7 +81,8 @@ def _row(data: Dataset, rows: np.ndarray[Any, Any], index: int | None, text: str
 
 def frame_at(data: Dataset, row: int) -> Frame:
     """Return the frame at a row of the run's data set."""
-    return Frame(data.paths[row], int(data.index[row]), data.masks[row], str(data.names[row]), row)
+    name = str(data.names[row])
+    return Frame(data.paths[row], int(data.index[row]), data.masks[row], name, data.reading, row)
 
 
 def thumbnail(

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
+import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from sweeper.data.format import Format, Source, split_suffix
+from sweeper.data.format import DEFAULT_READING, Format, Reading, Source, split_suffix
 from sweeper.errors import FrameError, InputError
 
 
@@ -65,29 +68,62 @@ def _owners() -> dict[str, Format]:
 
 def has_known_suffix(name: str | Path) -> bool:
     """Return whether some format has the suffix of a file, compressed or not."""
-    suffix, _ = split_suffix(name)
+    suffix, _ = split_suffix(str(name).partition(DATASET_MARK)[0])
     return suffix != "" and suffix in _owners()
 
 
 def format_of(path: str | Path) -> Format:
-    """Return the format of a file by its suffix, or the one that looks at the first bytes of all others."""
-    suffix, _ = split_suffix(path)
+    """Return the format of a file by its suffix, or by its first bytes where the suffix does not tell."""
+    file, _ = split_location(path)
+    suffix, compression = split_suffix(file)
     owners = _owners()
-    return owners.get(suffix, owners[""])
+    format = owners.get(suffix, owners[""])
+    return _by_magic(Source(file, compression), format) if format is owners[""] else format
 
 
-def source_of(path: Path) -> Source:
+def _by_magic(source: Source, otherwise: Format) -> Format:
+    marks = [(magic, each) for each in formats() for magic in each.magic]
+    try:
+        begins = source.beginning(max(len(magic) for magic, _ in marks))
+    except (OSError, EOFError, zlib.error):  # said when it is opened
+        return otherwise
+    return next((each for magic, each in marks if begins.startswith(magic)), otherwise)
+
+
+DATASET_MARK = "::"
+"""Stands between a file and the dataset in it: ``scan.h5::/1.1/measurement/eiger``."""
+
+
+def split_location(path: str | Path) -> tuple[Path, str | None]:
+    """Return the file that a location names, and the dataset in it or None."""
+    file, mark, dataset = str(path).partition(DATASET_MARK)
+    if not mark or not dataset or os.path.exists(path):  # noqa: PTH110  Path.exists raises for long names
+        return Path(path), None
+    return Path(file), dataset
+
+
+def source_of(path: str | Path, reading: Reading = DEFAULT_READING) -> Source:
     """Return a file as something to open.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or file and dataset in one: see :data:`DATASET_MARK`.
+    reading : Reading
+        How it is read; a dataset that `path` names goes first.
 
     Raises
     ------
     FrameError
         No such file, a folder, or an empty file.
     """
-    if not path.exists():
+    file, dataset = split_location(path)
+    if not file.exists():
         raise FrameError(path, "no such file")
-    if not path.is_file():
+    if not file.is_file():
         raise FrameError(path, "not a file")
-    if path.stat().st_size == 0:
+    if file.stat().st_size == 0:
         raise FrameError(path, "empty: the file has no bytes")
-    return Source(path, split_suffix(path)[1])
+    if dataset is not None:
+        reading = replace(reading, dataset=dataset)
+    return Source(file, split_suffix(file)[1], reading)

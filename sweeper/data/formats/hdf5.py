@@ -2,247 +2,277 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data.format import Format, OpenFile, Source
+from sweeper.data.format import Format, Limits, OpenFile, Source
+from sweeper.data.formats._hdf5_find import Found, colours, find_frames, text, without_ones
+from sweeper.data.formats._hdf5_links import STILL_WRITTEN, Tree, is_still_written, open_any
+from sweeper.data.formats._hdf5_mask import (
+    OwnMask,
+    check_mask,
+    find_limits,
+    find_mask_file,
+    find_own_mask,
+    is_bad,
+)
+from sweeper.data.formats._hdf5_stored import Stored, check_stored, read_external
+from sweeper.data.formats.fabio import refuse_by_name
 from sweeper.errors import FrameError
 
-KNOWN_PATHS = (
-    "/entry/data/data",
-    "/entry_1/data_1/data",
-    "/entry_1/image_1/data",
-    "/entry_1/instrument_1/detector_1/data",
-    "/entry/instrument/detector/data",
-)
-"""Where detectors and facilities write their frames (NeXus, CXI, Eiger, Lambda)."""
-
-_DEEPEST_DEFAULT = 8  # a chain of `default` attributes that leads in a circle must end
-_EIGER_LINK = re.compile(r"data_\d+")
-# As large as the frames themselves, but not frames.
-_NOT_FRAMES = re.compile(r"mask|flat|gain|dark|pedestal|background|offset|error|sigma|weight", re.IGNORECASE)
-_MASK_NAMES = ("pixel_mask", "mask", "bad_pixels", "badpixels")
+_LIVE_NOTE = "open for writing (SWMR): frames as far as they are flushed"
 
 
 @contextmanager
 def _open(source: Source) -> Iterator[OpenFile]:
-    """Open the detector's dataset of a file as a stack; all leading axes count frames."""
-    path = source.path
-    with _file(source) as file:
-        parts = find_frames(path, file)
-        for part in parts:
-            _check_sources(path, part)
-        ends = list(accumulate(_frames_in(part) for part in parts))
+    """Open the detector's datasets of a file as one stack."""
+    with _tree(source) as tree:
+        found = find_frames(tree)
+        parts = [_Part.of(tree, path, dataset) for path, dataset in found.parts]
+        ends = list(accumulate(part.count for part in parts))
+        _check_number(tree, found, ends[-1])
+
+        def place(index: int) -> tuple[_Part, int]:
+            which = int(np.searchsorted(ends, index, side="right"))
+            return parts[which], index - (ends[which - 1] if which else 0)
 
         def read(index: int) -> NDArray[Any]:
-            which = next(i for i, end in enumerate(ends) if index < end)
-            start = ends[which - 1] if which else 0
-            return _frame(parts[which], index - start)
+            part, at = place(index)
+            return part.read(at)
 
-        yield OpenFile(ends[-1], read)
+        def own_mask(index: int) -> NDArray[np.bool_] | None:
+            part, at = place(index)
+            return part.own_mask(at)
+
+        notes = "; ".join(
+            note for note in (found.note, parts[0].note, _LIVE_NOTE if tree.live else "") if note
+        )
+        yield OpenFile(ends[-1], read, own_mask, parts[0].limits, notes)
 
 
-def find_frames(path: Path, file: Any) -> list[Any]:
-    """Find the datasets that hold the frames, several where an Eiger master links to its data files.
+@contextmanager
+def _tree(source: Source) -> Iterator[Tree]:
+    try:
+        file, live = open_any(source.seekable())
+    except OSError as error:
+        refuse_by_name(source.path, source.beginning(8))
+        raise FrameError(source.path, _opening_problem(error)) from error
+    with ExitStack() as stack:
+        stack.callback(file.close)
+        yield Tree(source, file, live, stack)
 
-    In this order: NeXus's ``default`` attributes down to an NXdata and its ``signal``; an Eiger
-    master's ``data_000001``, ...; :data:`KNOWN_PATHS`; the largest signal of an NXdata; the
-    largest numeric dataset of two dimensions or more that is not called a mask, a flat field or the like.
 
-    Raises
-    ------
-    FrameError
-        None found, two of the same size, or a link to a file that is not there.
+def _opening_problem(error: OSError) -> str:
+    said = str(error)
+    if is_still_written(error):
+        return STILL_WRITTEN
+    if "file signature not found" in said:
+        return "not an HDF5 file"
+    if "truncated file" in said:
+        return "truncated: the file is shorter than its header says, or still being copied"
+    if error.strerror and "errno" not in said:
+        return f"cannot be read: {error.strerror}"
+    return "cannot be read as HDF5: damaged, truncated or still being written"
+
+
+def _check_number(tree: Tree, found: Found, count: int) -> None:
+    """Refuse an Eiger master whose data files hold fewer images than it says were taken."""
+    path, _ = found.parts[0]
+    if found.given or not path.rsplit("/", 1)[-1].startswith("data_"):
+        return
+    said = 1
+    for name in ("nimages", "ntrigger"):
+        item = tree.get(tree.file, f"/entry/instrument/detector/detectorSpecific/{name}")
+        if not hasattr(item, "chunks") or item.size != 1 or item.dtype.kind not in "iu":
+            return
+        said *= int(np.asarray(item[()]).reshape(()))
+    if count < said:
+        raise FrameError(
+            tree.source.path, f"its header says {said} images, its data files hold {count}; --dataset "
+                              f"/entry/data "
+            "reads these"
+        )  # fmt: skip
+
+
+# --------------------------------------------------------------------------- one dataset
+
+
+@dataclass(eq=False)
+class _Part:
+    """A dataset of frames.
+
+    Attributes
+    ----------
+    shots : tuple of int
+        Lengths of the axes that count frames.
+    pixels : tuple of int
+        Shape of a frame as it is stored: (height, width), with panels before, or with colours behind.
+    panels : bool
+        Whether `pixels` begins with panels.
     """
-    by_default = _follow_default(file)
-    if by_default:
-        return _with_siblings(path, *by_default)
-    for name in ("/entry/data", "/entry/instrument/detector"):
-        group = _group(file, name)
-        if group is not None and "data" not in group:
-            links = sorted(key for key in group if _EIGER_LINK.fullmatch(key))
-            if links:
-                return _with_siblings(path, group, links[0])
-    for name in KNOWN_PATHS:
-        if _has_link(file, name):
-            dataset = _linked(path, file, name)
-            if _is_stack(dataset):
-                return [dataset]
-    return [_largest(path, file)]
+
+    tree: Tree
+    path: str
+    dataset: Any
+    shots: tuple[int, ...]
+    pixels: tuple[int, ...]
+    panels: bool
+    stored: Stored
+    constant: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, tree: Tree, path: str, dataset: Any) -> _Part:
+        """Look at a dataset: what its axes are, whether all of it is there, and which mask it has."""
+        stored = check_stored(tree, dataset)
+        shape = without_ones(dataset.shape)
+        image_axes = 3 if colours(dataset) else 2
+        is_panels = image_axes == 2 and _has_panels(tree, path, dataset, shape)
+        split = len(shape) - image_axes - is_panels
+        shots, pixels = shape[:split], shape[split:]
+        if tree.live and shots:
+            shots = (stored.length, *shots[1:])
+        elif stored.length < dataset.shape[0]:
+            raise FrameError(
+                tree.source.path,
+                f"still being written: row {stored.length} of {dataset.shape[0]} is not there",
+            )
+        if "PALETTE" in dataset.attrs and text(dataset.attrs.get("IMAGE_SUBCLASS", "")) == "IMAGE_INDEXED":
+            raise FrameError(tree.source.path, f"{path} is a palette image, not detector counts")
+        return cls(tree, path, dataset, shots, pixels, is_panels, stored)
+
+    @cached_property
+    def mask(self) -> OwnMask | None:
+        """The mask that lies beside the frames."""
+        if len(self.pixels) != 2 + self.panels:  # in colours
+            return None
+        shots = tuple(self.dataset.shape[: len(self.shots)])
+        return find_own_mask(self.tree, self.path, self.dataset, self.pixels, shots)
+
+    def limits(self) -> Limits:
+        """Return what the file says of valid counts."""
+        return find_limits(self.tree, self.path, self.dataset)
+
+    @property
+    def count(self) -> int:
+        """Number of frames."""
+        return int(np.prod(self.shots, dtype=np.int64))
+
+    @property
+    def note(self) -> str:
+        """How the axes were taken, where there is a choice."""
+        if not self.panels:
+            return ""
+        panels, height, width = self.pixels
+        return (
+            f"the {panels} panels of {height} × {width} of a shot are one frame, one below the other "
+            "(--scan-grid makes each a frame of its own)"
+        )
+
+    def read(self, index: int) -> NDArray[Any]:
+        """Read a frame; panels stand one below the other."""
+        if self.dataset.external:
+            size = int(np.prod(self.pixels))
+            values = read_external(self.dataset, index * size, size)
+        else:
+            values = np.asarray(self.dataset[self._at(index)] if self.shots else self.dataset[()])
+        return values.reshape(self._frame_shape())
+
+    def own_mask(self, index: int) -> NDArray[np.bool_] | None:
+        """Return what the file says is invalid in a frame: its mask, and pixels that are not stored."""
+        missing = None if self.stored.gaps is None else self.stored.gaps.of(self._at(index))
+        if missing is not None:
+            missing = missing.reshape(self._frame_shape())
+        if self.mask is None:
+            return missing
+        if self.constant is None or self.mask.per_shot:
+            invalid = self.mask.of(self._at(index), self.pixels).reshape(self._frame_shape())
+            check_mask(self.tree, self.mask, invalid)
+            self.constant = invalid
+        return self.constant if missing is None else self.constant | missing
+
+    def _at(self, index: int) -> tuple[int, ...]:
+        return tuple(int(i) for i in np.unravel_index(index, self.shots)) if self.shots else ()
+
+    def _frame_shape(self) -> tuple[int, ...]:
+        return (self.pixels[0] * self.pixels[1], self.pixels[2]) if self.panels else self.pixels
 
 
-def find_mask(file: Any) -> Any | None:
-    """Find a pixel mask (NXmx ``pixel_mask`` or a dataset named like one) in an open file, or None."""
-    found: dict[int, Any] = {}
+def _has_panels(tree: Tree, path: str, dataset: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether the third axis from the end counts panels of one frame."""
+    axes = dataset.attrs.get("axes") if "axes" in dataset.attrs else None
+    names = (
+        [each for text_ in np.atleast_1d(axes) for each in text(text_).split(":")] if axes is not None else []
+    )
+    if len(shape) < 3 or tree.source.reading.scan_grid:
+        return False
+    if len(names) == len(dataset.shape) and "module" in names[len(shape) - 3]:
+        return True
+    if len(shape) < 4 or shape[-3] == 1:
+        return False
+    return not _is_scan_axis(tree, path, dataset, len(shape) - 3)
 
-    def visit(name: str, item: Any) -> None:
-        base = name.rsplit("/", 1)[-1].lower()
-        if base in _MASK_NAMES and _has_shape(item):
-            found.setdefault(_MASK_NAMES.index(base), item)
 
-    file.visititems(visit)
-    return found[min(found)] if found else None
+def _is_scan_axis(tree: Tree, path: str, dataset: Any, axis: int) -> bool:
+    """Return whether NeXus names an axis and gives it positions, as of a motor that was scanned."""
+    group = tree.get(tree.file, path.rsplit("/", 1)[0] or "/")
+    axes = group.attrs.get("axes") if "axes" in group.attrs else None
+    if axes is None:
+        return False
+    names = [text(each) for each in np.atleast_1d(axes)]
+    if len(names) <= axis or names[axis] in (".", "") or any(w in names[axis] for w in ("module", "panel")):
+        return False
+    positions = tree.get(group, names[axis])
+    return (
+        hasattr(positions, "chunks")
+        and positions.dtype.kind in "iuf"
+        and dataset.shape[axis] in positions.shape
+    )
 
 
 def _read_mask(source: Source) -> NDArray[Any] | None:
     """Read the first image of a file's pixel mask; None when it has none."""
-    with _file(source) as file:
-        dataset = find_mask(file)
-        return None if dataset is None else _frame(dataset, 0)
-
-
-def _file(source: Source) -> Any:
-    import h5py
-    import hdf5plugin  # noqa: F401  registers bitshuffle, LZ4, Zstandard, ...
-
-    return h5py.File(source.seekable(), "r", locking=False)  # another process may still be writing
-
-
-# --------------------------------------------------------------------------- finding
-
-
-def _follow_default(file: Any) -> tuple[Any, str] | None:
-    """Return an NXdata group and the name of its signal, as NeXus's ``default`` attributes lead to them."""
-    group = file
-    for _ in range(_DEEPEST_DEFAULT):
-        if "default" not in group.attrs:
-            break
-        below = _group(group, _text(group.attrs["default"]))
-        if below is None:
+    with _tree(source) as tree:
+        if source.reading.dataset is not None:
             return None
-        group = below
-    signal = _text(group.attrs.get("signal", ""))
-    if not signal or not _has_link(group, signal):
-        return None
-    dataset = _get(group, signal)  # None behind a broken link, which the caller reports
-    return (group, signal) if dataset is None or _is_stack(dataset) else None
-
-
-def _with_siblings(path: Path, group: Any, name: str) -> list[Any]:
-    """Return the dataset, and for ``data_000001`` every one of that pattern in the group, in order."""
-    names = [name]
-    if _EIGER_LINK.fullmatch(name):
-        names = sorted(key for key in group if _EIGER_LINK.fullmatch(key))
-    return [_linked(path, group, each) for each in names]
-
-
-def _linked(path: Path, group: Any, name: str) -> Any:
-    """Follow a name that may be a link to a file which is not there (yet)."""
-    try:
-        return group[name]
-    except (KeyError, OSError) as error:
-        link = group.get(name, getlink=True)
-        target = getattr(link, "filename", None) or getattr(link, "path", name)
-        raise FrameError(path, f"{name} links to {target}, which cannot be opened") from error
-
-
-def _largest(path: Path, file: Any) -> Any:
-    """Return the largest stack in the file; where there are NXdata signals, the largest of them."""
-    stacks: list[Any] = []
-    signals: list[Any] = []
-
-    def visit(name: str, item: Any) -> None:
-        if _is_stack(item) and not _NOT_FRAMES.search(name.rsplit("/", 1)[-1]):
-            stacks.append(item)
-            parent_signal = _text(item.parent.attrs.get("signal", ""))
-            if parent_signal == name.rsplit("/", 1)[-1] or _text(item.attrs.get("signal", "")) == "1":
-                signals.append(item)
-
-    file.visititems(visit)
-    candidates = signals or stacks
-    if not candidates:
-        raise FrameError(path, "holds no numeric dataset of two or more dimensions")
-    size = max(item.size for item in candidates)
-    best = [item for item in candidates if item.size == size]
-    if len(best) > 1:
-        names = ", ".join(sorted(item.name for item in best))
-        raise FrameError(path, f"cannot tell which dataset holds the frames: {names} are of equal size")
-    return best[0]
-
-
-def _check_sources(path: Path, dataset: Any) -> None:
-    """Refuse a virtual dataset of which a source file is missing: it would read as fill values."""
-    if not dataset.is_virtual:
-        return
-    folder = Path(dataset.file.filename).parent
-    for source in dataset.virtual_sources():
-        if (
-            source.file_name != "."
-            and "%" not in source.file_name
-            and not (folder / source.file_name).exists()
-        ):
-            raise FrameError(path, f"{dataset.name} needs {source.file_name}, which is not there")
-
-
-# --------------------------------------------------------------------------- small questions
-
-
-def _has_shape(item: Any) -> bool:
-    return hasattr(item, "dtype") and len(item.shape or ()) >= 2
-
-
-def _is_stack(item: Any) -> bool:
-    return _has_shape(item) and item.dtype.kind in "iufcb"
-
-
-def _has_link(parent: Any, name: str) -> bool:
-    """Return whether the name exists, even as a link to nothing."""
-    return parent.get(name, getlink=True) is not None
-
-
-def _get(parent: Any, name: str) -> Any | None:
-    try:
-        return parent[name]
-    except (KeyError, OSError):
-        return None
-
-
-def _group(parent: Any, name: str) -> Any | None:
-    found = _get(parent, name)
-    return found if hasattr(found, "keys") else None
-
-
-def _text(value: Any) -> str:
-    """Return an attribute as text: HDF5 writers store bytes, strings, or arrays of one of them."""
-    if isinstance(value, np.ndarray):
-        value = value.flat[0] if value.size else ""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _is_colour(dataset: Any) -> bool:
-    return dataset.ndim == 3 and dataset.shape[-1] in (3, 4)
-
-
-def _frames_in(dataset: Any) -> int:
-    return 1 if _is_colour(dataset) else int(np.prod(dataset.shape[:-2], dtype=np.int64))
-
-
-def _frame(dataset: Any, index: int) -> NDArray[Any]:
-    if _is_colour(dataset):  # refused by the caller, who sees its shape
-        return np.asarray(dataset[()])
-    return np.asarray(
-        dataset[np.unravel_index(index, dataset.shape[:-2])] if dataset.ndim > 2 else dataset[()]
-    )
+        found = find_mask_file(tree)
+        if found is None:
+            return None
+        path, dataset = found
+        check_stored(tree, dataset)
+        lead = (0,) * (dataset.ndim - 2)
+        return is_bad(path, np.asarray(dataset[lead] if lead else dataset[()]))
 
 
 FORMAT = Format(
     name="hdf5",
     suffixes=(".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nexus", ".cxi"),
     library="h5py with hdf5plugin",
-    reads="NeXus, CXI, Eiger and Lambda files and plain HDF5: the dataset that NeXus names, one at a place "
-    "where detectors write, or the largest; every compression of hdf5plugin",
-    refuses="files in which two datasets could hold the frames; links and virtual datasets that lead to "
-    "missing files",
-    images="all axes but the last two count frames; an Eiger master gives those of all its data files",
-    masks="pixel_mask, or a dataset named like one, is read where the file is given as a mask; it is not "
-    "applied to the file's own frames",
+    reads="NeXus, CXI, Eiger and Lambda files and plain HDF5: the dataset that --dataset or the manifest "
+    "names, "
+    "that NeXus names, one at a place where detectors write, or the only one that could be frames; every "
+    "compression of hdf5plugin; virtual and external data; what is flushed of a file that is being "
+    "written (SWMR)",
+    refuses="files in which several datasets could hold the frames; links, virtual and external data that "
+    "lead to "
+    "what is not there; chunks that were never written; palettes",
+    images="the axes before the image count frames; of four or more axes the third from the end counts "
+    "panels, which "
+    "stand one below the other in one frame, unless NeXus gives it positions or --scan-grid is given; an "
+    "Eiger "
+    "master gives the frames of all its data files",
+    masks="pixel_mask (NXmx) and mask (CXI) beside the frames or in their detector's group, "
+    "saturation_value, "
+    "underload_value and bit_depth_image are honoured, as are pixels that no source is mapped to; "
+    "--ignore-file-mask reads without them",
     open=_open,
     read_mask=_read_mask,
+    magic=(b"\x89HDF\r\n\x1a\n",),
+    datasets=True,
 )

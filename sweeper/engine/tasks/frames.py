@@ -12,6 +12,7 @@ import ray
 
 from sweeper.api import Params, PreparedFrame
 from sweeper.data import prepared
+from sweeper.data.format import Reading
 from sweeper.data.frames import FrameReport
 from sweeper.data.prepared import FrameRef, RawFrame, inspect_refs, raw_frames
 from sweeper.engine import nodes
@@ -41,7 +42,10 @@ class Reader:
 
 
 def inspect(
-    files: Sequence[tuple[str, str | None, Sequence[int]]], negative: str, reader: Reader | None = None
+    files: Sequence[tuple[str, str | None, Sequence[int]]],
+    negative: str,
+    reading: Reading,
+    reader: Reader | None = None,
 ) -> list[FrameReport]:
     """Check frames fully and digest them: one report a frame.
 
@@ -50,13 +54,15 @@ def inspect(
     files : sequence of (path, mask path or None, frame numbers)
     negative : {"masked", "valid"}
         What negative counts are.
+    reading : Reading
     reader : Reader, optional
         None where every node sees the files.
     """
     if reader is not None and reader.is_needed():
-        fetched: list[FrameReport] = ray.get(reader.actor.inspect.remote(files, negative))
+        fetched: list[FrameReport] = ray.get(reader.actor.inspect.remote(files, negative, reading))
         return fetched
-    return inspect_refs([FrameRef(path, i, mask) for path, mask, indices in files for i in indices], negative)
+    refs = [FrameRef(path, i, mask, reading=reading) for path, mask, indices in files for i in indices]
+    return inspect_refs(refs, negative)
 
 
 def prepared_frames(

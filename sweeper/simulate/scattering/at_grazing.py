@@ -43,7 +43,7 @@ class _Beams:
         return cos * x + sin * y, sin * x - cos * y
 
     def spot(self, place: tuple[float, float], long: float, tail: float) -> Image:
-        """Draw a Gaussian, `long` times as high as wide, with wings of height `tail` that fall as the cube."""
+        """Draw a Gaussian, `long` times as high as wide, with wings of height `tail` that fall as a cube."""
         across, along = self.offset(place)
         r2 = (across**2 + (along / np.float32(long)) ** 2) / np.float32(self.sigma**2)
         return np.asarray(
@@ -111,7 +111,7 @@ def _with_beams(
     rough: float,
     session: Rng,
 ) -> tuple[Image, tuple[float, float]]:
-    """Return a pattern with beams, stray light, horizon and obstacles, and the counts an exposure may have."""
+    """Return a pattern with beams, stray light, horizon and obstacles, and the counts of an exposure."""
     size, shape = max(beams.shape), beams.shape
     above = exit_rad > 0
     # The sample hides what lies in front of it, and leaks at its own thin edges.

@@ -92,7 +92,7 @@ DETECTORS = {model.name: model for model in _MODELS}
 
 
 def _in_gap(own: int, module: int, gap: int, drawn: int) -> NDArray[np.bool_]:
-    """Return whether the middle of each of `drawn` pixels along an edge of `own` pixels is between modules."""
+    """Return whether the middle of each of `drawn` pixels along an edge of `own` is between modules."""
     middle = (np.arange(drawn) + 0.5) * own / drawn
     return np.asarray((middle % (module + gap)) >= module)
 

@@ -89,7 +89,7 @@ def core_shell(q: Curve, radius: float, shell: float, contrast: float, spread: f
         Radius of the core and thickness of the shell.
     contrast : float
         Contrast of the shell to the solvent over the core's; must not let both scatterings cancel at q = 0.
-        """
+    """
     outer = 1 + shell / radius
 
     def one(r: float) -> Curve:
@@ -161,7 +161,7 @@ def hard_spheres(q: Curve, radius: float, fraction: float) -> Curve:
 
 
 def microemulsion(q: Curve, period: float, correlation: float) -> Curve:
-    """Return the broad peak of two phases without order (Teubner and Strey, J. Chem. Phys. 87 (1987) 3195)."""
+    """Return the peak of two phases without order (Teubner and Strey, J. Chem. Phys. 87 (1987) 3195)."""
     k = 2 * np.pi / period
     a = (k**2 + 1 / correlation**2) ** 2
     return np.asarray(a / (a + 2 * (1 / correlation**2 - k**2) * q**2 + q**4))

@@ -83,7 +83,7 @@ def simulate_frame(
         seed : int
             Seed of the data set.
         size : int
-            Pixels along the longer edge, 64 to 4096. The other edge follows from the detector: real frames are
+            Pixels along the longer edge, 64 to 4096. The other follows from the detector: real frames are
             seldom square, and as each technique uses most detectors, a frame's shape hardly tells its class.
     shape : {"detector", "square"}
         ``square`` puts the frame in the middle of a square of −1, so that frames can be stacked.

@@ -91,7 +91,7 @@ def draw_sample(wavelength: float, q_edge: float, session: Rng, rng: Rng) -> Sam
 
 
 def roughness_intensity(sample: Sample, surface: dwba.Surface, q: Grid, exit_rad: Grid) -> Grid:
-    """Return the diffuse scattering of a rough interface: |t_i|²|t_f|² C(q∥), with C of a self-affine surface.
+    """Return the diffuse scattering of a rough interface: |t_i|²|t_f|² C(q∥), C of a self-affine surface.
 
     C ∝ σ²ξ² / (1 + q∥²ξ²)^(1 + h) (Sinha et al. 1988, in the form of Palasantzas 1993), damped in q_z, and
     with the fringes of a film whose two faces share their roughness.

@@ -108,7 +108,7 @@ def _halos(session: Rng, strong: bool = False) -> tuple[tuple[float, float, floa
 
 
 def _polymer(base: Sample, session: Rng) -> Sample:
-    """Draw a conjugated polymer, alone or with an acceptor: lamellae and stacked rings, edge-on or face-on."""
+    """Draw a conjugated polymer, alone or with an acceptor: lamellae and stacked rings, edge- or face-on."""
     lamellar, stacking = session.uniform(0.22, 0.45), session.uniform(1.55, 1.85)
     edge_on = float(session.beta(0.5, 0.5))
     rings = []

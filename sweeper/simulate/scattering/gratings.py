@@ -20,7 +20,8 @@ class Grating:
     turn_rad : float
         Rotation of the lines out of the beam's direction.
     width : float
-        Standard deviation of an order along the beam, 1/Å: narrow orders give spots on a circle, wide ones streaks.
+        Standard deviation of an order along the beam, 1/Å: narrow orders give spots on a circle, wide
+        ones streaks.
     height, duty : float
         Height in Å, and the share of a period that a line takes.
     rough : float

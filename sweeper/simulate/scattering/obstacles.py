@@ -36,7 +36,7 @@ def bar(
     soft: float,
     leak: float,
 ) -> Image:
-    """Return an arm of `width` pixels from a place to the edge; its angle runs from columns to smaller rows."""
+    """Return an arm of `width` pixels from a place to the edge; angles run from columns to smaller rows."""
     x, y = _distances(shape, column, row)
     cos, sin = np.float32(np.cos(direction_rad)), np.float32(np.sin(direction_rad))
     along, across = cos * x - sin * y, np.abs(sin * x + cos * y)
@@ -53,7 +53,7 @@ def tube(shape: tuple[int, int], column: float, row: float, radius: float, soft:
 def plate(
     shape: tuple[int, int], column: float, row: float, up_rad: float, height: float, soft: float, leak: float
 ) -> Image:
-    """Return a shadow on all below a line, `height` pixels above a place where "up" points as `up_rad` says."""
+    """Return a shadow on all below a line, `height` pixels above a place; "up" points as `up_rad` says."""
     x, y = _distances(shape, column, row)
     above = np.float32(np.sin(up_rad)) * x - np.float32(np.cos(up_rad)) * y - np.float32(height)
     return np.float32(leak) + np.float32(1 - leak) * _edge(above, soft)

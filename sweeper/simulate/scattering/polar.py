@@ -73,7 +73,7 @@ def add_line(table: NDArray[Any], q: NDArray[Any], position: float, fwhm: float,
 
 
 def bell(angle: NDArray[Any], centre: float, sigma: float) -> NDArray[np.float64]:
-    """Return an orientation about an axis, seen in one quadrant: a Gaussian at `centre` and its mirror images.
+    """Return an orientation about an axis, in one quadrant: a Gaussian at `centre` and its mirror images.
 
     Its mean over a sphere's directions is not conserved: narrow arcs are as high as broad ones.
     """

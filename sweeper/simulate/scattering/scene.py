@@ -63,7 +63,7 @@ def farthest_q(setup: Setup) -> float:
 
 
 def distance_for(edge_mm: float, q_edge: float, wavelength: float) -> float:
-    """Return the distance of a detector where `edge_mm` off the beam is `q_edge`; 2θ stays below 60 degrees."""
+    """Return the distance of a detector with `q_edge` at `edge_mm` off the beam; 2θ is at most 60 degrees."""
     theta = np.arcsin(min(q_edge * wavelength / (4 * np.pi), 0.5))
     return float(edge_mm / np.tan(2 * theta))
 
