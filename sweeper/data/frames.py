@@ -221,11 +221,11 @@ def _read(path: str | Path, file: OpenFile, index: int) -> NDArray[Any]:
         raise FrameError(path, error.problem) from error  # as above
     except Exception as error:
         raise FrameError(path, reason(path, error)) from error
-    return _checked(path, counts)
+    return check_frame(path, counts)
 
 
-def _checked(path: str | Path, counts: NDArray[Any]) -> NDArray[Any]:
-    """Return a frame in the machine's byte order; refuse what is no frame."""
+def check_frame(path: str | Path, counts: NDArray[Any]) -> NDArray[Any]:
+    """Return a frame in the machine's byte order; FrameError, naming `path`, for what is no frame."""
     if counts.ndim == 3 and counts.shape[-1] in (2, 3, 4):
         raise FrameError(path, f"a colour image ({counts.shape[-1]} values a pixel), not detector counts")
     if counts.ndim != 2:

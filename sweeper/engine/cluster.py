@@ -9,7 +9,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sweeper.engine import nodes
@@ -48,6 +48,13 @@ _ENVIRONMENT = {
 }
 
 
+_PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
+_BY_RAY = ("RAY_AUTH_MODE", "PYTHONBREAKPOINT")
+"""Variables that Ray sets when it starts."""
+_connected = threading.Lock()
+_actors: list[Any] = []
+
+
 @contextmanager
 def connected(
     address: str | None,
@@ -59,47 +66,158 @@ def connected(
 ) -> Iterator[int]:
     """Start Ray here, or join it at `address`; gives the number of cores.
 
-    `folds` is how many tasks a trial gives at once: with as many trials as fill the cores, and one more to
-    take the place of one that ends, no core waits, and no process is started that only waits.
+    A process that is connected to a Ray already works in that one, which stays up: `cpus`,
+    `object_store_gb` and `dashboard` are its own matter. `folds` is how many tasks a trial gives at once:
+    with as many trials as fill the cores, and one more to take the place of one that ends, no core waits,
+    and no process is started that only waits.
 
     Raises
     ------
-    ValueError
-        No cluster answers at `address`.
+    InputError
+        No cluster answers at `address`, the process is connected to another one, or it is in this block
+        already.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="(ray|statsmodels).*")
+    if not _connected.acquire(blocking=False):
+        raise InputError("one sweep or simulation at a time must run in a process, another one is running")
+    try:
+        with _surroundings(), ExitStack() as stack:
+            import ray
+
+            if ray.is_initialized():
+                n = stack.enter_context(_joined(address))
+            elif address is None:
+                n = local_cpus(cpus)
+                stack.enter_context(_started(n, folds, object_store_gb, dashboard))
+            else:
+                n = stack.enter_context(_cluster(address))
+            os.environ[_PENDING] = str(2 * n)
+            with _interruptible():
+                yield n
+    finally:
+        _connected.release()
+
+
+def is_shared(address: str | None) -> bool:
+    """Return whether :func:`connected` would join a Ray that somebody else started."""
     import ray
 
-    for name in ("ray", "ray.tune"):
+    return address is not None or ray.is_initialized()
+
+
+def owned(actor: Any) -> Any:
+    """Return an actor, noted as one that ends with the block of :func:`connected` even if its Ray goes on."""
+    _actors.append(actor)
+    return actor
+
+
+@contextmanager
+def _surroundings() -> Iterator[None]:
+    """Set this process up for a sweep; whatever else it does finds it as it was before."""
+    before = {name: os.environ.get(name) for name in (*_ENVIRONMENT, *_BY_RAY, _PENDING, nodes.EXPECTED)}
+    levels = {name: logging.getLogger(name).level for name in ("ray", "ray.tune")}
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for name in levels:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"sweeper-{os.getpid()}"}
-    if address is None:
-        n = local_cpus(cpus)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
-        with on_loopback():
-            ray.init(
-                address="local",
-                num_cpus=n,
-                resources={TRIAL_SLOT: -(-n // folds) + 1},
-                object_store_memory=_store_bytes(object_store_gb),
-                include_dashboard=dashboard,
-                configure_logging=False,
-                **quiet,
-            )
-    else:
-        try:
-            ray.init(address=address, runtime_env={"env_vars": _for_workers()}, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"--address {address}: no Ray cluster answers ({error})") from None
-        n = int(ray.cluster_resources().get("CPU", 1))
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="(ray|statsmodels).*")
     try:
-        with _interruptible():
-            yield n
+        yield
     finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        for name, known in before.items():
+            if known is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = known
+
+
+def quieten() -> None:
+    """Keep what Ray notes for its own users in this worker out of what a caller's own Ray prints."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+def _quiet() -> dict[str, Any]:
+    return {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"sweeper-{os.getpid()}"}
+
+
+@contextmanager
+def _started(cpus: int, folds: int, object_store_gb: float | None, dashboard: bool) -> Iterator[None]:
+    """Start Ray on this machine and end it again."""
+    import ray
+
+    with on_loopback():
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            resources={TRIAL_SLOT: -(-cpus // folds) + 1},
+            object_store_memory=_store_bytes(object_store_gb),
+            include_dashboard=dashboard,
+            configure_logging=False,
+            **_quiet(),
+        )
+    try:
+        yield
+    finally:
+        _actors.clear()
         ray.shutdown()
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[int]:
+    """Join the cluster at an address and leave it again."""
+    import ray
+
+    try:
+        ray.init(address=address, runtime_env={"env_vars": _for_workers()}, **_quiet())
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"--address {address}: no Ray cluster answers ({error})") from None
+    try:
+        yield int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        _actors.clear()
+        ray.shutdown()
+
+
+@contextmanager
+def _joined(address: str | None) -> Iterator[int]:
+    """Work in the Ray that this process is connected to, and leave nothing behind in it.
+
+    Its job has the environment that the caller gave it: what workers of a sweep need comes with each trial.
+    """
+    import ray
+
+    from sweeper.engine.private.tune import sent_to_trials
+
+    here = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", here):
+        raise InputError(
+            f"--address {address}: this process is connected to the Ray cluster at {here}; leave the address "
+            "out to use that one, or disconnect by ray.shutdown()"
+        )
+    variables = _for_workers()
+    os.environ.update(variables)
+    try:
+        with sent_to_trials(variables):
+            yield int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        while _actors:
+            ray.kill(_actors.pop())
+
+
+def remove_trials(resources: dict[str, float]) -> None:
+    """Remove the placement groups of this process's trials, and with them the actors of the trials.
+
+    Tune does so itself unless it is interrupted. A Ray that is shut down needs it as little.
+    """
+    import ray
+    from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
+
+    job = ray.get_runtime_context().get_job_id()
+    bundle = {name: count for name, count in resources.items() if count}
+    for group in placement_group_table().values():
+        if group["placement_group_id"].endswith(job) and list(group["bundles"].values()) == [bundle]:
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(group["placement_group_id"])))
 
 
 def _for_workers() -> dict[str, str]:
@@ -113,8 +231,14 @@ _interrupted = threading.Event()
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGINT and SIGTERM, which batch systems send and for which Ray's own handler aborts, interrupt."""
+    """SIGINT and SIGTERM, which batch systems send and for which Ray's own handler aborts, interrupt.
+
+    Only the main thread of a process is told of signals.
+    """
     _interrupted.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     known = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     if known[signal.SIGINT] is signal.SIG_IGN:  # started in the background of a script: it stays ignored
         del known[signal.SIGINT]

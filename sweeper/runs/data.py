@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -90,7 +89,7 @@ def run_data(folder: RunFolder) -> RunData:
     if not keep.all():
         data = data.subset(keep)
     kept = tuple(digest for digest in found if digest)
-    if data.digest(kept) != _environment_digest(folder):
+    if data.digest(kept) != folder.read_environment().get("dataset_digest"):
         raise InputError(
             f"{spec.data}: the data set must be as the sweep saw it, its frames, labels, groups or splits "
             "changed since"
@@ -120,10 +119,3 @@ def _known_frames(
         return [counts[path] if path in counts else opened[path] for path in paths]
 
     return dict(zip(frames, columns["digest"], strict=True)), count
-
-
-def _environment_digest(folder: RunFolder) -> str | None:
-    try:
-        return str(json.loads(folder.environment.read_text())["dataset_digest"])
-    except (OSError, ValueError, KeyError):
-        return None

@@ -10,6 +10,7 @@ from typing import Any
 from ray import tune
 
 from sweeper.engine.causes import cause_of
+from sweeper.engine.cluster import quieten
 from sweeper.engine.evaluator import Evaluator
 from sweeper.errors import DeadlineError, FaultError, StoppedError
 from sweeper.pipeline import Pipeline
@@ -39,6 +40,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the first trial of this process."""
+        quieten()
         self._evaluator: Evaluator | None = None
         self._start(config)
 
