@@ -20,6 +20,9 @@ from sweeper.runs.checks import local_cpus
 TRIAL_SLOT = "trial_slot"
 """Custom resource that a trial holds: it waits for tasks, and takes no core itself."""
 
+OF_TRAINING = {"memory": 4099.0}
+"""A few bytes that each process of Ray Train holds: what it left is known by them."""
+
 _OF_WORKERS = {
     # Threads equal Ray CPUs: tasks take one core each.
     "OMP_NUM_THREADS": "1",
@@ -203,21 +206,23 @@ def _joined(address: str | None) -> Iterator[int]:
     finally:
         while _actors:
             ray.kill(_actors.pop())
+        remove_groups(OF_TRAINING)
 
 
-def remove_trials(resources: dict[str, float]) -> None:
-    """Remove the placement groups of this process's trials, and with them the actors of the trials.
+def remove_groups(resources: dict[str, float]) -> None:
+    """Remove the placement groups of this process whose every bundle has these resources, with their actors.
 
-    Tune does so itself unless it is interrupted. A Ray that is shut down needs it as little.
+    Tune and Train remove theirs, unless they are interrupted.
     """
     import ray
     from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
     job = ray.get_runtime_context().get_job_id()
-    bundle = {name: count for name, count in resources.items() if count}
+    wanted = {(name, count) for name, count in resources.items() if count}
     for group in placement_group_table().values():
-        if group["placement_group_id"].endswith(job) and list(group["bundles"].values()) == [bundle]:
-            remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(group["placement_group_id"])))
+        name, bundles = group["placement_group_id"], list(group["bundles"].values())
+        if name.endswith(job) and bundles and all(wanted <= bundle.items() for bundle in bundles):
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(name)))
 
 
 def _for_workers() -> dict[str, str]:

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeper.data.splits import Fold
 from sweeper.engine.causes import cause_of
 from sweeper.engine.closing import closing_share, keep_models, run_again, score_test
-from sweeper.engine.cluster import owned, remove_trials, trial_resources
+from sweeper.engine.cluster import owned, remove_groups, trial_resources
 from sweeper.engine.evaluator import Context
 from sweeper.engine.files import FileActors
 from sweeper.engine.inputs import SweepInputs
@@ -340,7 +340,7 @@ def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
                 return str(lost_count)
             raise
         except KeyboardInterrupt:
-            remove_trials(resources)
+            remove_groups(resources)
             raise
     return ""
 
