@@ -40,6 +40,8 @@ from sweeper.errors import (
     SweeperError,
 )
 from sweeper.extras import EXTRA_OF, missing_library, remedy
+from sweeper.interrupts import MESSAGE, ignore_signals, interruptible, undisturbed
+from sweeper.process import settle
 
 VERBS = (
     simulate, plan, run, submit, stop, status, leaderboard, curves, report, log, explain, similar, listing,
@@ -48,8 +50,21 @@ VERBS = (
 """The commands, in the order of ``sweeper --help``."""
 
 
+def script() -> int:
+    """Run the command that this process was started for and return the exit status."""
+    settle()
+    exit_status = main()
+    ignore_signals()
+    return exit_status
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
+    with interruptible():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without our table's lines still gets the rest
             stream.reconfigure(errors="backslashreplace")
@@ -63,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return exit_status
     except KeyboardInterrupt:
-        print("sweeper: interrupted; run the same command again to resume", file=sys.stderr)
+        with undisturbed():
+            print(MESSAGE, file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `sweeper leaderboard RUN | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -122,4 +138,4 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(script())

@@ -49,22 +49,16 @@ def add(commands: Any) -> None:
 
 def _leaderboard(args: argparse.Namespace) -> int:
     check_folder_of("--csv", args.csv)
-    from sweeper.runs.contents import ENSEMBLE
-    from sweeper.runs.ensemble import run_leaderboard
-    from sweeper.runs.folder import RunFolder
-    from sweeper.runs.leaderboard import select, write_csv
-    from sweeper.runs.place import reading
+    from sweeper.runs.ensemble import read_leaderboard
+    from sweeper.runs.leaderboard import write_csv
     from sweeper.runs.tables import leaderboard_rows, leaderboard_table
 
-    with reading(args.run_folder, [ENSEMBLE]) as local:
-        folder = RunFolder(local)
-        spec = folder.load_spec()
-        board = run_leaderboard(folder, metric=spec.metric, folds=folder.folds())
-    board = select(board, top=args.top, best_per=args.best_per, pareto=args.pareto, metric=spec.metric)
+    chosen = {"top": args.top, "best_per": args.best_per, "pareto": args.pareto}
+    board, metric = read_leaderboard(args.run_folder, **chosen)
     if args.json:
         print_json(leaderboard_rows(board))
     else:
-        print(leaderboard_table(board, spec.metric))
+        print(leaderboard_table(board, metric))
     if args.csv:
         try:
             write_csv(board, args.csv)

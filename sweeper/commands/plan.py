@@ -27,11 +27,10 @@ def add(commands: Any) -> None:
 
 def _plan(args: argparse.Namespace) -> int:
     from sweeper.planning.plan import plan
-    from sweeper.planning.text import plan_text
 
     found = plan(spec_of(args))
     if args.json:
         print_json(dataclasses.asdict(found))
     else:
-        print(plan_text(found))
+        print(found)
     return EXIT_DONE

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from sweeper.commands.arguments import add_plugins, add_run_folder, command, path
-from sweeper.errors import EXIT_DONE, InputError
+from sweeper.errors import EXIT_DONE
 
 
 def add(commands: Any) -> None:
@@ -31,20 +30,9 @@ def add(commands: Any) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from sweeper.report import NEEDED, write_report
-    from sweeper.runs.contents import REPORT
-    from sweeper.runs.place import shown
+    from sweeper.report import report_of
 
-    run = args.run_folder
-    if isinstance(run, Path):
-        html, files = write_report(run, str(run.resolve()), args.html or run / REPORT, args.figures)
-    else:
-        from sweeper.runs.mirror import pulled
-
-        if args.html is None:
-            raise InputError(f"--html must name a file for the report: the run is at a URL, {shown(run)}")
-        with pulled(run, NEEDED) as folder:
-            html, files = write_report(folder, shown(run), args.html, args.figures)
+    html, files = report_of(args.run_folder, args.html, args.figures)
     print(f"report: {html} ({html.stat().st_size / 1e6:.1f} MB)")
     if args.figures is not None:
         print(f"figures: {len(files) // 2} in {args.figures}, each as PNG and PDF")

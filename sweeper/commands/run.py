@@ -50,14 +50,14 @@ def add(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from sweeper.engine.sweep import run_sweep
     from sweeper.errors import BadFramesError
+    from sweeper.runs.checks import check_place
     from sweeper.runs.place import shown, working
     from sweeper.runs.progress import Progress
     from sweeper.runs.tables import leaderboard_table
     from sweeper.space.study import SCALE
 
     spec = spec_of(args)
-    if spec.log and isinstance(args.out, str):
-        raise InputError(f"--log writes into the run folder: --out must be a folder, got {shown(args.out)}")
+    check_place(spec, args.out)
     progress = Progress()
     if SCALE in spec.space:
         progress.note(f"scale {spec.space[SCALE]}")

@@ -41,22 +41,11 @@ def _status(args: argparse.Namespace) -> int:
             raise InputError(f"--json is for run folders: {args.run_folder} is the id of a job")
         print(job_status(str(args.run_folder), args.address or DASHBOARD))
         return EXIT_DONE
-    from sweeper.runs.place import reading, shown
-    from sweeper.runs.status import read_status, status_text
+    from sweeper.runs.status import status_of
 
-    with reading(args.run_folder) as folder:
-        found = read_status(folder, shown(args.run_folder), _holder(args.run_folder))
+    found = status_of(args.run_folder)
     if args.json:
         print_json(dataclasses.asdict(found))
     else:
-        print(status_text(found))
+        print(found)
     return EXIT_DONE
-
-
-def _holder(run: Path | str) -> str | None:
-    """Return who runs the sweep at a URL, empty for nobody; None for a folder, whose journal tells."""
-    if isinstance(run, Path):
-        return None
-    from sweeper.runs.mirror import holder
-
-    return holder(run) or ""

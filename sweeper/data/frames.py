@@ -357,7 +357,7 @@ class _Opened:
         """Read a frame."""
         if isinstance(index, bool) or not 0 <= index < self.file.count:
             raise FrameError(self.path, f"frame index must be from 0 to {self.file.count - 1}, got {index}")
-        return _checked(self.path, self._tried(self.file.read, int(index)))
+        return check_frame(self.path, self._tried(self.file.read, int(index)))
 
     def own_mask(self, index: int) -> NDArray[np.bool_] | None:
         """Read the file's own mask of a frame."""
@@ -379,8 +379,8 @@ class _Opened:
             raise FrameError(self.path, reason(error, self.title)) from error
 
 
-def _checked(path: str | Path, counts: NDArray[Any]) -> NDArray[Any]:
-    """Return a frame in the machine's byte order; refuse what is no frame."""
+def check_frame(path: str | Path, counts: NDArray[Any]) -> NDArray[Any]:
+    """Return a frame in the machine's byte order; FrameError, naming `path`, for what is no frame."""
     if counts.ndim == 3 and counts.shape[-1] in (2, 3, 4):
         counts = grey(path, counts)
     if counts.ndim != 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ray
 from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
@@ -12,6 +13,7 @@ from sweeper.data.splits import Fold
 from sweeper.engine.causes import cause_of
 from sweeper.engine.cluster import TRIAL_SLOT, trial_resources
 from sweeper.engine.evaluator import Evaluator
+from sweeper.engine.private.tune import trial_environment
 from sweeper.engine.tune.callback import Watch
 from sweeper.errors import DeadlineError, StoppedError
 from sweeper.pipeline import Pipeline
@@ -67,25 +69,36 @@ def _climb(
     running = {}
     for trial, pipeline, budgets in climbs:
         label = f"{what} {pipeline.name} #{trial}"
-        task = climb_task.options(name=label, memory=resources.get("memory"), resources=slot)
+        task = climb_task.options(
+            name=label, memory=resources.get("memory"), resources=slot, runtime_env=trial_environment()
+        )
         running[task.remote(watch.actors.ledger_name, pipeline, budgets, folds, label)] = label
     in_time = True
-    while running and watch.fatal is None:
-        ready, _ = ray.wait(list(running), timeout=1.0)
-        watch.poll()
-        for ref in ready:
-            label = running.pop(ref)
-            try:
-                ray.get(ref)
-            except (RayTaskError, WorkerCrashedError, NodeDiedError) as error:
-                cause = cause_of(error)
-                if isinstance(cause, DeadlineError):
-                    in_time = False
-                elif isinstance(cause, StoppedError):
-                    watch.fatal = cause
-                else:
-                    watch.progress.note(f"note: {label}: {' '.join(str(cause).split())[:500]}")
+    try:
+        while running and watch.fatal is None:
+            ready, _ = ray.wait(list(running), timeout=1.0)
+            watch.poll()
+            for ref in ready:
+                in_time &= _has_climbed(watch, ref, running.pop(ref))
+    finally:
+        for ref in running:
+            ray.cancel(ref, force=True)
     return in_time
+
+
+def _has_climbed(watch: Watch, ref: Any, label: str) -> bool:
+    """Take note of how a task of :func:`climb` ended; False where time ran out."""
+    try:
+        ray.get(ref)
+    except (RayTaskError, WorkerCrashedError, NodeDiedError) as error:
+        cause = cause_of(error)
+        if isinstance(cause, DeadlineError):
+            return False
+        if isinstance(cause, StoppedError):
+            watch.fatal = cause
+        else:
+            watch.progress.note(f"note: {label}: {' '.join(str(cause).split())[:500]}")
+    return True
 
 
 def climb(

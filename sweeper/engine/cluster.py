@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sweeper import plugins
 from sweeper.engine import nodes
+from sweeper.engine.ground import ground
 from sweeper.engine.private.core import job_config, on_loopback
 from sweeper.errors import InputError
 from sweeper.extras import CLUSTER, check_libraries
+from sweeper.interrupts import interruptible, undisturbed
+from sweeper.process import for_children, variables
 from sweeper.runs.checks import local_cpus
 
 TRIAL_SLOT = "trial_slot"
 """Custom resource that a trial holds: it waits for tasks, and takes no core itself."""
+
+OF_TRAINING = {"memory": 4099.0}
+"""A few bytes that each process of Ray Train holds: what it left is known by them."""
 
 _OF_WORKERS = {
     # Threads equal Ray CPUs: tasks take one core each.
@@ -51,6 +56,13 @@ _ENVIRONMENT = {
 }
 
 
+_PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
+_BY_RAY = ("RAY_AUTH_MODE", "PYTHONBREAKPOINT")
+"""Variables that Ray sets when it starts."""
+_connected = threading.Lock()
+_actors: list[Any] = []
+
+
 @contextmanager
 def connected(
     address: str | None,
@@ -62,53 +74,131 @@ def connected(
 ) -> Iterator[int]:
     """Start Ray here, or join it at `address`; gives the number of cores.
 
-    `folds` is how many tasks a trial gives at once: with as many trials as fill the cores, and one more to
-    take the place of one that ends, no core waits, and no process is started that only waits.
+    A process that is connected to a Ray already works in that one, which stays up: `cpus`,
+    `object_store_gb` and `dashboard` are its own matter. `folds` is how many tasks a trial gives at once:
+    with as many trials as fill the cores, and one more to take the place of one that ends, no core waits,
+    and no process is started that only waits.
 
     Raises
     ------
-    ValueError
-        No cluster answers at `address`.
+    InputError
+        No cluster answers at `address`, the process is connected to another one, or it is in this block
+        already.
     """
     if address is not None or dashboard:
         check_libraries(CLUSTER, "--dashboard" if address is None else f"--address {address}")
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="(ray|statsmodels).*")
+    if not _connected.acquire(blocking=False):
+        raise InputError("one sweep or simulation at a time must run in a process, another one is running")
+    try:
+        with _surroundings(), ExitStack() as stack:
+            import ray
+
+            if ray.is_initialized():
+                n = stack.enter_context(_joined(address))
+            elif address is None:
+                n = local_cpus(cpus)
+                stack.enter_context(_started(n, folds, object_store_gb, dashboard))
+            else:
+                n = stack.enter_context(_cluster(address))
+            os.environ[_PENDING] = str(2 * n)
+            with interruptible():
+                yield n
+    finally:
+        _connected.release()
+
+
+def is_shared(address: str | None) -> bool:
+    """Return whether :func:`connected` would join a Ray that somebody else started."""
     import ray
 
-    for name in ("ray", "ray.tune"):
+    return address is not None or ray.is_initialized()
+
+
+def owned(actor: Any) -> Any:
+    """Return an actor, noted as one that ends with the block of :func:`connected` even if its Ray goes on."""
+    _actors.append(actor)
+    return actor
+
+
+@contextmanager
+def _surroundings() -> Iterator[None]:
+    """Set this process up for a sweep; whatever else it does finds it as it was before."""
+    levels = {name: logging.getLogger(name).level for name in ("ray", "ray.tune")}
+    as_now = (*_BY_RAY, _PENDING, nodes.EXPECTED, plugins.VARIABLE)
+    changes = {
+        **{name: os.environ.get(name) for name in as_now},
+        **{name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()},
+        **for_children(),
+    }
+    for name in levels:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"sweeper-{os.getpid()}"}
-    if address is None:
-        n = local_cpus(cpus)
-        os.environ[plugins.VARIABLE] = os.pathsep.join(map(str, plugins.folders()))  # workers inherit it
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
-        with on_loopback():
-            ray.init(
-                address="local",
-                num_cpus=n,
-                resources={TRIAL_SLOT: -(-n // folds) + 1},
-                object_store_memory=_store_bytes(object_store_gb),
-                include_dashboard=dashboard,
-                configure_logging=False,
-                job_config=job_config(),
-                **quiet,
-            )
-    else:
-        try:
-            with _plugins_sent() as modules:
-                environment = {"env_vars": _for_workers(), **modules}
-                ray.init(address=address, runtime_env=environment, job_config=job_config(), **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"--address {address}: no Ray cluster answers ({error})") from None
-        n = int(ray.cluster_resources().get("CPU", 1))
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(2 * n)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="(ray|statsmodels).*")
     try:
-        with _interruptible():
-            yield n
+        with variables(changes):
+            yield
     finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def quieten() -> None:
+    """Keep what Ray notes for its own users in this worker out of what a caller's own Ray prints."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+def _quiet() -> dict[str, Any]:
+    return {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": f"sweeper-{os.getpid()}"}
+
+
+@contextmanager
+def _started(cpus: int, folds: int, object_store_gb: float | None, dashboard: bool) -> Iterator[None]:
+    """Start Ray on this machine and end it again."""
+    import ray
+
+    os.environ[plugins.VARIABLE] = _plugin_folders()  # workers inherit it
+    with ground() as options:
+        try:
+            with on_loopback():
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    resources={TRIAL_SLOT: -(-cpus // folds) + 1},
+                    object_store_memory=_store_bytes(object_store_gb),
+                    include_dashboard=dashboard,
+                    configure_logging=False,
+                    job_config=job_config(),
+                    **options,
+                    **_quiet(),
+                )
+            yield
+        finally:
+            _leave()
+
+
+def _leave() -> None:
+    """End the connection to Ray, and with it a Ray that was started here."""
+    import ray
+
+    with undisturbed():
+        _actors.clear()
         ray.shutdown()
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[int]:
+    """Join the cluster at an address and leave it again."""
+    import ray
+
+    try:
+        with _plugins_sent() as modules:
+            environment = {"env_vars": _for_workers(folders=""), **modules}
+            ray.init(address=address, runtime_env=environment, job_config=job_config(), **_quiet())
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"--address {address}: no Ray cluster answers ({error})") from None
+    try:
+        yield int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        _leave()
 
 
 @contextmanager
@@ -119,40 +209,59 @@ def _plugins_sent() -> Iterator[dict[str, list[str]]]:
         yield {"py_modules": [str(copies)]} if plugins.copy_folders(copies) else {}
 
 
-def _for_workers() -> dict[str, str]:
+@contextmanager
+def _joined(address: str | None) -> Iterator[int]:
+    """Work in the Ray that this process is connected to, and leave nothing behind in it.
+
+    Its job has the environment that the caller gave it: what workers of a sweep need comes with each trial.
+    Plugins are not sent there: machines that lack their folders say so.
+    """
+    import ray
+
+    from sweeper.engine.private.tune import sent_to_trials
+
+    here = ray.get_runtime_context().gcs_address
+    if address not in (None, "auto", here):
+        raise InputError(
+            f"--address {address}: this process is connected to the Ray cluster at {here}; leave the address "
+            "out to use that one, or disconnect by ray.shutdown()"
+        )
+    variables = _for_workers(folders=_plugin_folders())
+    os.environ.update(variables)
+    try:
+        with sent_to_trials(variables):
+            yield int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        with undisturbed():
+            while _actors:
+                ray.kill(_actors.pop())
+            remove_groups(OF_TRAINING)
+
+
+def remove_groups(resources: dict[str, float]) -> None:
+    """Remove the placement groups of this process whose every bundle has these resources, with their actors.
+
+    Tune and Train remove theirs, unless they are interrupted.
+    """
+    import ray
+    from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
+
+    job = ray.get_runtime_context().get_job_id()
+    wanted = {(name, count) for name, count in resources.items() if count}
+    for group in placement_group_table().values():
+        name, bundles = group["placement_group_id"], list(group["bundles"].values())
+        if name.endswith(job) and bundles and all(wanted <= bundle.items() for bundle in bundles):
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(name)))
+
+
+def _for_workers(folders: str) -> dict[str, str]:
     """Return the environment of this sweep's workers on every machine of a cluster that runs already."""
     kept = {name: os.environ[name] for name in _OF_WORKERS}
-    return {**kept, nodes.EXPECTED: nodes.expected(), plugins.VARIABLE: ""}
+    return {**kept, nodes.EXPECTED: nodes.expected(), plugins.VARIABLE: folders}
 
 
-_interrupted = threading.Event()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGINT and SIGTERM, which batch systems send and for which Ray's own handler aborts, interrupt."""
-    _interrupted.clear()
-    known = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    if known[signal.SIGINT] is signal.SIG_IGN:  # started in the background of a script: it stays ignored
-        del known[signal.SIGINT]
-    for number in known:
-        signal.signal(number, _interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in known.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-
-def _interrupt(signum: int, frame: Any) -> None:
-    _interrupted.set()
-    raise KeyboardInterrupt
-
-
-def check_interrupted() -> None:
-    """Interrupt once more: Python drops what is raised while it runs a destructor or a callback of C code."""
-    if _interrupted.is_set():
-        raise KeyboardInterrupt
+def _plugin_folders() -> str:
+    return os.pathsep.join(map(str, plugins.folders()))
 
 
 _SMALLEST_STORE_BYTES = 80 * 2**20

@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeper.data.format import Reading
 from sweeper.data.frames import FrameReport
 from sweeper.data.prepared import FrameRef, RawFrame, raw_frames
+from sweeper.engine.cluster import owned
 from sweeper.engine.tasks.blocks import Bytes
 from sweeper.engine.tasks.frames import Reader, inspect
 from sweeper.features import blocks as block_files
@@ -76,5 +77,5 @@ def start_file_actors(samples: tuple[tuple[str, str], ...] | None) -> FileActors
     """Actors on this machine, the driver's."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     count = max(1, min(_MOST_ACTORS, (os.cpu_count() or 1) // 2))
-    actors = [_FilesActor.options(scheduling_strategy=here).remote() for _ in range(count)]
+    actors = [owned(_FilesActor.options(scheduling_strategy=here).remote()) for _ in range(count)]
     return FileActors(actors, samples)

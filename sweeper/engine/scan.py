@@ -43,20 +43,23 @@ def scan(
     missing = [row for row in range(n) if row not in found]
     done = len(found)
     running: dict[Any, list[int]] = {}
-    for start in range(0, len(missing), _FRAMES_A_TASK):
-        rows = missing[start : start + _FRAMES_A_TASK]
-        task = inspect_task.options(
-            name=f"inspect frames {rows[0]} to {rows[-1]}", runtime_env=trial_environment()
-        )
-        running[task.remote(_files([frames[row] for row in rows]), negative, dataset.reading, reader())] = (
-            rows
-        )
-        while len(running) >= _IN_FLIGHT:
+    try:
+        for start in range(0, len(missing), _FRAMES_A_TASK):
+            rows = missing[start : start + _FRAMES_A_TASK]
+            task = inspect_task.options(
+                name=f"inspect frames {rows[0]} to {rows[-1]}", runtime_env=trial_environment()
+            )
+            given = _files([frames[row] for row in rows]), negative, dataset.reading, reader()
+            running[task.remote(*given)] = rows
+            while len(running) >= _IN_FLIGHT:
+                done += _collect(running, found)
+                on_progress(done, n)
+        while running:
             done += _collect(running, found)
             on_progress(done, n)
-    while running:
-        done += _collect(running, found)
-        on_progress(done, n)
+    finally:
+        for ref in running:
+            ray.cancel(ref, force=True)
     if missing:
         # In the order of the data set: rows of predictions count by it.
         _write_cache(cache, settings, {keys[row]: found[row] for row in range(n)})

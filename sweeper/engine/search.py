@@ -20,7 +20,7 @@ from sweeper import plugins
 from sweeper.data.splits import Fold
 from sweeper.engine.causes import cause_of
 from sweeper.engine.closing import closing_share, keep_models, run_again, score_test
-from sweeper.engine.cluster import trial_resources
+from sweeper.engine.cluster import owned, remove_groups, trial_resources
 from sweeper.engine.evaluator import Context
 from sweeper.engine.files import FileActors
 from sweeper.engine.inputs import SweepInputs
@@ -198,8 +198,10 @@ def _make_actors(sweep: Sweep) -> Actors:
     spec, folder, inputs = sweep.spec, sweep.folder, sweep.inputs
     name = f"ledger-{uuid.uuid4().hex[:8]}"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    ledger = LedgerActor.options(name=name, scheduling_strategy=here).remote(
-        folder.journal.resolve(), folder.predictions.resolve(), spec.metric, len(inputs.splits)
+    ledger = owned(
+        LedgerActor.options(name=name, scheduling_strategy=here).remote(
+            folder.journal.resolve(), folder.predictions.resolve(), spec.metric, len(inputs.splits)
+        )
     )
     frames = frame_refs(inputs.dataset)
     shards = shards_of(len(frames))
@@ -230,7 +232,7 @@ def _make_actors(sweep: Sweep) -> Actors:
     )
     ray.get(ledger.set_store_settings.remote(settings))
     store = FeatureStoreActor.options(scheduling_strategy=here, runtime_env=trial_environment()).remote(name)
-    return Actors(store, ledger, name)
+    return Actors(owned(store), ledger, name)
 
 
 def _limits(spec: SweepSpec) -> Limits:
@@ -337,6 +339,9 @@ def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
         except TuneError:
             if lost_count := getattr(scheduler, "lost_count", ""):
                 return str(lost_count)
+            raise
+        except KeyboardInterrupt:
+            remove_groups(resources)
             raise
     return ""
 

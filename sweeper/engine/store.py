@@ -20,6 +20,7 @@ from sweeper import plugins
 from sweeper.api import Params
 from sweeper.data.prepared import FrameRef
 from sweeper.engine.causes import cause_of
+from sweeper.engine.cluster import quieten
 from sweeper.engine.files import FileActors
 from sweeper.engine.limits import Limits
 from sweeper.engine.network_blocks import NetworkBlocks, NetworkSettings
@@ -118,6 +119,7 @@ class FeatureStore:
 
     def __init__(self, ledger: str) -> None:
         """Ask the actor named `ledger` for :class:`StoreSettings`; a restarted store asks again."""
+        quieten()
         settings: StoreSettings = ray.get(ray.get_actor(ledger).store_settings.remote())
         self._settings = settings
         self._files = settings.files

@@ -9,7 +9,7 @@ from typing import Any
 from sweeper.data.dataset import Dataset
 from sweeper.data.formats import split_location
 from sweeper.engine import nodes
-from sweeper.engine.cluster import connected
+from sweeper.engine.cluster import connected, is_shared
 from sweeper.engine.files import start_file_actors
 from sweeper.engine.inputs import environment, examine
 from sweeper.engine.resources import training_resources
@@ -56,8 +56,9 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     for note in checked.notes:
         progress.note(f"note: {note}")
     progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s
+    shared = is_shared(spec.address)
     with Exports(spec.log, folder, spec.ladder, progress.note) as exports:
-        progress.stage("starting Ray")
+        progress.stage("joining Ray" if shared else "starting Ray")
         with connected(
             spec.address,
             spec.cpus,
@@ -66,8 +67,8 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
             dashboard=dashboard,
         ) as cpus:
             resources = training_resources(spec, trains=bool(searched_networks(space)))
-            files = start_file_actors(None if spec.address is None else _samples_of(dataset))
-            if spec.address is not None:
+            files = start_file_actors(_samples_of(dataset) if shared else None)
+            if shared:
                 _check_nodes(spec, space, folder)
             inputs = examine(spec, dataset, folder, space, progress, files)
             digest = inputs.dataset.digest(inputs.frame_digests)

@@ -16,6 +16,7 @@ from sweeper.data.splits import rows_of_test
 from sweeper.evaluate.ensembles import STEPS
 from sweeper.features.representation import representation
 from sweeper.pipeline import Pipeline
+from sweeper.planning import Plan
 from sweeper.planning.networks import network_costs
 from sweeper.planning.values import (
     Choices,
@@ -23,7 +24,6 @@ from sweeper.planning.values import (
     FeaturizerCost,
     Grid,
     NetworkCosts,
-    Plan,
     SearchCost,
 )
 from sweeper.runs.checks import check_sweep, local_cpus

@@ -4,28 +4,10 @@ from __future__ import annotations
 
 import math
 
-from sweeper.planning.values import Choices, FeatureCost, FeaturizerCost, Grid, NetworkCosts, Plan, SearchCost
+from sweeper.planning.values import Choices, FeatureCost, FeaturizerCost, Grid, NetworkCosts, SearchCost
 
 
-def plan_text(plan: Plan) -> str:
-    """Return a plan as lines of text."""
-    classes = ", ".join(f"{name} {count}" for name, count in plan.classes.items())
-    lines = [
-        f"{plan.frames} frames, {len(plan.classes)} classes: {classes}",
-        *_unreadable(plan.unreadable),
-        *(f"note: {note}" for note in plan.notes),
-        "",
-        *_grid(plan.grid),
-        "",
-        *_features(plan.features, plan.frames, plan.cpus),
-        *_networks(plan.networks),
-        "",
-        *_search(plan.search, plan.cpus),
-    ]
-    return "\n".join(lines)
-
-
-def _unreadable(files: tuple[tuple[str, str], ...]) -> list[str]:
+def unreadable_lines(files: tuple[tuple[str, str], ...]) -> list[str]:
     if not files:
         return []
     name, reason = files[0]
@@ -35,7 +17,7 @@ def _unreadable(files: tuple[tuple[str, str], ...]) -> list[str]:
     ]
 
 
-def _grid(grid: Grid) -> list[str]:
+def grid_lines(grid: Grid) -> list[str]:
     """Return how the size of the grid comes about, slot by slot."""
     lines = [f"grid of space {grid.space}: {_count(grid.pipelines)} pipelines"]
     if grid.scale:
@@ -65,7 +47,7 @@ def _arithmetic(part: Choices) -> str:
     return factors[0] if factors else "1"
 
 
-def _features(features: FeatureCost, frames: int, cpus: int) -> list[str]:
+def feature_lines(features: FeatureCost, frames: int, cpus: int) -> list[str]:
     settings = _many(features.intensities, "setting")
     each = " for each setting" if features.intensities > 1 else ""
     return [
@@ -83,7 +65,7 @@ def _blocks(featurizer: FeaturizerCost) -> str:
     return f"{text} for {_many(featurizer.representations, 'representation')}"
 
 
-def _networks(costs: NetworkCosts) -> list[str]:
+def network_lines(costs: NetworkCosts) -> list[str]:
     """Return what fits of networks cost that are made once, however many classifiers use them."""
     if not costs.networks:
         return []
@@ -99,7 +81,7 @@ def _networks(costs: NetworkCosts) -> list[str]:
     return [*lines, f"  their inputs on disk: {costs.input_bytes / 2**30:.2f} GiB"]
 
 
-def _search(search: SearchCost, cpus: int) -> list[str]:
+def search_lines(search: SearchCost, cpus: int) -> list[str]:
     lines = [
         f"search {search.search}: {search.trials} trials, {search.folds} folds: about "
         f"{search.evaluations:.0f} evaluations, which cost as much as {search.full_budgets:.0f} full fits",

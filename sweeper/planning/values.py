@@ -1,4 +1,4 @@
-"""What a plan says: counts and costs as numbers, which :mod:`sweeper.planning.text` puts into words."""
+"""Parts of a plan: counts and costs as numbers, which :mod:`sweeper.planning.text` puts into words."""
 
 from __future__ import annotations
 
@@ -174,36 +174,3 @@ class SearchCost:
     closing_fits: int
     closing_cpu_s: float
     codebooks: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a sweep will cost.
-
-    Attributes
-    ----------
-    frames : int
-    classes : dict
-        Frames of each class.
-    unreadable : tuple of (str, str)
-        Files that cannot be opened, and why.
-    notes : tuple of str
-        What to know about the data before a sweep, a line each; among them how many pixels of a few frames
-        are invalid for which reason.
-    cpus : int
-        Cores of this machine that the sweep may use.
-    grid : Grid
-    features : FeatureCost
-    networks : NetworkCosts
-    search : SearchCost
-    """
-
-    frames: int
-    classes: dict[str, int]
-    unreadable: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
-    cpus: int
-    grid: Grid
-    features: FeatureCost
-    networks: NetworkCosts
-    search: SearchCost

@@ -13,11 +13,28 @@ from sweeper.report.content import Section
 from sweeper.report.labels import Labels
 from sweeper.report.reading import read_run
 from sweeper.report.run import Run
-from sweeper.runs.contents import ENSEMBLE, FRAMES, PREDICTIONS, SESSIONS
+from sweeper.runs.contents import ENSEMBLE, FRAMES, PREDICTIONS, REPORT, SESSIONS
 from sweeper.runs.folder import RunFolder
+from sweeper.runs.place import Place, reading, shown
 
 NEEDED = (FRAMES, PREDICTIONS, SESSIONS, ENSEMBLE)
 """Files of a run at a URL that are read beside its spec, environment and journal."""
+
+
+def report_of(run: Place, html: Path | None = None, figures: Path | None = None) -> tuple[Path, list[Path]]:
+    """Write the report of the run at a place, see :func:`write_report`; by default into its folder.
+
+    Raises
+    ------
+    InputError
+        As :func:`write_report`, and where the run is at a URL and no file is named.
+    """
+    if isinstance(run, Path):
+        return write_report(run, str(run.resolve()), html or run / REPORT, figures)
+    if html is None:
+        raise InputError(f"--html must name a file for the report: the run is at a URL, {shown(run)}")
+    with reading(run, NEEDED) as folder:
+        return write_report(folder, shown(run), html, figures)
 
 
 def write_report(

@@ -13,9 +13,10 @@ from sweeper.data.prepared import FrameRef, raw_frame
 from sweeper.report import content as c
 from sweeper.report.content import Block, Picture, Pictures, Section, Text
 from sweeper.report.labels import Labels
-from sweeper.report.predictions import FrameList, FrameScores, read_frame_list, read_scores
+from sweeper.report.predictions import FrameScores, read_scores
 from sweeper.report.run import Run
 from sweeper.report.style import data_uri
+from sweeper.runs.frame_list import FrameList, read_frame_list
 
 _SHOWN = 12
 _LOOKED_AT = 10
@@ -32,7 +33,7 @@ def worst(run: Run, labels: Labels) -> Section:
     if not scored:
         return empty
     row, scores = scored[0]
-    listed = read_frame_list(run)
+    listed = read_frame_list(run.folder, run.n_frames)
     wrong = np.flatnonzero(scores.predicted != scores.label)
     many = len(wrong) > 0
     order = wrong[np.argsort(-scores.margin[wrong], kind="stable")] if many else np.argsort(scores.margin)

@@ -10,6 +10,7 @@ import numpy as np
 from sweeper.report import predictions
 from sweeper.report.content import Block, Sheet, Text
 from sweeper.report.run import Run
+from sweeper.runs.frame_list import read_frame_list
 
 FRAMES = 2
 """Of each class."""
@@ -64,7 +65,7 @@ def contact_sheet(run: Run) -> bytes | None:
 
 def _chosen(run: Run) -> list[tuple[str, int, int]]:
     """File, position in it and class of some frames of each class."""
-    listed = predictions.read_frame_list(run)
+    listed = read_frame_list(run.folder, run.n_frames)
     best = next(
         (s for t in run.done["trial"].head(10) if (s := predictions.read_scores(run, int(t))) is not None),
         None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from sweeper.report.run import Run
@@ -34,20 +33,12 @@ def read_run(folder: RunFolder, place: str) -> Run:
         place=place,
         folder=folder,
         spec=spec,
-        environment=_environment(folder),
+        environment=folder.read_environment(),
         board=build_leaderboard(results, metric=spec.metric, folds=folds),
         results=results,
         curves=learning_curves(results),
         sessions=_sessions(folder),
     )
-
-
-def _environment(folder: RunFolder) -> Mapping[str, Any]:
-    try:
-        found = json.loads(folder.environment.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _sessions(folder: RunFolder) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from sweeper.data.splits import Rows, Split
 from sweeper.errors import BadFramesError, InputError
 from sweeper.runs.data import sweep_splits
 from sweeper.runs.exports.tools import check_tool
+from sweeper.runs.place import Place, shown
 from sweeper.runs.spec import SweepSpec
 from sweeper.space.needs import check_sizes
 from sweeper.space.space import Space
@@ -69,6 +70,12 @@ def check_sweep(spec: SweepSpec) -> Checked:
     check_sizes(space)
     dataset = _load(spec)
     return Checked(space.for_classes(dataset.classes), dataset, *sweep_splits(spec, dataset))
+
+
+def check_place(spec: SweepSpec, out: Place) -> None:
+    """Check that a sweep can write where it is to run; InputError where it logs and `out` is a URL."""
+    if spec.log and isinstance(out, str):
+        raise InputError(f"--log writes into the run folder: --out must be a folder, got {shown(out)}")
 
 
 def _load(spec: SweepSpec) -> Dataset:

@@ -18,6 +18,7 @@ FILES = (
 )  # fmt: skip
 """Files right in a run folder, the journal aside, which is sent as it grows."""
 
+ARRAYS = "arrays"
 FEATURES = "features"
 NETWORKS = "networks"
 PREDICTIONS = "predictions"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -102,7 +101,7 @@ def run_data(folder: RunFolder) -> RunData:
     if spec.drop_duplicates:
         stays, _ = without_duplicates(data, kept)
         data, kept = data.subset(stays), tuple(compress(kept, stays))
-    if data.digest(kept) != _environment_digest(folder):
+    if data.digest(kept) != folder.read_environment().get("dataset_digest"):
         raise InputError(
             f"{spec.data}: the data set must be as the sweep saw it, its frames, labels, groups or splits "
             "changed since"
@@ -132,10 +131,3 @@ def _known_frames(
         return [Counted(counts[path]) if path in counts else opened[path] for path in paths]
 
     return dict(zip(frames, columns["digest"], strict=True)), count
-
-
-def _environment_digest(folder: RunFolder) -> str | None:
-    try:
-        return str(json.loads(folder.environment.read_text())["dataset_digest"])
-    except (OSError, ValueError, KeyError):
-        return None

@@ -16,8 +16,10 @@ from sweeper.atomic import write_text
 from sweeper.evaluate.ensembles import ENSEMBLE_VERSION, Ensemble, Library, blend, select_ensemble
 from sweeper.evaluate.metrics import METRICS, score
 from sweeper.pipeline import Pipeline, digest
+from sweeper.runs import contents
 from sweeper.runs.folder import RunFolder
-from sweeper.runs.leaderboard import ENSEMBLE, build_leaderboard
+from sweeper.runs.leaderboard import ENSEMBLE, build_leaderboard, select
+from sweeper.runs.place import Place, reading
 from sweeper.runs.predictions import Predictions, read_predictions
 from sweeper.runs.records import TEST, Evaluation, FoldName, Scored, Trial, read_pipeline
 from sweeper.runs.results import Results
@@ -43,6 +45,20 @@ def run_leaderboard(folder: RunFolder, *, metric: str, folds: int | None) -> pd.
     :func:`sweeper.runs.leaderboard.build_leaderboard`.
     """
     return build_leaderboard(results_with_ensemble(folder, metric, folds), metric=metric, folds=folds)
+
+
+def read_leaderboard(
+    run: Place, *, top: int | None = None, best_per: str | None = None, pareto: bool = False
+) -> tuple[pd.DataFrame, str]:
+    """Return the leaderboard of the run at a place, or some rows of it, and the metric that ranks it.
+
+    The options are those of :func:`sweeper.runs.leaderboard.select`.
+    """
+    with reading(run, [contents.ENSEMBLE]) as local:
+        folder = RunFolder(local)
+        metric = folder.load_spec().metric
+        board = run_leaderboard(folder, metric=metric, folds=folder.folds())
+    return select(board, top=top, best_per=best_per, pareto=pareto, metric=metric), metric
 
 
 def results_with_ensemble(folder: RunFolder, metric: str, folds: int | None) -> Results:

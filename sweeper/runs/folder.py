@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,11 @@ class RunFolder:
         return self.path / contents.FRAMES
 
     @property
+    def arrays(self) -> Path:
+        """Data sets that were given as arrays, each in a folder of its own."""
+        return self.path / contents.ARRAYS
+
+    @property
     def leaderboard(self) -> Path:
         return self.path / contents.LEADERBOARD
 
@@ -111,18 +116,23 @@ class RunFolder:
 
     def folds(self) -> int | None:
         """Number of cross-validation folds of the sweep in this folder; None before it began."""
-        try:
-            folds = json.loads(self.environment.read_text()).get("folds")
-        except (OSError, ValueError):
-            return None
+        folds = self.read_environment().get("folds")
         return int(folds) if folds else None
+
+    def read_environment(self) -> Mapping[str, Any]:
+        """Return versions, hardware and what the data set was; empty before the frames were checked."""
+        try:
+            found = json.loads(self.environment.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _before_search(self) -> tuple[Path, ...]:
         """What a sweep may have left that was refused before its search began."""
-        return self.spec, self.bad_frames, self.environment, self.frames, self.quarantine
+        return self.spec, self.bad_frames, self.environment, self.frames, self.quarantine, self.arrays
 
-    def claim(self, spec: SweepSpec) -> None:
-        """Make the folder this sweep's, or go on with it.
+    def check(self, spec: SweepSpec) -> None:
+        """Check that a sweep may run in this folder; nothing is written but the folder itself.
 
         Raises
         ------
@@ -144,6 +154,10 @@ class RunFolder:
             raise InputError(f"--out {self.path}: is not empty and holds no sweep; choose another folder")
         if spec.features is not None:
             _check_writable("--features", Path(spec.features), spec.data)
+
+    def claim(self, spec: SweepSpec) -> None:
+        """Make the folder this sweep's, or go on with it; InputError as :meth:`check` raises it."""
+        self.check(spec)
         self.bad_frames.unlink(missing_ok=True)
         if not self.journal.exists():
             self.environment.unlink(missing_ok=True)
@@ -161,11 +175,7 @@ class RunFolder:
 
     def check_dataset(self, digest: str) -> None:
         """ValueError when the frames, labels, groups or splits are not those of the sweep so far."""
-        try:
-            known = json.loads(self.environment.read_text()).get("dataset_digest", digest)
-        except (OSError, ValueError):
-            return
-        if known != digest:
+        if self.read_environment().get("dataset_digest", digest) != digest:
             raise InputError(
                 f"--out {self.path}: the data set changed since this sweep began (frames, labels, groups "
                 "or splits); choose another folder, or pass --features to share its blocks"

@@ -6,8 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from sweeper.errors import InputError
+
 Place = Path | str
 """A path, or a URL as text: a Path would lose one of its slashes."""
+
+
+def place_of(run: str | Path, name: str) -> Place:
+    """Return the place of a run that somebody names; InputError, naming the parameter, for an empty one."""
+    if isinstance(run, str):
+        from sweeper.runs.mirror import is_url
+
+        if is_url(run):
+            return run
+    if not str(run).strip():
+        raise InputError(f"{name} must be a folder or a URL, got {str(run)!r}")
+    return Path(run)
 
 
 def shown(place: Place) -> str:

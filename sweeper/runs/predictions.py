@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.atomic import atomically
+from sweeper.errors import InputError
 from sweeper.runs.records import Evaluation, Failed, Scored
 
 KEPT = 50
@@ -73,7 +74,7 @@ def to_parquet(
         _FRAME: frames.astype(np.int32),
         _LABEL: labels.astype(np.int16),
         _PREDICTED: scores.argmax(axis=1).astype(np.int16),
-        **{_score_column(name): scores[:, i].astype(np.float32) for i, name in enumerate(classes)},
+        **{score_column(name): scores[:, i].astype(np.float32) for i, name in enumerate(classes)},
     }
     table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps({"classes": classes})})
     file = io.BytesIO()
@@ -81,7 +82,8 @@ def to_parquet(
     return file.getvalue()
 
 
-def _score_column(name: str) -> str:
+def score_column(name: str) -> str:
+    """Return the name of the column that holds the scores of a class."""
     return f"score[{name}]"
 
 
@@ -91,9 +93,37 @@ def read_predictions(path: Path) -> Predictions:
 
     table = pq.read_table(path)
     classes = tuple(json.loads(table.schema.metadata[_METADATA])["classes"])
-    scores = np.column_stack([table[_score_column(name)].to_numpy() for name in classes])
+    scores = np.column_stack([table[score_column(name)].to_numpy() for name in classes])
     frames, labels, predicted = (table[name].to_numpy() for name in (_FRAME, _LABEL, _PREDICTED))
     return Predictions(frames, labels, predicted, scores, classes)
+
+
+def prediction_file(record: Evaluation) -> str:
+    """Return the name of the file of an evaluation's predictions."""
+    return f"{record.key}.parquet"
+
+
+def kept_predictions(folder: Path, records: Iterable[Evaluation]) -> list[Predictions] | None:
+    """Return the predictions of evaluations, in order; None where those of one were not kept.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or is not of this form.
+    """
+    import pyarrow as pa
+
+    found = []
+    for record in records:
+        path = folder / prediction_file(record)
+        try:
+            found.append(read_predictions(path))
+        except FileNotFoundError:
+            return None
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            why = " ".join(str(error).split())
+            raise InputError(f"{path}: must be a file of predictions: {why}") from None
+    return found
 
 
 @dataclass

@@ -1,14 +1,12 @@
-"""What a person sees while a sweep runs: a live table in a terminal, plain lines elsewhere."""
+"""What a person sees while a sweep runs."""
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-_PLAIN_INTERVAL_S = 5.0
-_LIVE_HZ = 4.0
+from sweeper.runs.displays import View, display_for
 
 
 @dataclass
@@ -49,24 +47,12 @@ class Progress:
     """Shows a :class:`State` as it changes."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        """Show it on a stream; by default in the notebook, or else on standard error."""
         self.state = State()
-        self._stream = stream or sys.stderr
         self._started = time.monotonic()
         self._began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         self._search_started: float | None = None
-        self._shown = 0.0
-        self._live: Any = None
-        if self._stream.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            self._live = Live(
-                console=Console(file=self._stream),
-                get_renderable=self._table,  # by a thread: the clock goes on while Ray starts
-                refresh_per_second=_LIVE_HZ,
-                transient=True,
-            )
-            self._live.start()
+        self._display = display_for(stream, self._view)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks on the way and never reads them back; a terminal cannot be pickled."""
@@ -90,26 +76,15 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line that stays on the screen."""
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=self._stream, flush=True)
+        self._display.note(text)
 
     def show(self, *, force: bool = False) -> None:
         """Show the state, unless it was shown a moment ago."""
-        if self._live is not None:
-            if force:
-                self._live.refresh()
-            return
-        now = time.monotonic()
-        if force or now - self._shown >= _PLAIN_INTERVAL_S:
-            self._shown = now
-            print(self._line(), file=self._stream, flush=True)
+        self._display.show(force=force)
 
     def close(self) -> None:
-        """End the display; the terminal is as it was."""
-        if self._live is not None:
-            self._live.stop()
+        """End the display."""
+        self._display.close()
 
     def summary(self) -> str:
         """One line on what was done and what was reused."""
@@ -164,13 +139,19 @@ class Progress:
             phrases.append(f"about {left} left")
         return phrases
 
-    def _line(self) -> str:
-        return f"{self.state.stage}: " + ", ".join(self._phrases())
+    def _view(self) -> View:
+        return View(self.state.stage, tuple(self._phrases()), self._share())
 
-    def _table(self) -> Any:
-        from rich.table import Table
-
-        table = Table(title=self.state.stage, title_justify="left", show_header=False, min_width=60)
-        for phrase in self._phrases():
-            table.add_row(phrase)
-        return table
+    def _share(self) -> float | None:
+        """Part of the stage that is done, where it can be counted."""
+        s = self.state
+        if s.shards_done < s.shards_total:
+            return s.shards_done / s.shards_total
+        if self._search_started is None:
+            return None
+        shares = []
+        if s.trials_total:
+            shares.append(s.trials_ended / s.trials_total)
+        if s.time_budget_s:
+            shares.append(self.elapsed_s / s.time_budget_s)
+        return min(1.0, max(shares)) if shares else None

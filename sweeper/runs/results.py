@@ -209,7 +209,7 @@ class Results:
             No such trial.
         """
         if trial not in self._owner_of:
-            raise InputError(f"--trial must be a trial of this sweep, got {trial}")
+            raise InputError(f"trial must be the number of a trial of this sweep, got {trial}")
         return read_pipeline(self._texts[self._owner_of[trial]])
 
     def trial_of(self, pipeline: str) -> int | None:

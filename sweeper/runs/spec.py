@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from sweeper.data.format import Reading
 from sweeper.errors import InputError
 from sweeper.evaluate.metrics import METRICS
 from sweeper.plugins import is_space_file
+from sweeper.runs.contents import ARRAYS
 from sweeper.runs.settings import (
     Above,
     Duration,
@@ -374,6 +376,8 @@ class SweepSpec:
                 continue
             if name == "space":
                 return "its space is another, or was edited since"
+            if name == "data" and _arrays(mine) and _arrays(theirs):
+                return "its arrays are others: frames, labels, groups, split or mask differ"
             return f"its {name} is {theirs}, not {mine}"
         return None
 
@@ -385,10 +389,19 @@ _PATHS = [name for name, declared in SETTINGS.items() if isinstance(declared.leg
 
 
 def _same(declared: Setting, mine: Any, theirs: Any) -> bool:
-    """Whether two values mean the same; of a path also where one goes by a link."""
+    """Whether two values mean the same; of a path also where one goes by a link, or a run has moved."""
     if isinstance(declared.legal, FilePath) and None not in (mine, theirs):
+        if _arrays(mine) is not None and _arrays(mine) == _arrays(theirs):
+            return True
         mine, theirs = os.path.realpath(mine), os.path.realpath(theirs)
     return bool(mine == theirs)
+
+
+def _arrays(data: str) -> str | None:
+    """Return the digest of the arrays that a data set in a run folder was written from; None for others."""
+    folder = Path(data).parent
+    ours = folder.parent.name == ARRAYS and re.fullmatch("[0-9a-f]{20}", folder.name)
+    return folder.name if ours else None
 
 
 def make_spec(

@@ -8,6 +8,7 @@ from pathlib import Path
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.journal import is_open
 from sweeper.runs.leaderboard import build_leaderboard
+from sweeper.runs.place import Place, reading, shown
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,38 @@ class Status:
     features: Features | None
     best: Best | None
 
+    def __str__(self) -> str:
+        running = f"running, {self.holder}" if self.holder else "running"
+        lines = [
+            f"{self.run}: {running if self.running else 'not running'}",
+            f"data: {self.data}",
+            f"search: {self.search} over {self.space}, seed {self.seed}, {self.folds} folds"
+            + (f", {self.repeats} repeats" if self.repeats > 1 else ""),
+            f"trials: {self.trials}" + (f" of {self.trials_limit}" if self.trials_limit else ""),
+            f"evaluations: {self.evaluations_done} done, {self.evaluations_failed} failed",
+        ]
+        if (kept := self.features) is not None:
+            lines.append(f"features: {kept.bytes / 1e6:.1f} MB in {kept.files} files, {kept.folder}")
+        if (best := self.best) is not None:
+            name = f"{best.featurizer}+{best.classifier}"
+            lines.append(f"best: {self.metric} {best.score:.4f}, {name}, trial {best.trial}")
+        return "\n".join(lines)
+
+
+def status_of(run: Place) -> Status:
+    """Return how far the sweep at a place is; InputError where there is none."""
+    with reading(run) as folder:
+        return read_status(folder, shown(run), _holder(run))
+
+
+def _holder(run: Place) -> str | None:
+    """Return who runs the sweep at a URL, empty for nobody; None for a folder, whose journal tells."""
+    if isinstance(run, Path):
+        return None
+    from sweeper.runs.mirror import holder
+
+    return holder(run) or ""
+
 
 def read_status(path: Path, name: str, holder: str | None) -> Status:
     """Read what a sweep is, what it did and what is best so far.
@@ -111,23 +144,3 @@ def read_status(path: Path, name: str, holder: str | None) -> Status:
 def _features(folder: Path) -> Features:
     sizes = [file.stat().st_size for file in folder.glob("*.parquet")]
     return Features(str(folder), len(sizes), sum(sizes))
-
-
-def status_text(status: Status) -> str:
-    """Return a status as lines of text."""
-    running = f"running, {status.holder}" if status.holder else "running"
-    lines = [
-        f"{status.run}: {running if status.running else 'not running'}",
-        f"data: {status.data}",
-        f"search: {status.search} over {status.space}, seed {status.seed}, {status.folds} folds"
-        + (f", {status.repeats} repeats" if status.repeats > 1 else ""),
-        f"trials: {status.trials}" + (f" of {status.trials_limit}" if status.trials_limit else ""),
-        f"evaluations: {status.evaluations_done} done, {status.evaluations_failed} failed",
-    ]
-    if (features := status.features) is not None:
-        lines.append(f"features: {features.bytes / 1e6:.1f} MB in {features.files} files, {features.folder}")
-    if (best := status.best) is not None:
-        lines.append(
-            f"best: {status.metric} {best.score:.4f}, {best.featurizer}+{best.classifier}, trial {best.trial}"
-        )
-    return "\n".join(lines)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,13 @@ from sweeper.features.names import block_name
 from sweeper.features.representation import Descriptors, NetworkFeatures, Words, representation
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.contents import FEATURES, FRAMES, NETWORKS
-from sweeper.runs.data import RunData
+from sweeper.runs.data import RunData, run_data
 from sweeper.runs.folder import RunFolder
+from sweeper.runs.frame_list import FrameList
 from sweeper.similar.index import Chunks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +48,8 @@ class Features:
         network was not fitted on.
     fold : int or None
         Fold whose fit they come from; None where nothing was fitted on a fold.
+    columns : list of str
+        Name of each feature, see :mod:`sweeper.features.names`.
     chunks : callable
         See :data:`sweeper.similar.index.Chunks`.
     compute : callable
@@ -54,6 +60,7 @@ class Features:
     rows: Rows
     unseen: Rows
     fold: int | None
+    columns: list[str]
     chunks: Chunks
     compute: Callable[[PreparedFrame], NDArray[np.float64]]
 
@@ -76,6 +83,27 @@ def features_of(folder: RunFolder, data: RunData, pipeline: Pipeline) -> Feature
             return _words(place, data, pipeline, kind, spec.seed)
         case Descriptors():
             return _descriptors(place, data, pipeline, kind)
+
+
+def feature_table(folder: RunFolder, pipeline: Pipeline) -> pd.DataFrame:
+    """Return the features of :func:`features_of` as a table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        float64, a column a feature. Rows are named by their frames, as reports name them, in the order of
+        the data set.
+    """
+    import pandas as pd
+
+    data = run_data(folder)
+    features = features_of(folder, data, pipeline)
+    chunks = list(features.chunks())
+    rows = np.concatenate([rows for rows, _ in chunks])
+    order = np.argsort(rows, kind="stable")
+    values = np.concatenate([values for _, values in chunks])[order]
+    names = FrameList(data.dataset.paths.tolist(), data.dataset.index.tolist()).names(rows[order].tolist())
+    return pd.DataFrame(values, index=pd.Index(names, name="frame"), columns=features.columns)
 
 
 def needed_files(folder: RunFolder, pipeline: Pipeline) -> list[str]:
@@ -133,7 +161,7 @@ def _descriptors(place: Path, data: RunData, pipeline: Pipeline, kind: Descripto
 
     family = keys.family_key(pipeline.featurizer, pipeline.intensity)
     key = digest([family, keys.shard_digests(data.digests), kind.columns])
-    return Features(key, rows, rows, None, chunks, compute)
+    return Features(key, rows, rows, None, kind.columns, chunks, compute)
 
 
 # --------------------------------------------------------------------------- bags of visual words
@@ -166,7 +194,7 @@ def _words(place: Path, data: RunData, pipeline: Pipeline, kind: Words, seed: in
         fitted = kind.fitted([every[i] for i in data.fitted(fold)], keys.codebook_seed(fitted_on))
         return np.asarray(fitted.compute([frame])[0])
 
-    return Features(key, rows, rows, fold, chunks, compute)
+    return Features(key, rows, rows, fold, kind.columns, chunks, compute)
 
 
 # --------------------------------------------------------------------------- networks
@@ -213,7 +241,7 @@ def _network(
         return np.asarray(replace(kind, module=module).compute([frame])[0])
 
     unseen = np.setdiff1d(rows, data.fitted(fold)) if trained else rows
-    return Features(key, rows, unseen, fold if trained else None, chunks, compute)
+    return Features(key, rows, unseen, fold if trained else None, columns, chunks, compute)
 
 
 def _weights(folder: RunFolder, network: Network, pipeline: Pipeline) -> str | None:

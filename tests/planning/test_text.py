@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import math
 from dataclasses import replace
 
-from sweeper.planning.text import plan_text
+from sweeper.planning import Plan
 from sweeper.planning.values import (
     Choices,
     FeatureCost,
@@ -13,7 +14,6 @@ from sweeper.planning.values import (
     Grid,
     NetworkCost,
     NetworkCosts,
-    Plan,
     SearchCost,
 )
 
@@ -40,7 +40,7 @@ PLAN = Plan(
 
 
 def test_all_of_a_plan() -> None:
-    assert plan_text(PLAN).splitlines() == [
+    assert str(PLAN).splitlines() == [
         "1200 frames, 2 classes: a 700, b 500",
         "",
         "grid of space mine: 934 pipelines",
@@ -79,7 +79,7 @@ def test_what_is_infinite_unreadable_or_not_trained() -> None:
         pipelines=math.inf,
     )
     codebook = FeaturizerCost("sift", 1, 1, codebook=True, ms_per_frame=40.0)
-    text = plan_text(
+    text = str(
         replace(
             PLAN,
             grid=grid,
@@ -102,6 +102,13 @@ def test_what_is_infinite_unreadable_or_not_trained() -> None:
 
 
 def test_a_plan_without_networks_does_not_speak_of_them() -> None:
-    assert "network" not in plan_text(replace(PLAN, networks=NetworkCosts((), 5, 960, 0.0))).replace(
+    assert "network" not in str(replace(PLAN, networks=NetworkCosts((), 5, 960, 0.0))).replace(
         "a head goes with a network", ""
     )
+
+
+def test_a_notebook_shows_a_plan_as_it_reads() -> None:
+    plan = replace(PLAN, classes={"a<b": 700, "c": 500})
+    shown = plan._repr_html_()
+    assert shown.startswith("<pre>1200 frames, 2 classes: a&lt;b 700, c 500\n")
+    assert html.unescape(shown) == f"<pre>{plan}</pre>"

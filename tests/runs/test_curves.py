@@ -125,7 +125,7 @@ def test_one_trial(records: Records) -> None:
     assert set(curves_of(records, trial=1).representation) == {"deepfreak topology=2"}
     with pytest.raises(ValueError, match="--trial 2: no network was trained for it, its featurizer is glcm"):
         curves_of(records, trial=2)
-    with pytest.raises(ValueError, match="--trial must be a trial of this sweep, got 4"):
+    with pytest.raises(ValueError, match="trial must be the number of a trial of this sweep, got 4"):
         curves_of(records, trial=4)
 
 
@@ -219,7 +219,7 @@ def test_a_sweep_without_networks(run_folder: Path, run_cli: Cli) -> None:
     ("arguments", "said"),
     [
         (["{run}/none"], "no sweep here"),
-        (["{run}", "--trial", "9"], "--trial must be a trial of this sweep, got 9"),
+        (["{run}", "--trial", "9"], "trial must be the number of a trial of this sweep, got 9"),
         (["{run}", "--png", "{run}/none/x.png"], "--png {run}/none/x.png: No such file or directory"),
         (["{run}", "--csv", "{run}/none/x.csv"], "--csv {run}/none/x.csv: "),
         (["{run}", "--png", "{run}"], "--png {run}: Is a directory"),

@@ -152,7 +152,7 @@ def test_fits_are_found_by_what_they_are_fitted_with() -> None:
 
 def test_a_trial_that_is_not_there_is_named() -> None:
     results = results_of(some_records())
-    with pytest.raises(InputError, match="--trial must be a trial of this sweep, got 3"):
+    with pytest.raises(InputError, match="trial must be the number of a trial of this sweep, got 3"):
         results.pipeline(3)
     assert results.trial_of("unknown") is None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,17 @@ def trial_environment() -> dict[str, Any]:
     variables = dict(class_cache.DEFAULT_ENV_VARS)
     known = class_cache.ENV_VARS_TO_PROPAGATE & os.environ.keys()
     return {"env_vars": variables | {name: os.environ[name] for name in known}}
+
+
+@contextmanager
+def sent_to_trials(names: Iterable[str]) -> Iterator[None]:
+    """Have the actors of trials, and :func:`trial_environment`, take over some variables of this process."""
+    added = set(names) - class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE.update(added)
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE.difference_update(added)
 
 
 # --------------------------------------------------------------------------- Tune's trials

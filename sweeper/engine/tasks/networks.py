@@ -24,6 +24,7 @@ from sweeper.atomic import write_text
 from sweeper.data.prepared import FrameRef
 from sweeper.engine import nodes
 from sweeper.engine.causes import cause_of
+from sweeper.engine.cluster import OF_TRAINING
 from sweeper.engine.resources import Resources
 from sweeper.engine.tasks.frames import Reader, prepared_frames
 from sweeper.errors import DivergedError, FitError, JournalError, StoppedError
@@ -137,7 +138,11 @@ def train_with_ray(fit: Fit, data: TrainingData, epochs: int, resources: Resourc
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
             use_gpu=gpu,
-            resources_per_worker={"CPU": resources.cpus, **({"GPU": resources.gpus} if gpu else {})},
+            resources_per_worker={
+                "CPU": resources.cpus,
+                **({"GPU": resources.gpus} if gpu else {}),
+                **OF_TRAINING,
+            },
         ),
         run_config=RunConfig(
             name=f"to-epoch-{epochs}",

@@ -11,11 +11,11 @@ import ray
 from ray import tune
 from ray.tune.stopper import Stopper
 
-from sweeper.engine.cluster import check_interrupted
 from sweeper.engine.metrics import SweepMetrics, announce_dashboard
 from sweeper.engine.private.tune import forget
 from sweeper.engine.tune.trial import FAILED_SCORE
 from sweeper.errors import DeadlineError, SweeperError
+from sweeper.interrupts import check_interrupted
 from sweeper.pipeline import Pipeline
 from sweeper.runs.exports.sending import Exports
 from sweeper.runs.folder import RunFolder

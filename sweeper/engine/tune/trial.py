@@ -11,6 +11,7 @@ from ray import tune
 
 from sweeper.api import FAILED_SCORE as FAILED_SCORE
 from sweeper.engine.causes import cause_of
+from sweeper.engine.cluster import quieten
 from sweeper.engine.evaluator import Evaluator
 from sweeper.errors import DeadlineError, FaultError, StoppedError
 from sweeper.pipeline import Pipeline
@@ -37,6 +38,7 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start the first trial of this process."""
+        quieten()
         self._evaluator: Evaluator | None = None
         self._start(config)
 

@@ -25,7 +25,7 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
     url : str
     names : sequence of str
         Files and folders of the run to bring as well, or patterns of files in a folder
-        (``features/glcm-*.parquet``); those that are not there are left out.
+        (``features/glcm-*.parquet``); what is not there is left out.
 
     Raises
     ------
@@ -53,8 +53,8 @@ def pulled(url: str, names: Sequence[str] = ()) -> Iterator[Path]:
 
 
 def _listed(remote: Remote, name: str) -> dict[str, Entry]:
-    """Return the files of a folder, or those in it that a pattern matches."""
-    folder, slash, pattern = name.rpartition("/")
-    if not slash or not set("*?[") & set(pattern):
-        return remote.list(name, recursive=True)
-    return {file: entry for file, entry in remote.list(folder).items() if fnmatch.fnmatchcase(file, name)}
+    """Return the files in a folder that a name or pattern matches; else those of the folder of this name."""
+    parent, slash, _ = name.rpartition("/")
+    files = remote.list(parent) if slash else {}
+    found = {file: entry for file, entry in files.items() if fnmatch.fnmatchcase(file, name)}
+    return found or remote.list(name, recursive=True)

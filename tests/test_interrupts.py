@@ -1,4 +1,4 @@
-"""Interrupts that get lost while Ray runs."""
+"""Interrupts that get lost or come in numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from sweeper.engine import cluster
+from sweeper import interrupts
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -20,12 +20,12 @@ def test_an_interrupt_that_gets_lost_comes_back() -> None:
     # Where a script started the tests in its background, SIGINT is ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with cluster._interruptible():
-            cluster.check_interrupted()
+        with interrupts.interruptible():
+            interrupts.check_interrupted()
             Dies()
             with pytest.raises(KeyboardInterrupt):
-                cluster.check_interrupted()
-        with cluster._interruptible():
-            cluster.check_interrupted()
+                interrupts.check_interrupted()
+        with interrupts.interruptible():
+            interrupts.check_interrupted()
     finally:
         signal.signal(signal.SIGINT, before)
