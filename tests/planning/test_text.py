@@ -21,6 +21,7 @@ PLAN = Plan(
     frames=1200,
     classes={"a": 700, "b": 500},
     unreadable=(),
+    notes=(),
     cpus=4,
     grid=Grid(
         "mine",
