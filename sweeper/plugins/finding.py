@@ -129,9 +129,9 @@ def add_folder(folder: Path) -> None:
     """
     path = folder.expanduser().resolve()
     if not path.is_dir():
-        raise InputError(f"plugins {folder}: no such folder")
+        raise InputError(f"--plugins {folder}: no such folder")
     if os.pathsep in str(path):
-        raise InputError(f"plugins {folder}: the path must not contain {os.pathsep!r}")
+        raise InputError(f"--plugins {folder}: the path must not contain {os.pathsep!r}")
     os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*map(str, folders()), str(path)]))
     _of_folder.cache_clear()
     _known.cache_clear()

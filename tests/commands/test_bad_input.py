@@ -402,7 +402,7 @@ def spoil(data: Path) -> dict[str, str]:
     (coarse / "empty.tif").write_bytes(b"")
     (medium / "broken.h5").write_bytes(b"HDF")
     return {
-        "fine/note.tif": "unreadable",
+        "fine/note.tif": "not a TIFF file",
         "coarse/empty.tif": "empty",
         "medium/broken.h5": "",
         "fine/nan.npy": "no valid pixel",

@@ -20,6 +20,7 @@ WRITTEN = {
     "address": "auto", "mask": "/m.tif", "trial_time_limit_s": "90s", "trial_memory_limit_gb": "2",
     "features": "/blocks", "representation_share": "0.5", "weights": "/w", "train_workers": "2",
     "train_cpus": "0.5", "train_gpus": "0", "test_top": "3", "reruns": "5", "log": "mlflow",
+    "dataset": "/entry/*/data", "group_by": "file",
 }  # fmt: skip
 """A value of each setting that has one, as it is written on the command line."""
 VALUES = {
@@ -27,7 +28,8 @@ VALUES = {
     "reduction_factor": 2, "rungs": 4, "cpus": 2, "object_store_gb": 1.5, "trial_time_limit_s": 90.0,
     "trial_memory_limit_gb": 2.0, "representation_share": 0.5, "train_workers": 2, "train_cpus": 0.5,
     "train_gpus": 0.0, "test_top": 3, "reruns": 5, "log": ("mlflow",), "skip_bad": True,
-    "allow_outside": True, "train_compile": True,
+    "allow_outside": True, "train_compile": True, "ignore_file_mask": True, "scan_grid": True,
+    "drop_duplicates": True,
 }  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def test_the_folders_of_the_installation_may_be_named_too() -> None:
 
 def test_folders_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = tmp_path / "missing"
-    assert refused(lambda: plugins.add_folder(missing)) == f"plugins {missing}: no such folder"
+    assert refused(lambda: plugins.add_folder(missing)) == f"--plugins {missing}: no such folder"
     (tmp_path / "a:b").mkdir()
     assert "must not contain ':'" in refused(lambda: plugins.add_folder(tmp_path / "a:b"))
     monkeypatch.setenv(plugins.VARIABLE, str(missing))
