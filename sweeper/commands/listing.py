@@ -45,11 +45,16 @@ def _list(args: argparse.Namespace) -> int:
         found = [entry.json for entry in entries]
         print_json(found if args.name is None else found[0])
     elif kind.brief and args.name is None:
-        print("\n".join(entry.title for entry in entries))
+        print("\n".join(_brief(entry) for entry in entries))
     else:
         texts = ("\n  ".join([entry.title, *entry.lines]) for entry in entries)
         print("\n\n".join(texts))
     return EXIT_DONE
+
+
+def _brief(entry: Entry) -> str:
+    """Return an entry's first line; of what cannot be used also why."""
+    return "\n  ".join([entry.title, *(entry.lines if "error" in entry.json else ())])
 
 
 # --------------------------------------------------------------------------- entries

@@ -32,7 +32,7 @@ def searcher_of(proposer: Seeing, *, learns: bool, group: int = 3) -> SweepSearc
 
 
 def end(searcher: Any, trial: int) -> None:
-    searcher.on_trial_complete(str(trial), {"steps": 1, "score": 0.5, "ended": ""})
+    searcher.on_trial_complete(str(trial), {"steps": 1, "score": 0.5, "ended": None})
 
 
 def test_a_search_that_learns_waits_for_the_group_before_the_previous_one() -> None:

@@ -220,7 +220,7 @@ def test_list_shows_a_broken_plugin_with_its_reason(tmp_path: Path, run_cli: Cli
     assert listed.returncode == 0, listed.stderr
     assert f"broken; cannot be used\n  {tmp_path / 'broken.py'} needs nowhere_to_be_found" in listed.stdout
     assert f"worse; cannot be used\n  {tmp_path / 'worse.py'}: cannot be read as Python" in listed.stdout
-    assert "lacking; the budget buys rows; needs nix, which is not installed" in listed.stdout
+    assert "lacking; the budget buys rows\n  needs nix, which is not installed" in listed.stdout
     assert "\nlogistic; the budget buys rows\n" in listed.stdout
     spaces = run_cli("list", "spaces")
     assert spaces.returncode == 0, spaces.stderr
