@@ -86,13 +86,15 @@ FEATURIZER = Featurizer(
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the plugins, and more that somebody wrote."""
+    """The project as it is installed, with plugins that somebody added."""
     folder = tmp_path_factory.mktemp("code")
-    for package in ("featurizers", "classifiers"):
-        shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "classifiers" / "bad.py").write_text(CLASSIFIER)
+    installed = folder / "sweeper"
+    for name in ("sweeper", "featurizers", "classifiers", "search_spaces"):
+        target = installed if name == "sweeper" else installed / name
+        shutil.copytree(REPOSITORY / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+    (installed / "classifiers" / "bad.py").write_text(CLASSIFIER)
     for fault in ("crashes", "hangs"):
-        (folder / "featurizers" / f"{fault}.py").write_text(FEATURIZER.replace("FAULT", f'"{fault}"'))
+        (installed / "featurizers" / f"{fault}.py").write_text(FEATURIZER.replace("FAULT", f'"{fault}"'))
     return folder
 
 
