@@ -8,7 +8,6 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +32,6 @@ from sweeper.pipeline import Pipeline
 from sweeper.runs.records import Evaluation
 from sweeper.search.brackets import Ladder
 from tests.conftest import REPOSITORY
-from tests.runs import made_records
 from tests.runs.made_records import made_evaluation, made_pipeline
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
@@ -258,17 +256,6 @@ class Watched(SynchronousHyperBand):
         before = cache.total_max_objects
         super().on_trial_add(tune_controller, trial)
         self.kept = [*getattr(self, "kept", []), cache.total_max_objects - before]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def sent_by_value() -> Iterator[None]:
-    """Workers cannot import the tests: what they run of them is sent."""
-    modules = sys.modules[__name__], made_records
-    for module in modules:
-        ray.cloudpickle.register_pickle_by_value(module)
-    yield
-    for module in modules:
-        ray.cloudpickle.unregister_pickle_by_value(module)
 
 
 def search(

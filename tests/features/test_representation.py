@@ -64,9 +64,8 @@ def test_descriptors_are_made_of_the_blocks_of_their_choices() -> None:
         "dense.c0[width=1,kind=b]",
         *(f"dense.c{i}[width=3,kind=b]" for i in range(3)),
     ]
-    assert representation(pipeline("glcm", **GLCM), 2).versions[0] == plugins.code_digest(
-        "featurizer", "glcm"
-    )
+    glcm = representation(pipeline("glcm", **GLCM), 2)
+    assert glcm.versions[0] == plugins.code_digest("featurizer", "glcm")
 
 
 def test_glcm_has_twenty_blocks_of_seven_columns() -> None:
