@@ -6,9 +6,9 @@ From Python: :func:`run` searches, :func:`plan` says what a search would cost, :
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sweeper.errors import (
     BadFramesError,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sweeper.data.arrays import FrameArrays
+    from sweeper.keywords import Settings
     from sweeper.opened import Run
     from sweeper.planning import Plan
     from sweeper.runs.spec import SweepSpec
@@ -43,7 +44,7 @@ __all__ = [
 def run(
     data: str | Path | None = None,
     *,
-    space: str | Path | Mapping[str, Any],
+    space: str | Path | Mapping[str, Any] | None = None,
     out: str | Path,
     frames: Any = None,
     labels: Any = None,
@@ -51,7 +52,9 @@ def run(
     split: Any = None,
     mask: Any = None,
     scale: str | None = None,
-    **settings: Any,
+    set: Sequence[str] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
+    **settings: Unpack[Settings],
 ) -> pd.DataFrame:
     """Search a space of pipelines on labelled frames, as `sweeper run` does.
 
@@ -61,9 +64,11 @@ def run(
     Parameters
     ----------
     data : str or Path, optional
-        Folder of classes, or CSV or Parquet manifest.
-    space : str, Path or mapping
-        Name or path of a search space, or the space as its YAML holds it.
+        Folder of classes, CSV or Parquet manifest, or a YAML file with settings, `data` and `space` among
+        them.
+    space : str, Path or mapping, optional
+        Name or path of a search space, or the space as its YAML holds it. Required unless a YAML file of
+        settings names it.
     out : str or Path
         Run folder, or a URL of one; the same call again resumes the sweep.
     frames : array (n, height, width), or sequence of arrays (height, width), optional
@@ -80,6 +85,11 @@ def run(
         for all of them, or one for each.
     scale : str, optional
         A cut of the space that the space names, such as ``small``.
+    set : sequence of str
+        Other choices for parameters of the space, as its YAML writes them: ``["glcm.distance=[1, 2]"]``.
+    plugins : str, Path, or sequence of them
+        Folders of your own featurizers, classifiers, searches and search spaces. From then on their plugins
+        are known in this process and in those that it starts.
     **settings
         Settings by their names in ``docs/settings.md``: ``trials``, ``time_budget``, ``seed``, ...
 
@@ -105,7 +115,8 @@ def run(
     from sweeper.runs.progress import Progress
 
     place = place_of(out, "out")
-    spec, arrays = _given(data, space, frames, labels, groups, split, mask, scale, settings)
+    _add(plugins)
+    spec, arrays = _given(data, space, frames, labels, groups, split, mask, scale, set, settings)
     check_place(spec, place)
     progress = Progress()
     try:
@@ -125,7 +136,7 @@ def run(
 def plan(
     data: str | Path | None = None,
     *,
-    space: str | Path | Mapping[str, Any],
+    space: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     frames: Any = None,
     labels: Any = None,
@@ -133,7 +144,9 @@ def plan(
     split: Any = None,
     mask: Any = None,
     scale: str | None = None,
-    **settings: Any,
+    set: Sequence[str] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
+    **settings: Unpack[Settings],
 ) -> Plan:
     """Say what a sweep would cost, as `sweeper plan` does: a few frames and fits are timed.
 
@@ -152,22 +165,27 @@ def plan(
     import tempfile
 
     from sweeper.planning.plan import plan
+    from sweeper.runs.contents import ARRAYS
 
-    spec, arrays = _given(data, space, frames, labels, groups, split, mask, scale, settings)
+    _add(plugins)
+    spec, arrays = _given(data, space, frames, labels, groups, split, mask, scale, set, settings)
     if arrays is None:
         return plan(spec)
     with tempfile.TemporaryDirectory(prefix="sweeper-plan-") as scratch:
-        arrays.write(Path(scratch))
-        return plan(_over(arrays, Path(scratch), spec))
+        folder = Path(scratch, ARRAYS)
+        arrays.write(folder)
+        return plan(_over(arrays, folder, spec))
 
 
-def open_run(run: str | Path) -> Run:
+def open_run(run: str | Path, *, plugins: str | Path | Sequence[str | Path] = ()) -> Run:
     """Open a run to read its leaderboard, predictions, features and report, also while it is running.
 
     Parameters
     ----------
     run : str or Path
         Run folder, or a URL of one.
+    plugins : str, Path, or sequence of them
+        Folders of plugins that the run used, see :func:`run`.
 
     Raises
     ------
@@ -176,23 +194,38 @@ def open_run(run: str | Path) -> Run:
     """
     from sweeper.opened import Run
 
+    _add(plugins)
     return Run(run)
+
+
+def _add(folders: str | Path | Sequence[str | Path]) -> None:
+    """Add folders of plugins."""
+    from sweeper.plugins import add_folder
+
+    listed = [folders] if isinstance(folders, str | os.PathLike) else folders
+    if not isinstance(listed, Sequence):
+        raise InputError(f"plugins must be a path or a list of paths, got {folders!r}")
+    for folder in listed:
+        if not isinstance(folder, str | os.PathLike) or not str(folder).strip():
+            raise InputError(f"plugins must be a path or a list of paths, got {folder!r}")
+        add_folder(Path(folder))
 
 
 def _given(
     data: str | Path | None,
-    space: str | Path | Mapping[str, Any],
+    space: str | Path | Mapping[str, Any] | None,
     frames: Any,
     labels: Any,
     groups: Any,
     split: Any,
     mask: Any,
     scale: str | None,
+    changes: Sequence[str],
     settings: Mapping[str, Any],
 ) -> tuple[SweepSpec, FrameArrays | None]:
     """Return the spec that the arguments ask for, and the arrays that its data are to be."""
     from sweeper.data.arrays import frame_arrays
-    from sweeper.runs.spec import make_spec
+    from sweeper.runs.spec import spec_of
 
     is_file = isinstance(mask, str | os.PathLike)
     if (data is None) == (frames is None):
@@ -205,11 +238,39 @@ def _given(
                 raise InputError(f"{name} goes with frames: the folder or manifest in data has its own")
         if mask is not None and not is_file:
             raise InputError(f"mask must be a path, got {type(mask).__name__}; an array goes with frames")
-    given = {**settings, "mask": mask} if is_file else dict(settings)
-    spec = make_spec("frames" if data is None else data, space, scale=scale, **given)
+    if isinstance(changes, str):
+        raise InputError(f"set must be a list such as ['glcm.distance=[1, 2]'], got {changes!r}")
+    given = _by_field(settings)
+    for name in _OF_FILES if data is None else ():
+        if given.get(name):
+            instead = "frames have groups" if name == "group_by" else "frames are no files"
+            raise InputError(f"{name} goes with data: {instead}")
+    if is_file:
+        given["mask"] = mask
+    spec = spec_of("frames" if data is None else data, space, scale=scale, settings=changes, **given)
     if frames is None:
         return spec, None
     return spec, frame_arrays(frames, labels, groups, split, None if is_file else mask)
+
+
+_OF_FILES = ("group_by", "dataset", "scan_grid", "ignore_file_mask", "allow_outside")
+"""Settings that say how files of frames are read."""
+
+
+def _by_field(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by the names of their fields; InputError for an unknown one, with the nearest."""
+    from inspect import signature
+
+    from sweeper.runs.settings import from_written
+    from sweeper.runs.spec import SETTINGS
+
+    values = {name: value.item() if _is_numpy(value) else value for name, value in settings.items()}
+    return from_written(values, SETTINGS, others=[*signature(run).parameters][:-1])
+
+
+def _is_numpy(value: Any) -> bool:
+    """Return whether a value is one number of numpy, such as a seed out of a range."""
+    return getattr(value, "shape", None) == () and hasattr(value, "item")
 
 
 def _over(arrays: FrameArrays, folder: Path, spec: SweepSpec) -> SweepSpec:

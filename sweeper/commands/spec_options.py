@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sweeper.api import Interval
-from sweeper.errors import InputError
+from sweeper.runs import spec
 from sweeper.runs.settings import GROUPS, Above, Duration, Names, Setting, Switch, parse_duration
-from sweeper.runs.spec import SETTINGS, SweepSpec, load_spec, make_spec
+from sweeper.runs.spec import SETTINGS, SweepSpec
 
 OF_RAY_HERE = ("address", "cpus", "object_store_gb")
 """Settings of the Ray that a sweep starts or joins, which a job that is sent to a cluster does not choose."""
@@ -89,8 +88,4 @@ def spec_of(args: argparse.Namespace, *, elsewhere: bool = False) -> SweepSpec:
         if isinstance(declared.legal, Duration) and name in given:
             given[name] = parse_duration(given[name], str(declared.option))
     changes: dict[str, Any] = {"scale": args.scale, "settings": args.set, "elsewhere": elsewhere}
-    if args.data.endswith((".yaml", ".yml")):
-        return load_spec(Path(args.data), **changes, **given)
-    if "space" not in given:
-        raise InputError("--space is required ('sweeper list spaces' shows what there is)")
-    return make_spec(args.data, given.pop("space"), **changes, **given)
+    return spec.spec_of(args.data, given.pop("space", None), required="--space", **changes, **given)

@@ -35,18 +35,15 @@ class Checked:
         Folds, unless bad frames are left out.
     apart : int64, (n,), or None
         Rows set apart for representations.
+    notes : tuple of str
+        What a person should know about the data before anything is spent on them, a line each.
     """
 
     space: Space
     dataset: Dataset
     splits: list[Split]
     apart: Rows | None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know about the data before anything is spent on them, a line each."""
-        series = series_note(self.dataset, self.splits, self.apart)
-        return (*self.dataset.notes, *([series] if series else []))
+    notes: tuple[str, ...]
 
 
 def check_sweep(spec: SweepSpec) -> Checked:
@@ -69,7 +66,11 @@ def check_sweep(spec: SweepSpec) -> Checked:
         plugins.check_installed(kind, [part.name for part in space.parts[kind]])
     check_sizes(space)
     dataset = _load(spec)
-    return Checked(space.for_classes(dataset.classes), dataset, *sweep_splits(spec, dataset))
+    splits, apart = sweep_splits(spec, dataset)
+    # Frames that were given as arrays share a file because we wrote them into one.
+    series = None if spec.arrays else series_note(dataset, splits, apart)
+    notes = (*dataset.notes, *([series] if series else []))
+    return Checked(space.for_classes(dataset.classes), dataset, splits, apart, notes)
 
 
 def check_place(spec: SweepSpec, out: Place) -> None:

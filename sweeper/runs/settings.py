@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,7 +234,10 @@ def settings_of(spec: Any) -> dict[str, Setting]:
 
 
 def from_written(
-    written: Mapping[str, Any], settings: Mapping[str, Setting], noun: str = "setting"
+    written: Mapping[str, Any],
+    settings: Mapping[str, Setting],
+    noun: str = "setting",
+    others: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Return values by field name from settings as people write them, in a file or as keyword arguments.
 
@@ -244,8 +247,8 @@ def from_written(
     Raises
     ------
     ValueError
-        A name that is not known (the message calls it a `noun`, and suggests the nearest), or a time that is
-        not one.
+        A name that is not known (the message calls it a `noun`, and suggests the nearest, which may be one of
+        `others`), or a time that is not one.
     """
     values = dict(written)
     for item in settings.values():
@@ -256,6 +259,6 @@ def from_written(
                 values[item.name] = parse_duration(value, item.key)
     for name in values:
         if name not in settings:
-            keys = [item.key for item in settings.values()]
+            keys = {item.key for item in settings.values()} | {*others}
             raise InputError(f"unknown {noun} {name!r}; {nearest(str(name), keys)}")
     return values

@@ -339,6 +339,11 @@ class SweepSpec:
         return Reading(self.dataset, self.scan_grid, not self.ignore_file_mask)
 
     @property
+    def arrays(self) -> str | None:
+        """Digest of the arrays in memory that the data set was written from; None for files of a person's."""
+        return _arrays(self.data)
+
+    @property
     def space_name(self) -> str:
         """Name of the search space."""
         return str(self.space["name"])
@@ -402,6 +407,34 @@ def _arrays(data: str) -> str | None:
     folder = Path(data).parent
     ours = folder.parent.name == ARRAYS and re.fullmatch("[0-9a-f]{20}", folder.name)
     return folder.name if ours else None
+
+
+def spec_of(
+    data: str | Path,
+    space: str | Path | Mapping[str, Any] | None,
+    *,
+    required: str = "space",
+    **given: Any,
+) -> SweepSpec:
+    """Make the spec that a person asks for: by a YAML file of settings, or by data and a space.
+
+    Parameters
+    ----------
+    data : str or Path
+        A path that ends in ``.yaml`` or ``.yml`` is a file of settings.
+    space
+        See :func:`make_spec`; may be None where the file of settings names it.
+    required : str
+        What `space` is called where it is missing.
+    **given
+        See :func:`load_spec` and :func:`make_spec`.
+    """
+    if str(data).endswith((".yaml", ".yml")):
+        named = given if space is None else {**given, "space": space}
+        return load_spec(Path(data), **named)
+    if space is None:
+        raise InputError(f"{required} is required ('sweeper list spaces' shows what there is)")
+    return make_spec(data, space, **given)
 
 
 def make_spec(
