@@ -185,6 +185,9 @@ def _checked_frames(frames: Any) -> list[NDArray[Any]]:
             listed = [_array(f"frames[{i}]", frame) for i, frame in enumerate(frames)]
         except TypeError:
             raise InputError(f"{rule}, got {type(frames).__name__}") from None
+        for i, frame in enumerate(listed):
+            if frame.ndim != 2:
+                raise InputError(f"frames[{i}] must be an array (height, width), got shape {frame.shape}")
     if not listed:
         raise InputError("frames must hold frames, got none")
     try:

@@ -32,7 +32,7 @@ from sweeper.engine.resources import Resources
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
 from sweeper.engine.tasks.evaluation import SweepData
-from sweeper.engine.tune.callback import Actors, StopAll, Watch
+from sweeper.engine.tune.callback import Actors, NoReporter, StopAll, Watch
 from sweeper.engine.tune.schedulers import make_scheduler
 from sweeper.engine.tune.searcher import SweepSearcher
 from sweeper.engine.tune.trial import SweepTrial
@@ -328,6 +328,7 @@ def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
                 storage_path=scratch,
                 stop=StopAll(watch),
                 verbose=0,
+                progress_reporter=NoReporter(),
                 callbacks=[watch],
                 failure_config=tune.FailureConfig(max_failures=3),
                 # A number to keep makes Tune write a snapshot of all trials after each checkpoint of one.

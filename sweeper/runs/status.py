@@ -22,7 +22,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Best:
-    """The first row of the leaderboard, once a pipeline has its full budget; an ensemble is trial −1."""
+    """The best of the trials that have their full budget."""
 
     trial: int
     score: float

@@ -36,6 +36,17 @@ class Actors:
     ledger_name: str
 
 
+class NoReporter(tune.ProgressReporter):  # type: ignore[misc]
+    """Shows nothing: Tune's own reporter clears the cell of a notebook, and with it what we show."""
+
+    def should_report(self, trials: list[Any], done: bool = False) -> bool:
+        """Return that there is nothing to report."""
+        return False
+
+    def report(self, trials: list[Any], done: bool, *sys_info: str) -> None:
+        """Report nothing."""
+
+
 class Watch(tune.Callback):  # type: ignore[misc]
     """Follows a search from the driver: progress, the leaderboard on disk, reasons to stop."""
 
