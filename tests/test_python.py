@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -26,8 +27,14 @@ import yaml
 from numpy.typing import NDArray
 
 import sweeper
+from sweeper import cli, plugins
 from sweeper.features.names import parse_column
+from sweeper.keywords import Settings
+from sweeper.runs.settings import FilePath, Names
+from sweeper.runs.spec import SETTINGS as DECLARED
+from sweeper.runs.spec import SweepSpec
 from tests.conftest import REPOSITORY, TINY_SPACE
+from tests.plugins import outside
 
 TIMINGS = ["featurize_ms_per_frame", "fit_s", "predict_ms_per_frame"]
 SETTINGS: dict[str, Any] = {"space": yaml.safe_load(TINY_SPACE), "search": "random", "folds": 2, "seed": 1}
@@ -104,16 +111,84 @@ def test_a_process_is_as_it_was_once_its_sweeps_are_done(
     assert variables() == environment
 
 
-# --------------------------------------------------------------------------- wrong input
+# --------------------------------------------------------------------------- settings
 
 
-def test_settings_are_suggested_as_on_the_command_line(textures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("function", [sweeper.run, sweeper.plan])
+def test_every_setting_is_a_keyword_with_its_type(function: Any) -> None:
+    typed, fields = get_type_hints(Settings), get_type_hints(SweepSpec)
+    own = {*inspect.signature(function).parameters} - {"settings"}
+    names = {name for declared in DECLARED.values() for name in (declared.key, declared.name)}
+    assert not own & {*typed}
+    assert {*typed} <= names <= {*typed} | own
+    for name, declared in DECLARED.items():
+        if name in typed and not isinstance(declared.legal, FilePath | Names):
+            assert typed[name] == fields[name]
+
+
+@pytest.mark.parametrize("name", [name for s in DECLARED.values() for name in {s.key, s.name} - {"space"}])
+def test_every_setting_is_checked(name: str) -> None:
+    with pytest.raises(sweeper.InputError, match=rf"^(unknown )?{name} "):
+        sweeper.plan(**{"data": "frames", "space": "quick", name: {}})
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ("--space quik", {"space": "quik"}),
+        ("--folds 1", {"folds": 1}),
+        ("--metric acuracy", {"metric": "acuracy"}),
+        ("--search bhob", {"search": "bhob"}),
+        ("--time-budget 10q", {"time_budget": "10q"}),
+        ("--log mlfow", {"log": ["mlfow"]}),
+        ("--log mlflow --out s3://bucket/run", {"log": ["mlflow"], "out": "s3://bucket/run"}),
+        ("--out s3://user:secret@bucket/run", {"out": "s3://user:secret@bucket/run"}),
+        ("--plugins nowhere", {"plugins": "nowhere"}),
+        ("--scale small", {"scale": "small"}),
+        ("--set glmc.distance=1", {"set": ["glmc.distance=1"]}),
+        ("--set glcm.distance", {"set": ["glcm.distance"]}),
+        ("--mask nowhere.tif", {"mask": "nowhere.tif"}),
+        ("--folds 13", {"folds": 13}),
+    ],
+)
+def test_what_is_wrong_is_said_as_on_the_command_line(
+    options: str,
+    given: dict[str, Any],
+    textures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call = {"space": "quick", "out": "run", **given}
+    with pytest.raises(sweeper.InputError) as refused:
+        sweeper.run(textures, **call)
+    options = f"--space {call['space']} --out {call['out']} {options}"
+    capsys.readouterr()
+    assert cli.main(["run", str(textures), *options.split()]) == 2
+    said = capsys.readouterr().err.splitlines()[-1].replace("--time-budget must", "time_budget must")
+    assert said == f"sweeper: {refused.value}"
+    assert not Path("run").exists()
+
+
+def test_unknown_settings_are_told_with_the_nearest(textures: Path, tmp_path: Path) -> None:
     for function in (sweeper.run, sweeper.plan):
-        with pytest.raises(sweeper.InputError, match=r"unknown setting 'trails'; did you mean 'trials'\?"):
-            function(textures, space="quick", out=tmp_path / "run", trails=3)
-        with pytest.raises(sweeper.InputError, match=r"unknown search space 'quik'; did you mean 'quick'\?"):
-            function(textures, space="quik", out=tmp_path / "run")
+        for name, near in (("trails", "trials"), ("lables", "labels"), ("plugin", "plugins")):
+            with pytest.raises(sweeper.InputError, match=f"unknown setting '{name}'; did you mean '{near}'"):
+                function(textures, space="quick", out=tmp_path / "run", **{name: 3})
     assert not (tmp_path / "run").exists()
+
+
+def test_settings_come_from_numpy_and_from_files(textures: Path, tmp_path: Path) -> None:
+    space = yaml.safe_dump(SETTINGS["space"])
+    (tmp_path / "space.yaml").write_text(space)
+    (tmp_path / "spec.yaml").write_text(f"data: {textures}\nspace: space.yaml\nfolds: 3\ntrials: 40\n")
+    of_file = sweeper.plan(tmp_path / "spec.yaml", search="random", trials=np.int64(4), set=["svm.C=1"])
+    assert (of_file.search.trials, of_file.search.folds) == (4, 3)
+    assert of_file.grid.pipelines == 4 * (4 + 2)
+
+
+# --------------------------------------------------------------------------- wrong input
 
 
 def test_data_come_in_one_of_two_ways(textures: Path, frames: NDArray[Any], labels: list[str]) -> None:
@@ -129,6 +204,18 @@ def test_data_come_in_one_of_two_ways(textures: Path, frames: NDArray[Any], labe
         ({"frames": frames, "labels": labels[1:]}, "labels must have one value a frame, 36, got 35"),
         ({"frames": frames, "labels": labels, "mask": "nowhere.npy"}, "nowhere.npy: no such file"),
         ({"frames": frames, "labels": labels, "folds": 13}, "class coarse has 12, folds is 13"),
+        (
+            {"frames": frames, "labels": labels, "group_by": "file"},
+            "group_by goes with data: frames have groups",
+        ),
+        (
+            {"frames": frames, "labels": labels, "dataset": "/data"},
+            "dataset goes with data: frames are no files",
+        ),
+        ({"data": textures, "space": None}, "space is required"),
+        ({"data": textures, "set": "svm.C=1"}, r"set must be a list such as .*, got 'svm.C=1'"),
+        ({"data": textures, "plugins": ""}, "plugins must be a path or a list of paths, got ''"),
+        ({"data": textures, "plugins": 3}, "plugins must be a path or a list of paths, got 3"),
         (
             {"frames": frames, "labels": labels, "folds": 1},
             "folds must be a whole number of at least 2, got 1",
@@ -167,6 +254,7 @@ def test_a_plan_of_arrays_is_that_of_files(
     of_arrays = sweeper.plan(frames=frames, labels=labels, out=tmp_path / "run", **SETTINGS, trials=TRIALS)
     assert of_arrays.classes == of_files.classes == {"coarse": 12, "fine": 12, "medium": 12}
     assert of_arrays.grid == of_files.grid
+    assert of_arrays.notes == of_files.notes == ()
     assert of_arrays.search.evaluations == of_files.search.evaluations == 2 * TRIALS
     assert str(of_arrays).startswith("36 frames, 3 classes: coarse 12, fine 12, medium 12\n\ngrid of space")
     assert not (tmp_path / "run").exists()
@@ -255,6 +343,21 @@ def test_a_run_can_be_read_while_it_is_written(joined: tuple[pd.DataFrame, list[
     assert lengths == sorted(lengths)
     assert set(seen[0]["predictions"].label) == {"coarse", "fine", "medium"}
     assert set(board.trial) > {-1}
+
+
+def test_plugins_from_a_folder_take_part(
+    counter: Any, textures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    mine = outside.write(tmp_path / "mine")
+    board = run(textures, tmp_path / "run", space="mine", search="backwards", trials=9, plugins=[mine])
+    assert set(board.status) == {"done"}
+    assert set(board.featurizer) == {"rings", "histogram", "ensemble"}
+    assert set(board.classifier) == {"logistic", "rf", "ensemble"}
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    trial = board[board.featurizer == "rings"].trial.iloc[0]
+    features = sweeper.open_run(tmp_path / "run", plugins=mine).features(trial)
+    assert {parse_column(column)[0] for column in features} == {"rings"}
 
 
 def test_one_sweep_runs_at_a_time(joined: tuple[pd.DataFrame, list[dict[str, Any]]]) -> None:
@@ -357,7 +460,7 @@ def interrupt():
     while not journal.exists() or b'"evaluation"' not in journal.read_bytes():
         time.sleep(0.05)
     _thread.interrupt_main()
-threading.Thread(target=interrupt).start()
+threading.Thread(target=interrupt, daemon=True).start()
 try:
     run(data, out, trials=40, search="bohb")
 except KeyboardInterrupt:
@@ -375,7 +478,7 @@ def test_an_interrupted_sweep_leaves_nothing_in_the_callers_ray(textures: Path, 
         [sys.executable, "-c", INTERRUPTED, textures, tmp_path / "run"],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=400,
         cwd=REPOSITORY,
         check=False,
     )
