@@ -42,9 +42,12 @@ bench: setup
 	$(BIN)/python benchmarks/training.py --quick
 	$(BIN)/python benchmarks/scaling.py --quick
 
-# Pages that are written from the code.
+# Pages that are written from the code, and the notebook's output.
 docs: setup
 	$(BIN)/python -m sweeper.commands.settings_page > docs/settings.md
+	rm -rf docs/first_sweep
+	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False docs/first_sweep.ipynb
+	rm -rf docs/first_sweep
 
 clean:
 	rm -rf demo $(VENV)

@@ -512,6 +512,8 @@ except sweeper.InputError as error:
     status: int = error.exit_status
 reveal_type(opened.report())
 opened.leaderboard(top="three")
+sweeper.plan("frames", space="quick", trails=3)
+sweeper.run("frames", space="quick", out="run", folds="three")
 sweeper.stop
 """
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -78,7 +78,6 @@ def versions() -> dict[str, str]:
     return {"python": ".".join(map(str, sys.version_info[:3])), **package_versions()}
 
 
-@cache
 def file_digests() -> dict[str, str]:
     """Return a digest of each source file that this process runs: the engine and all plugins."""
     files = plugins.source_files()
@@ -189,13 +188,15 @@ def stamp(path: str) -> str:
     return str(status.st_size)
 
 
-def probe(paths: Sequence[str]) -> list[Node]:
+def probe(paths: Sequence[str], environment: dict[str, Any]) -> list[Node]:
     """Ask every node of the cluster.
 
     Parameters
     ----------
     paths : sequence of str
         Files that the driver sees.
+    environment : dict
+        The runtime environment of the sweep's tasks, by which workers know the folders of plugins.
 
     Raises
     ------
@@ -203,7 +204,7 @@ def probe(paths: Sequence[str]) -> list[Node]:
         A node runs other versions or other code; the first difference is named.
     """
     seen = [(path, stamp(path)) for path in paths]
-    look = ray.remote(num_cpus=0, max_retries=1)(_look)
+    look = ray.remote(num_cpus=0, max_retries=1, runtime_env=environment)(_look)
     refs = []
     for node in ray.nodes():
         if node["Alive"]:

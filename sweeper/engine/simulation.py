@@ -12,6 +12,7 @@ from ray.exceptions import RayTaskError
 
 from sweeper.engine import nodes
 from sweeper.engine.cluster import connected
+from sweeper.engine.private.tune import trial_environment
 from sweeper.simulate.frame_files import whole
 from sweeper.simulate.sets import Shard, Simulation
 from sweeper.simulate.writing import STATE, shard_files, write_shard
@@ -53,7 +54,7 @@ def write_shards(
     """
     with connected(address, cpus) as cores:
         if address is not None:
-            nodes.probe(())
+            nodes.probe((), trial_environment())
         root = directory.resolve()
         marker = nodes.marker(root / STATE)
         samples = ((str(marker), nodes.stamp(str(marker))),)

@@ -12,6 +12,7 @@ from sweeper.engine import nodes
 from sweeper.engine.cluster import connected, is_shared
 from sweeper.engine.files import start_file_actors
 from sweeper.engine.inputs import environment, examine
+from sweeper.engine.private.tune import trial_environment
 from sweeper.engine.resources import training_resources
 from sweeper.engine.search import Sweep, run_search
 from sweeper.errors import InputError
@@ -108,7 +109,7 @@ def _check_nodes(spec: SweepSpec, space: Space, folder: RunFolder) -> None:
     folders = [folder.path, *([Path(spec.features)] if spec.features else [])]
     markers = [nodes.marker(path.resolve()) for path in folders]
     try:
-        found = nodes.probe([str(path) for path in markers])
+        found = nodes.probe([str(path) for path in markers], trial_environment())
     finally:
         for path in markers:
             path.unlink(missing_ok=True)

@@ -111,6 +111,8 @@ class Progress:
     def _left(self) -> str:
         """Time until the trials or the time budget end, whichever is sooner; empty while nobody can say."""
         s = self.state
+        if s.trials_total and s.trials_ended == s.trials_total:
+            return ""
         left = []
         if s.time_budget_s:
             left.append(max(0.0, s.time_budget_s - self.elapsed_s))

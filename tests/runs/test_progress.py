@@ -107,6 +107,7 @@ def test_time_left() -> None:
     assert "about 0:09 left" in line_after(50.5, 20, time_budget_s=60.0, trials_total=60, trials_ended=20)
     assert "about 0:40 left" in line_after(50.5, 20, time_budget_s=600.0, trials_total=60, trials_ended=20)
     assert "about 0:00 left" in line_after(99, 20, time_budget_s=60.0)
+    assert "left" not in line_after(50.5, 20, time_budget_s=60.0, trials_total=60, trials_ended=60)
 
 
 def read_all(descriptor: int) -> str:
