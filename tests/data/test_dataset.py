@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeper.data.dataset import load_dataset
-from sweeper.data.frames import inspect_frames
+from sweeper.data.format import DEFAULT_READING
+from sweeper.data.frames import Counted, inspect_frames
 from sweeper.errors import BadFramesError
 
 
@@ -200,12 +201,12 @@ def test_allow_outside(two):
 def test_counter_is_asked_once_for_all_files(two):
     asked = []
 
-    def counter(paths):
-        asked.append(sorted(Path(path).name for path in paths))
-        return [2 for _ in paths]
+    def counter(paths, reading):
+        asked.append((sorted(Path(path).name for path in paths), reading))
+        return [Counted(2) for _ in paths]
 
     dataset = load_dataset(table(two, "path,label\na.npy,x\ns.npy,y\n"), counter=counter)
-    assert asked == [["a.npy", "s.npy"]]
+    assert asked == [(["a.npy", "s.npy"], DEFAULT_READING)]
     assert len(dataset) == 4
 
 
@@ -415,7 +416,7 @@ def test_every_row_becomes_its_frame_once(tmp_path_factory, rows):
     for number in {row[0] for row in rows}:
         (root / f"{number}.npy").touch()
     text = "path,label,frame\n" + "".join(f"{f}.npy,{'xy'[label]},{i}\n" for f, i, label in rows)
-    dataset = load_dataset(table(root, text), counter=lambda paths: [5 for _ in paths])
+    dataset = load_dataset(table(root, text), counter=lambda paths, _: [Counted(5)] * len(paths))
     wanted = {f"{f}.npy#{i}": "xy"[label] for f, i, label in rows}
     assert labels_of(dataset) == wanted
     assert len(dataset) == len(rows)

@@ -13,8 +13,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from fabio.bruker100image import Bruker100Image
 from fabio.cbfimage import CbfImage
-from fabio.edfimage import EdfImage
 
 from sweeper.data import formats
 from sweeper.data.format import Source, split_suffix
@@ -26,7 +26,7 @@ COUNTS = np.random.default_rng(0).integers(1, 9999, (60, 80)).astype(np.int32)
 
 def test_formats_are_found_by_their_files_in_order_of_name():
     names = [format.name for format in formats.formats()]
-    assert names == ["cbf", "fabio", "hdf5", "npy", "picture", "tiff"]
+    assert names == ["cbf", "fabio", "hdf5", "mrc", "npy", "picture", "pnm", "spe", "tiff"]
     folder = Path(formats.__file__).parent
     assert names == sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
 
@@ -128,18 +128,18 @@ class Heard(logging.Handler):
 
 
 def test_threads_hear_their_own_errors_and_other_logging_stays(tmp_path, monkeypatch):
-    """A truncated EDF is only logged by its library, which gives pixels."""
+    """fabio only logs that a file is cut short, and may give pixels."""
     heard = Heard()
     monkeypatch.setattr(logging.getLogger(), "handlers", [heard])
-    good, bad = tmp_path / "good.edf", tmp_path / "bad.edf"
-    EdfImage(data=COUNTS).write(str(good))
-    bad.write_bytes(good.read_bytes()[:-4000])
+    good, bad = tmp_path / "good.sfrm", tmp_path / "bad.sfrm"
+    Bruker100Image(data=COUNTS[:48, :64]).write(str(good))
+    bad.write_bytes(good.read_bytes()[:-2000])
     found = {"good": [], "bad": []}
 
     def read(path):
         for _ in range(30):
             try:
-                found[path.stem].append(np.array_equal(read_frame(path), COUNTS))
+                found[path.stem].append(np.array_equal(read_frame(path), COUNTS[:48, :64]))
             except FrameError as error:
                 found[path.stem].append(error.problem)
 
@@ -149,9 +149,9 @@ def test_threads_hear_their_own_errors_and_other_logging_stays(tmp_path, monkeyp
     for thread in threads:
         thread.join()
     assert found["good"] == [True] * 60
-    assert all(str(problem).startswith("unreadable or truncated") for problem in found["bad"])
+    assert all(str(problem).endswith("damaged or truncated") for problem in found["bad"])
     assert heard.messages == []
-    logging.getLogger("fabio.edfimage").warning("of somebody else")
+    logging.getLogger("fabio.bruker100image").warning("of somebody else")
     assert heard.messages == ["of somebody else"]
 
 

@@ -14,7 +14,9 @@ import tifffile
 from fabio.cbfimage import CbfImage
 from fabio.edfimage import EdfImage
 
+from sweeper.data.format import Reading
 from sweeper.data.frames import (
+    Counted,
     count_frames,
     frame_counts,
     inspect_frames,
@@ -187,8 +189,9 @@ def test_scan_grid_counts_all_leading_axes(tmp_path):
     grid = sample("uint16", (2, 3, 8, 9))
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["entry/data/data"] = grid
-    assert count_frames(tmp_path / "a.h5") == 6
-    same(read_frame(tmp_path / "a.h5", 4), grid[1, 1])
+    reading = Reading(scan_grid=True)
+    assert count_frames(tmp_path / "a.h5", reading) == 6
+    same(read_frame(tmp_path / "a.h5", 4, reading), grid[1, 1])
 
 
 # --------------------------------------------------------------------------- HDF5 layouts
@@ -245,7 +248,7 @@ def test_two_datasets_of_equal_size_are_ambiguous(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["one"] = np.zeros((3, 4, 5))
         file["two"] = np.zeros((3, 4, 5))
-    with pytest.raises(FrameError, match=r"cannot tell which dataset.*/one, /two"):
+    with pytest.raises(FrameError, match=r"cannot tell which dataset.*/one \(3 × 4 × 5\), /two \(3 × 4 × 5\)"):
         count_frames(tmp_path / "a.h5")
 
 
@@ -366,14 +369,14 @@ def colour(path):
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.npy", "a.h5"])
 def test_colour_is_refused(tmp_path, name):
     colour(tmp_path / name)
-    with pytest.raises(FrameError, match=r"a colour image \(3"):
+    with pytest.raises(FrameError, match=r"a true colour image \(3"):
         read_frame(tmp_path / name)
 
 
 def test_palette_tiff_is_colour(tmp_path):
     palette = np.zeros((3, 256), np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), photometric="palette", colormap=palette)
-    with pytest.raises(FrameError, match="colour"):
+    with pytest.raises(FrameError, match="a palette image"):
         read_frame(tmp_path / "a.tif")
 
 
@@ -386,7 +389,7 @@ def test_palette_tiff_is_colour(tmp_path):
         (np.zeros((2, 3, 4, 5)), "must be two-dimensional"),
         (np.zeros((0, 5)), "empty"),
         (np.zeros((0, 5, 6)), "empty"),
-        (np.array([[1, "a"]], dtype=object), "unreadable"),
+        (np.array([[1, "a"]], dtype=object), "pickled objects"),
         (np.array([["a", "b"]]), "must be integers or real"),
     ],
 )
@@ -408,10 +411,10 @@ def test_files_that_are_no_frames(tmp_path):
     expected = {
         "missing.tif": "no such file",
         "empty.tif": "empty",
-        "text.tif": "unreadable",
+        "text.tif": "not a TIFF",
         "text.cbf": "not a CBF",
         "text.png": "neither a PNG nor a JPEG",
-        "text.raw": "unreadable",
+        "text.raw": "of no format that is known",
         "folder.tif": "not a file",
         "none.h5": "holds no numeric dataset",
     }
@@ -420,7 +423,7 @@ def test_files_that_are_no_frames(tmp_path):
             read_frame(tmp_path / name)
     np.save(tmp_path / "good.npy", np.zeros((3, 4, 5)))
     counts = frame_counts([tmp_path / "good.npy", tmp_path / "empty.tif"])
-    assert counts == [3, "empty: the file has no bytes"]
+    assert counts == [Counted(3), "empty: the file has no bytes"]
 
 
 def test_error_survives_pickling():

@@ -64,7 +64,7 @@ def test_bad_masks(tmp_path):
         "all.npy": "masks every pixel",
         "curve.npy": "two-dimensional",
         "none.npy": "empty: holds no mask",
-        "text.tif": "unreadable",
+        "text.tif": "not a TIFF file",
         "empty.h5": "empty",
         "missing.h5": "no such file",
     }.items():

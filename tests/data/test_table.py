@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeper.data.dataset import load_dataset
+from sweeper.data.frames import Counted
 from sweeper.data.table import check_csv
 from sweeper.errors import InputError
 
@@ -156,7 +157,7 @@ def test_what_another_writer_quotes_is_read_whole_or_refused(
     )
     (folder / "m.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
     try:
-        dataset = load_dataset(folder / "m.csv", counter=lambda paths: [1 for _ in paths])
+        dataset = load_dataset(folder / "m.csv", counter=lambda paths, _: [Counted(1)] * len(paths))
     except InputError as error:
         assert "begins with '#'" in str(error) or "quote" in str(error)
     else:
