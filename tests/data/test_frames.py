@@ -248,7 +248,7 @@ def test_two_datasets_of_equal_size_are_ambiguous(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["one"] = np.zeros((3, 4, 5))
         file["two"] = np.zeros((3, 4, 5))
-    with pytest.raises(FrameError, match=r"cannot tell which dataset.*/one \(3 × 4 × 5\), /two \(3 × 4 × 5\)"):
+    with pytest.raises(FrameError, match=r"cannot tell which dataset.*/one \(3 × 4 × 5\), /two"):
         count_frames(tmp_path / "a.h5")
 
 

@@ -273,8 +273,7 @@ def _rank(tree: Tree, path: str, dataset: Any) -> int | None:
     """Return how likely a dataset holds the frames, or None where it does not.
 
     3: it is a detector's by its class or its interpretation; 2: by its name; 1: it is an NXdata's signal;
-    0: it
-    has three axes or more; −1: two; −2: it is made from frames.
+    0: it has three axes or more; −1: two; −2: it is made from frames; −3: it is of bools or complex numbers.
     """
     *groups, name = path.strip("/").split("/")
     shape = without_ones(dataset.shape)
@@ -282,6 +281,8 @@ def _rank(tree: Tree, path: str, dataset: Any) -> int | None:
         return None
     if dataset.size == 0 or min(shape[-2:]) < 2 or not _is_own_data(dataset.parent, name):
         return None
+    if dataset.dtype.kind not in "iuf":  # no counts, but a mask may be of bools
+        return -3
     if _DERIVED.search(name):
         return -2
     interpretation = _attribute(dataset, "interpretation")

@@ -43,6 +43,11 @@ def is_still_written(error: BaseException) -> bool:
     return "already open for write" in str(error) or "already open for SWMR" in str(error)
 
 
+def cannot_be_opened(error: OSError) -> str:
+    """Return what is wrong with another file that HDF5 refused, to follow its name and "which"."""
+    return f"is {STILL_WRITTEN}" if is_still_written(error) else "cannot be opened: damaged or truncated"
+
+
 @dataclass
 class Tree:
     """An open file whose links are followed one by one, so that what is missing can be named.
@@ -92,7 +97,7 @@ class Tree:
             if isinstance(link, h5py.SoftLink):
                 found = self._step_by_step(here, link.path, depth + 1)
                 if found is None:
-                    raise self.error(here, part, f"links to {link.path}, which cannot be opened")
+                    raise self.error(here, part, f"links to {link.path}, which is not there")
             elif isinstance(link, h5py.ExternalLink):
                 found = self._external(here, part, link, depth)
             else:
@@ -102,7 +107,7 @@ class Tree:
 
     def error(self, group: Any, name: str, problem: str) -> FrameError:
         """Return an error that says what is wrong with a link."""
-        return FrameError(self.source.path, f"{name} {problem}")
+        return FrameError(self.source.path, f"{group.name.rstrip('/')}/{name} {problem}")
 
     def _hard(self, group: Any, name: str) -> Any:
         try:
@@ -119,17 +124,17 @@ class Tree:
         except (KeyError, OSError) as error:
             file = find_file(group.file.filename, link.filename)
             if file is None:
-                raise self.error(group, name, f"links to {link.filename}, which cannot be opened") from error
+                raise self.error(group, name, f"links to {link.filename}, which is not there") from error
             try:
                 other, live = open_any(file)
-            except OSError:
-                what = f"links to {link.filename}, which cannot be opened"
+            except OSError as opening:
+                what = f"links to {link.filename}, which {cannot_be_opened(opening)}"
                 raise self.error(group, name, what) from error
             self.stack.callback(other.close)
             self.live |= live
             found = self.get(other, link.path, depth + 1)
             if found is None:
-                what = f"links to {link.path} in {link.filename}, which cannot be opened"
+                what = f"links to {link.path}, which is not there in {link.filename}"
                 raise self.error(group, name, what) from error
             return found
 

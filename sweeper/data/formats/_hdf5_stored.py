@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data.format import Source
-from sweeper.data.formats._hdf5_links import STILL_WRITTEN, Tree, find_file, is_still_written, open_file
+from sweeper.data.formats._hdf5_links import Tree, cannot_be_opened, find_file, open_file
 from sweeper.data.validity import valid_pixels
 from sweeper.errors import FrameError
 
@@ -335,8 +335,7 @@ def _open_source(tree: Tree, dataset: Any, name: str) -> Any:
     try:
         return open_file(file, live=tree.live)
     except OSError as error:
-        what = f"is {STILL_WRITTEN}" if is_still_written(error) else "cannot be opened: damaged or truncated"
-        raise FrameError(path, f"{dataset.name} needs {name}, which {what}") from error
+        raise FrameError(path, f"{dataset.name} needs {name}, which {cannot_be_opened(error)}") from error
 
 
 def _check_source(tree: Tree, dataset: Any, file_name: str, name: str, depth: int) -> tuple[int, ...]:

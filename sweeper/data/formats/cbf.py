@@ -30,7 +30,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
             text, sections = read_sections(path, stream)
         if not sections:
             raise FrameError(path, "truncated: a CBF file that ends before its pixels begin")
-        frames = [sections] if len(sections) == 1 else _frames(source, text, sections)
+        frames = _frames(source, text, sections) if _is_table(text) or len(sections) > 1 else [sections]
         first = sections[0].dims(path)
         for section in sections:
             dims = section.dims(path)
@@ -89,12 +89,25 @@ def _frames(source: Source, text: str, sections: list[Section]) -> list[list[Sec
             # Without a table of frames, sections of one binary are panels, those of several are frames.
             frame = frame_of.get((array, binary), binary)
             frames.setdefault(f"{number} {frame}", []).append(sections[int(found[1])])
+        absent = set(frame_of) - {
+            (row[0], row[1]) for row in block.find("_array_data.", ["array_id", "binary_id"])
+        }
+        if absent:
+            array, binary = min(absent)
+            raise FrameError(
+                source.path, f"truncated: its table of frames has {array} {binary}, which is not there"
+            )
     if sum(map(len, frames.values())) != len(sections):
         raise FrameError(source.path, f"{len(sections)} binary sections, of which not all stand in its table")
     shapes = {tuple(section.dims(source.path) for section in parts) for parts in frames.values()}
     if len(shapes) > 1:
         raise FrameError(source.path, "its frames have different numbers or sizes of panels")
     return list(frames.values())
+
+
+def _is_table(text: str) -> bool:
+    """Return whether a header says which sections there are."""
+    return "_diffrn_data_frame.binary_id" in text and "_array_data.binary_id" in text
 
 
 def _limits(text: str) -> Limits:

@@ -131,9 +131,18 @@ def _check_size(path: Path, codec: str) -> None:
         pixels = (
             2 * said.get(b"X dimension", 0) * said.get(b"Y dimension", 0) * said.get(b"Number of readouts", 1)
         )
-        text = re.match(rb"(?:[\x20-\x7e\t\r]*\n)*", head)
-        if text is None or not pixels or pixels + text.end() > size:
+        if not pixels or not _is_header(head, size - pixels):
             raise FrameError(path, f"truncated: its header says {pixels} bytes of pixels, it has {size}")
+
+
+def _is_header(head: bytes, size: int) -> bool:
+    """Return whether lines of text end at a place, or before, and pixels may follow."""
+    text = re.match(rb"(?:[\x20-\x7e\t\r]*\n)*", head)
+    assert text is not None
+    if size > text.end():
+        return True  # padded
+    ends = size > 0 and head[size - 1 : size] == b"\n"
+    return ends and re.match(rb"[\x20-\x7e]+=[\x20-\x7e\t\r]*\n", head[size:]) is None
 
 
 def _frame(path: Path, name: str, image: Any, index: int, number: int) -> NDArray[Any]:
