@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
         images = _images(path, pages)
         size = stream.seek(0, 2)
         for page in images:
+            _check_colours(path, page)
             check_stored(path, page, size)
             check_size(path, page.image_bytes, int(page.byte_counts.sum()) or page.image_bytes)
         file = _File(source, stream, stack)
@@ -51,7 +53,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
                 contiguous.count, lambda index: contiguous.read(stream, index), limits=lambda: _limits(about)
             )
         else:
-            _check_number(path, about, len(pages))
+            _check_number(path, about, pages)
             yield OpenFile(len(images), lambda index: file.read(images[index]), limits=lambda: _limits(about))
 
 
@@ -69,6 +71,14 @@ def _images(path: Path, pages: list[Page]) -> list[Page]:
             f"{other.position} {_described(other)}"
         )  # fmt: skip
     return images
+
+
+def _check_colours(path: Path, page: Page) -> None:
+    """Refuse a page that says that it is in colours, or holds more values a pixel than colours have."""
+    if page.photometric in _COLOURS:
+        raise FrameError(path, f"a {_COLOURS[page.photometric]} image, not detector counts")
+    if page.samples > _MOST_SAMPLES:
+        raise FrameError(path, f"an image of {page.samples} values a pixel, not detector counts")
 
 
 def _described(page: Page) -> str:
@@ -111,7 +121,6 @@ class _File:
 
     def read(self, page: Page) -> NDArray[Any]:
         """Read the image of a page."""
-        self._check(page)
         if page.dtype is not None:
             return _as_it_lies(self.source.path, self.stream, page)
         if page.compression in _JPEG:
@@ -122,13 +131,6 @@ class _File:
         if values.shape[:2] != page.shape:
             raise FrameError(self.source.path, f"damaged: page {page.position} has the shape {values.shape}")
         return values.astype(np.uint8) if values.dtype == np.bool_ else values
-
-    def _check(self, page: Page) -> None:
-        path = self.source.path
-        if page.photometric in _COLOURS:
-            raise FrameError(path, f"a {_COLOURS[page.photometric]} image, not detector counts")
-        if page.samples > _MOST_SAMPLES:
-            raise FrameError(path, f"an image of {page.samples} values a pixel, not detector counts")
 
     def _check_jpeg(self, page: Page) -> None:
         """Refuse a strip or tile without its end marker: the decoder fills what is missing with grey."""
@@ -195,7 +197,7 @@ def _under_one_header(path: Path, file: _File, pages: list[Page], about: str) ->
 
     ImageJ writes large stacks so, tifffile those that are to have one header, MetaMorph all.
     """
-    said = _said_number(about)
+    said = _said_number(about, pages[0])
     is_metamorph = 33629 in pages[0].tags
     if len(pages) > 1 or (said is None and not is_metamorph) or (said == 1 and not is_metamorph):
         return None
@@ -218,28 +220,25 @@ def _under_one_header(path: Path, file: _File, pages: list[Page], about: str) ->
     return _Contiguous(path, said, page.shape, page.dtype, offset)
 
 
-def _check_number(path: Path, about: str, pages: int) -> None:
+def _check_number(path: Path, about: str, pages: list[Page]) -> None:
     """Refuse a file whose description says that it holds more images than it has pages."""
-    said = _said_number(about)
-    if said is not None and said > pages:
-        raise FrameError(path, f"truncated: its header says {said} images, {pages} are there")
+    said = _said_number(about, pages[0])
+    if said is not None and said > len(pages):
+        raise FrameError(path, f"truncated: its header says {said} images, {len(pages)} are there")
 
 
-def _said_number(about: str) -> int | None:
+def _said_number(about: str, page: Page) -> int | None:
     """Return how many images a description says that the file holds: ImageJ's, tifffile's or OME's."""
     if about.startswith("ImageJ="):
         found = re.search(r"^images=(\d+)", about, re.MULTILINE)
         return int(found[1]) if found else 1
     if about.startswith('{"shape":'):
         try:
-            shape = json.loads(about)["shape"]
-            return (
-                int(np.prod(shape[:-2], dtype=np.int64))
-                if len(shape) > 2 and shape[-1] not in (3, 4)
-                else None
-            )
+            values = math.prod(map(int, json.loads(about)["shape"]))
         except (ValueError, TypeError, KeyError):
             return None
+        of_page = max(1, math.prod(page.shape) * page.samples)
+        return values // of_page if values % of_page == 0 else None
     if about.lstrip().startswith("<") and "<OME" in about[:2000]:
         return _ome_planes(about)
     return None
