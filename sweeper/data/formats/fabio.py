@@ -72,6 +72,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
 def _opener(source: Source, begins: bytes) -> Callable[[Source], AbstractContextManager[OpenFile]]:
     if re.fullmatch(r"\.ge\d?", split_suffix(source.path)[0]):
         return open_ge
+    refuse_by_name(source.path, begins)
     if begins.lstrip().startswith(b"{"):
         return open_smv if is_smv(begins) else open_edf
     if begins.startswith(b"IM") and len(begins) > 64 and not any(begins[16:32]):
@@ -83,7 +84,6 @@ def _opener(source: Source, begins: bytes) -> Callable[[Source], AbstractContext
             return lambda source: _open_fabio(source, codec, name)
     if _MPA.search(begins):
         return lambda source: _open_fabio(source, "mpaimage", "MPA")
-    refuse_by_name(source.path, begins)
     raise FrameError(source.path, "of no format that is known, or damaged: it begins as none of them does")
 
 
