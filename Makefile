@@ -22,7 +22,7 @@ demo: setup
 test: check
 	$(BIN)/python -m pytest -m "not long"
 
-# More faults, injected into whole sweeps: about six minutes.
+# More faults, injected into whole sweeps, and tens of thousands of damaged files: about fifteen minutes.
 test-long: setup
 	$(BIN)/python -m pytest -m long
 
@@ -45,6 +45,7 @@ bench: setup
 # Pages that are written from the code, and the notebook's output.
 docs: setup
 	$(BIN)/python -m sweeper.commands.settings_page > docs/settings.md
+	$(BIN)/python -m sweeper.commands.formats_page > docs/formats.md
 	rm -rf docs/first_sweep
 	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False docs/first_sweep.ipynb
 	rm -rf docs/first_sweep

@@ -18,6 +18,7 @@ EXTRA_OF = {
     "aiohttp": "cluster",
     "opencensus": "cluster",
     "usearch": "similar",
+    "pycbf": "formats",
     "mlflow": "mlflow",
     "sqlalchemy": "mlflow",
     "alembic": "mlflow",

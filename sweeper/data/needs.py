@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import FrameError
+from sweeper.extras import remedy
 
 
 def needs(package: str, path: Path, what: str) -> Any:
@@ -20,4 +21,4 @@ def needs(package: str, path: Path, what: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise FrameError(path, f"{what} needs {package}: pip install 'sweeper[formats]'") from error
+        raise FrameError(path, f"{what} {remedy(package)}") from error

@@ -106,7 +106,7 @@ def test_packed_compression_is_read_by_cbflib(tmp_path: Path) -> None:
     handle.new_category(b"array_data")
     handle.new_column(b"data")
     handle.set_integerarray_wdims_fs(
-        pycbf.CBF_PACKED, 1, wanted.tobytes(), 4, 1, wanted.size, b"little_endian", 13, 11, 0, 0
+        pycbf.CBF_PACKED, 1, wanted.tobytes(), 4, 1, wanted.size, b"little_endian", 13, 11, 1, 0
     )
     handle.write_widefile(str(tmp_path / "a.cbf"), pycbf.CBF, pycbf.MIME_HEADERS | pycbf.MSG_DIGEST, 0)
     gives(tmp_path / "a.cbf", wanted)
