@@ -28,8 +28,8 @@ For every format:
 - **Colours**: an image whose red, green and blue are the same everywhere is grey and is read; so is one
   whose transparency is the same everywhere. True colour, palettes and CMYK are refused with these words.
 - **Several arrays** (HDF5, NPZ): when it is not clear which one holds the frames, the error lists the
-  candidates. `--dataset PATH` says which for all files (`*` stands for any name: `--dataset
-  '/*/measurement/eiger'`), a column `dataset` of a manifest for each, and `FILE::PATH` wherever a command
+  candidates. `--dataset PATH` says which for all files (`*` stands for any name, as in
+  `/*/measurement/eiger`), a column `dataset` of a manifest for each, and `FILE::PATH` wherever a command
   takes a single file.
 - **Panels**: the panels of a detector that is stored as (shots, panels, height, width) stand one below the
   other in one frame. `--scan-grid` makes each a frame of its own, as for a scan over a grid.
