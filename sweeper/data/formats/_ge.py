@@ -38,8 +38,7 @@ def open_ge(source: Source) -> Iterator[OpenFile]:
             if rest or count < 1:
                 raise FrameError(
                     path, f"truncated or no GE file: a blank header and {size - start} bytes, which are "
-                          f"no whole "
-                    f"number of images of {height} × {width}"
+                    f"no whole number of images of {height} × {width}"
                 )  # fmt: skip
         else:
             raise FrameError(path, "not a GE file")

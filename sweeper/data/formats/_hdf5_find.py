@@ -354,8 +354,7 @@ def _ambiguous(tree: Tree, parts: list[tuple[str, Any]]) -> FrameError:
     return FrameError(
         tree.source.path,
         f"cannot tell which dataset holds the frames: {_listed(parts)}; say which with --dataset PATH (* "
-        f"for any "
-        "name), or with a column dataset in a manifest",
+        "for any name), or with a column dataset in a manifest",
     )
 
 

@@ -117,8 +117,8 @@ def find_own_mask(
         if misfit is not None:
             raise FrameError(
                 tree.source.path,
-                f"its mask {misfit[0]} has the shape {misfit[1].shape}, a frame {pixels}; --ignore-file-mask "
-                "reads the file without it",
+                f"its mask {misfit[0]} has the shape {misfit[1].shape}, a frame {pixels}; "
+                "--ignore-file-mask reads the file without it",
             )
         return None
     masks = list(fitting.values())
@@ -126,8 +126,7 @@ def find_own_mask(
         names = ", ".join(sorted(mask.path for mask in masks))
         raise FrameError(
             tree.source.path, f"cannot tell which mask is that of {path}: {names}; --ignore-file-mask "
-                              f"reads the "
-            "file without"
+            "reads the file without"
         )  # fmt: skip
     return masks[0]
 
@@ -149,8 +148,7 @@ def check_mask(tree: Tree, mask: OwnMask, invalid: NDArray[np.bool_]) -> None:
         raise FrameError(
             tree.source.path,
             f"its mask {mask.path} calls {100 * share:.0f} % of the pixels invalid (nonzero must mean "
-            f"invalid); "
-            "--ignore-file-mask reads the file without it",
+            "invalid); --ignore-file-mask reads the file without it",
         )
 
 

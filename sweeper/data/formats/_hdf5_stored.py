@@ -139,8 +139,8 @@ def _check_chunks(tree: Tree, dataset: Any) -> int:
         return first
     where = f"frame {first}" if dataset.ndim > 2 else f"the part from row {first}"
     raise FrameError(
-        path, f"{dataset.name} was not written in full: {where} is not there, nor are {(~there).sum()} of "
-        f"{there.size} chunks"
+        path, f"{dataset.name} was not written in full: {where} is not there, nor are {(~there).sum()} "
+        f"of {there.size} chunks"
     )  # fmt: skip
 
 
@@ -223,8 +223,7 @@ def _check_virtual(tree: Tree, dataset: Any, depth: int) -> Gaps | None:
     if written is not None and any(a < b for a, b in zip(shape, written, strict=True)):
         raise FrameError(
             path, f"{dataset.name} is virtual: its header says {written}, its sources give {shape}, so "
-                  f"that some "
-            "are missing or short"
+            "that some are missing or short"
         )  # fmt: skip
     return _gaps(path, dataset, selections, shape)
 

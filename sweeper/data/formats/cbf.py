@@ -145,17 +145,15 @@ FORMAT = Format(
     suffixes=(".cbf",),
     library="fabio's byte-offset decoder; pycbf (extra formats) for packed and canonical compression",
     reads="integers of 8 to 64 bits in byte-offset compression, and integers and real numbers that are "
-    "packed, "
-    "canonical or not compressed, checked against the number of pixels and the MD5 sum that the file states",
+    "packed, canonical or not compressed, checked against the number of pixels and the MD5 sum that the "
+    "file states",
     refuses="files that do not begin with ###CBF; a wrong checksum; sections in a text encoding such as "
-    "BASE64; another "
-    "number of pixels than the header says",
+    "BASE64; another number of pixels than the header says",
     images="one frame a file; of several binary sections those that imgCIF gives to one frame are its "
-    "panels, one below "
-    "the other",
-    masks="counts from Count_cutoff (DECTRIS) or overload (imgCIF) on, and imgCIF's undefined_value, are "
-    "invalid; "
-    "negative counts, such as −1 and −2 of Pilatus detectors, are invalid unless negative is valid",
+    "panels, one below the other",
+    masks="counts from Count_cutoff (DECTRIS) or overload (imgCIF) on, and imgCIF's undefined_value, "
+    "are invalid; negative counts, such as −1 and −2 of Pilatus detectors, are invalid unless negative "
+    "is valid",
     open=_open,
     magic=(b"###CBF",),
 )

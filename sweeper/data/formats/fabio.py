@@ -220,18 +220,15 @@ FORMAT = Format(
     ),
     library="fabio; none for EDF, SMV, d*TREK, HiPic and GE, whose formats are simple",
     reads="EDF, SMV (ADSC), d*TREK, HiPic of 8 to 32 bits, GE, mar345, Bruker, Oxford Diffraction, "
-    "R-AXIS, Nonius, "
-    "Esperanto, MPA, PIXI and Fit2D, by their first bytes, whatever their suffix; MarCCD is read as TIFF",
-    refuses="a file that is longer or shorter than its header says; blocks and images that are compressed "
-    "in other "
-    "ways than by gzip; what fabio reports as an error; Gatan DM3 and DM4, NanoMEGAS BLO and other "
-    "formats by name",
-    images="as many as the header says: the blocks of EDF, its Num_Images and third axis, the third axis "
-    "of SMV; blocks "
-    "that EDF calls errors or masks are no frames",
-    masks="counts that reach the saturation of an SMV header, and EDF's Dummy, are invalid; a Fit2D .msk "
-    "is read where "
-    "a mask file is asked for",
+    "R-AXIS, Nonius, Esperanto, MPA, PIXI and Fit2D, by their first bytes, whatever their suffix; "
+    "MarCCD is read as TIFF",
+    refuses="a file that is longer or shorter than its header says; blocks and images that are "
+    "compressed in other ways than by gzip; what fabio reports as an error; Gatan DM3 and DM4, "
+    "NanoMEGAS BLO and other formats by name",
+    images="as many as the header says: the blocks of EDF, its Num_Images and third axis, the third "
+    "axis of SMV; blocks that EDF calls errors or masks are no frames",
+    masks="counts that reach the saturation of an SMV header, and EDF's Dummy, are invalid; a Fit2D "
+    ".msk is read where a mask file is asked for",
     open=_open,
     takes_other_suffixes=True,
     title="a detector format",

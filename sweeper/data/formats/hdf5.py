@@ -96,8 +96,7 @@ def _check_number(tree: Tree, found: Found, count: int) -> None:
     if count < said:
         raise FrameError(
             tree.source.path, f"its header says {said} images, its data files hold {count}; --dataset "
-                              f"/entry/data "
-            "reads these"
+            "/entry/data reads these"
         )  # fmt: skip
 
 
@@ -254,23 +253,18 @@ FORMAT = Format(
     name="hdf5",
     suffixes=(".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".nexus", ".cxi"),
     library="h5py with hdf5plugin",
-    reads="NeXus, CXI, Eiger and Lambda files and plain HDF5: the dataset that --dataset or the manifest "
-    "names, "
-    "that NeXus names, one at a place where detectors write, or the only one that could be frames; every "
-    "compression of hdf5plugin; virtual and external data; what is flushed of a file that is being "
-    "written (SWMR)",
-    refuses="files in which several datasets could hold the frames; links, virtual and external data that "
-    "lead to "
-    "what is not there; chunks that were never written; palettes",
+    reads="NeXus, CXI, Eiger and Lambda files and plain HDF5: the dataset that --dataset or the "
+    "manifest names, that NeXus names, one at a place where detectors write, or the only one that could "
+    "be frames; every compression of hdf5plugin; virtual and external data; what is flushed of a file "
+    "that is being written (SWMR)",
+    refuses="files in which several datasets could hold the frames; links, virtual and external data "
+    "that lead to what is not there; chunks that were never written; palettes",
     images="the axes before the image count frames; of four or more axes the third from the end counts "
-    "panels, which "
-    "stand one below the other in one frame, unless NeXus gives it positions or --scan-grid is given; an "
-    "Eiger "
-    "master gives the frames of all its data files",
+    "panels, which stand one below the other in one frame, unless NeXus gives it positions or "
+    "--scan-grid is given; an Eiger master gives the frames of all its data files",
     masks="pixel_mask (NXmx) and mask (CXI) beside the frames or in their detector's group, "
-    "saturation_value, "
-    "underload_value and bit_depth_image are honoured, as are pixels that no source is mapped to; "
-    "--ignore-file-mask reads without them",
+    "saturation_value, underload_value and bit_depth_image are honoured, as are pixels that no source "
+    "is mapped to; --ignore-file-mask reads without them",
     open=_open,
     read_mask=_read_mask,
     magic=(b"\x89HDF\r\n\x1a\n",),

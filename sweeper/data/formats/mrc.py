@@ -77,8 +77,8 @@ FORMAT = Format(
     suffixes=(".mrc", ".mrcs"),
     library="none: the format is simple",
     reads="integers of 8 and 16 bits and floats of 16 and 32, in either byte order",
-    refuses="complex numbers, colours and packed 4-bit counts; a file that is longer or shorter than its "
-    "header says",
+    refuses="complex numbers, colours and packed 4-bit counts; a file that is longer or shorter than "
+    "its header says",
     images="a section a frame, those of a volume too",
     masks="has none",
     open=_open,

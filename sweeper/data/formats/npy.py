@@ -117,9 +117,8 @@ def _member(source: Source, archive: zipfile.ZipFile) -> str:
     if not candidates:
         raise FrameError(source.path, "holds no array of numbers with two axes or more")
     raise FrameError(
-        source.path, f"cannot tell which array holds the frames: {listed}; say which with --dataset NAME, "
-                     f"or with a "
-        "column dataset in a manifest"
+        source.path, f"cannot tell which array holds the frames: {listed}; say which with --dataset "
+        "NAME, or with a column dataset in a manifest"
     )  # fmt: skip
 
 
@@ -128,8 +127,7 @@ FORMAT = Format(
     suffixes=(".npy", ".npz"),
     library="numpy",
     reads="arrays of two or three axes, of integers of 8 to 64 bits or floats of 16 to 64; of an NPZ "
-    "archive the only "
-    "such array, or the one that --dataset or the manifest names",
+    "archive the only such array, or the one that --dataset or the manifest names",
     refuses="pickled objects; other numbers of axes; a file that is longer or shorter than its header says",
     images="an array of three axes is a stack along the first; trailing axes of 1 are left out",
     masks="has none; an array of bools is read where a mask file is asked for",

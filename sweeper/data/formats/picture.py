@@ -193,11 +193,9 @@ FORMAT = Format(
     suffixes=(".png", ".jpg", ".jpeg"),
     library="imagecodecs",
     reads="grey PNG of 1 to 16 bits, grey JPEG of 8; colour images whose colours are all the same; "
-    "transparency that "
-    "is the same everywhere, or of one colour (tRNS), is left out",
+    "transparency that is the same everywhere, or of one colour (tRNS), is left out",
     refuses="palettes, true colour and CMYK; a file without the end of its image; animated PNG, "
-    "multi-picture JPEG "
-    "(MPO) and other files of several images",
+    "multi-picture JPEG (MPO) and other files of several images",
     images="one frame a file; embedded thumbnails are none",
     masks="has none",
     open=_open,

@@ -66,8 +66,7 @@ def _stride(source: Source, stream: Any, footer: int, size: int, one: int, count
     said = {name: int(number) for name, number in re.findall(r'\b(count|size|stride)="(\d+)"', blocks[0])}
     if said.get("size", one) != one or said.get("count", count) != count:
         raise FrameError(path, f"its header says {count} images of {one} bytes, its footer "
-                               f"{said.get('count')} of "
-                         f"{said.get('size')}")  # fmt: skip
+        f"{said.get('count')} of {said.get('size')}")  # fmt: skip
     return max(one, said.get("stride", one))
 
 

@@ -67,8 +67,8 @@ def _images(path: Path, pages: list[Page]) -> list[Page]:
     if len(kinds) > 1:
         first, other = images[0], next(page for page in images if page.kind != images[0].kind)
         raise FrameError(
-            path, f"cannot tell which pages are frames: page {first.position} is {_described(first)}, page "
-            f"{other.position} {_described(other)}"
+            path, f"cannot tell which pages are frames: page {first.position} is {_described(first)}, "
+            f"page {other.position} {_described(other)}"
         )  # fmt: skip
     return images
 
@@ -271,16 +271,12 @@ FORMAT = Format(
     suffixes=(".tif", ".tiff"),
     library="tifffile with imagecodecs",
     reads="integers of 1 to 64 bits and floats of 16 to 64, in strips or tiles, compressed or not; "
-    "BigTIFF; colour "
-    "images whose colours are all the same",
-    refuses="palettes and true colour; a chain of pages that leads behind the end of the file; strips and "
-    "tiles that "
-    "were never written or end behind the end of the file; fewer images than ImageJ's, tifffile's or "
-    "OME's header "
-    "says; pages of different sizes or types",
-    images="a frame a page, without pages that say that they are thumbnails or masks (NewSubfileType); a "
-    "stack under "
-    "one header, as ImageJ and MetaMorph write it, a frame an image",
+    "BigTIFF; colour images whose colours are all the same",
+    refuses="palettes and true colour; a chain of pages that leads behind the end of the file; strips "
+    "and tiles that were never written or end behind the end of the file; fewer images than ImageJ's, "
+    "tifffile's or OME's header says; pages of different sizes or types",
+    images="a frame a page, without pages that say that they are thumbnails or masks (NewSubfileType); "
+    "a stack under one header, as ImageJ and MetaMorph write it, a frame an image",
     masks="has none; counts from the Count_cutoff of a DECTRIS header on are invalid",
     open=_open,
     magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
