@@ -24,6 +24,7 @@ from sweeper.errors import FrameError
 
 _DEEPEST = 16  # virtual datasets over each other
 _MOST_CELLS = 50_000_000
+_MOST_CHUNKS = 100_000
 _MOST_HEADER, _MOST_BLOCKS = 2**16, 16
 
 
@@ -119,16 +120,23 @@ def _check_filters(path: Path, dataset: Any) -> None:
 def _check_chunks(tree: Tree, dataset: Any) -> int:
     """Return how many entries along the first axis are there."""
     path, length = tree.source.path, int(dataset.shape[0])
-    grid = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
-    if not tree.live and dataset.id.get_num_chunks() == math.prod(grid):
+    grid = tuple(-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    number, wanted = int(dataset.id.get_num_chunks()), math.prod(grid)
+    if not tree.live and number == wanted > _MOST_CHUNKS:  # looking at each would take seconds
         return length
+    if wanted > _MOST_CELLS:
+        raise FrameError(
+            path, f"{dataset.name} was not written in full: {number} of {wanted} chunks are there"
+        )
     end = Path(dataset.file.filename).stat().st_size if tree.live else math.inf
-    there = np.zeros(grid, dtype=np.bool_)
-    steps = np.array(dataset.chunks)
+    there, steps = np.zeros(grid, dtype=np.bool_), dataset.chunks
 
     def visit(chunk: Any) -> None:
-        if chunk.byte_offset + chunk.size <= end:
-            there[tuple(np.array(chunk.chunk_offset) // steps)] = True
+        place = tuple(at // size for at, size in zip(chunk.chunk_offset, steps, strict=True))
+        # A damaged index may have places that are not on the grid.
+        on_grid = all(i < n for i, n in zip(place, grid, strict=True))
+        if on_grid and chunk.byte_offset + chunk.size <= end:
+            there[place] = True
 
     dataset.id.chunk_iter(visit)
     if there.all():

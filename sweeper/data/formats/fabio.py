@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from sweeper.data.format import Format, OpenFile, Source, split_suffix
 from sweeper.data.formats._edf import open_edf
 from sweeper.data.formats._ge import open_ge
 from sweeper.data.formats._hipic import open_hipic
+from sweeper.data.formats._library_logs import listening
 from sweeper.data.formats._smv import is_smv, open_smv
 from sweeper.errors import FrameError
 
@@ -153,45 +152,17 @@ def _frame(path: Path, name: str, image: Any, index: int, number: int) -> NDArra
     return np.array(data)
 
 
-# --------------------------------------------------------------------------- what fabio logs
-
-
-class _Listener(logging.Handler):
-    """Takes what fabio logs in a thread that listens, and passes on what it logs in others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.of_thread = threading.local()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        heard: list[str] | None = getattr(self.of_thread, "heard", None)
-        if heard is None:
-            logging.getLogger().callHandlers(record)
-        elif record.levelno >= logging.ERROR:
-            heard.append(record.getMessage())
-
-
-_LISTENER = _Listener()
-
-
 @contextmanager
 def _errors(path: Path, name: str) -> Iterator[None]:
-    """Keep fabio quiet, and take what it logs as an error for one: it logs, and returns pixels."""
-    logger = logging.getLogger("fabio")
-    logger.addHandler(_LISTENER)  # once, however often it is added
-    logger.propagate = False
-    of_thread = _LISTENER.of_thread
-    heard: list[str] = []
-    of_thread.heard = heard
+    """Take what fabio logs as an error for one: it logs, and returns pixels."""
     problem = f"cannot be read as {name}: damaged or truncated"
     try:
-        yield
+        with listening("fabio") as heard:
+            yield
     except FrameError:
         raise
     except Exception as error:  # each codec has its own
         raise FrameError(path, problem) from error
-    finally:
-        del of_thread.heard
     if heard:
         raise FrameError(path, problem)
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data.format import Format, Limits, OpenFile, Source, check_size
+from sweeper.data.formats._library_logs import listening
 from sweeper.data.formats._tiff_pages import Page, check_stored, read_pages
 from sweeper.errors import FrameError
 
@@ -125,7 +126,8 @@ class _File:
             return _as_it_lies(self.source.path, self.stream, page)
         if page.compression in _JPEG:
             self._check_jpeg(page)
-        values: NDArray[Any] = np.asarray(self.library().pages[page.position].asarray())
+        with listening("tifffile"):  # of tags that do not matter here
+            values: NDArray[Any] = np.asarray(self.library().pages[page.position].asarray())
         if page.samples > 1 and values.ndim == 3 and values.shape[1:] == page.shape:  # plane after plane
             values = np.moveaxis(values, 0, -1)
         if values.shape[:2] != page.shape:
@@ -203,8 +205,9 @@ def _under_one_header(path: Path, file: _File, pages: list[Page], about: str) ->
         return None
     page = pages[0]
     if is_metamorph:
-        tif = file.library()
-        said = int(tif.series[0].size // np.prod(page.shape)) if tif.series else None
+        with listening("tifffile"):
+            series = file.library().series
+        said = int(series[0].size // np.prod(page.shape)) if series else None
     if said is None or said <= 1:
         return None
     if page.dtype is None:
