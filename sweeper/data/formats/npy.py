@@ -17,6 +17,8 @@ from sweeper.errors import FrameError
 _MAGIC, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _MIN_COLOUR_PX = 5  # sides of an image in colours: smaller ones are stacks of matrices
 _SHOWN = 6
+_VERSIONS = ((1, 0), (2, 0), (3, 0))
+_MOST_HEADER = 10_000  # bytes; numpy takes no more either
 
 
 @contextmanager
@@ -60,6 +62,12 @@ def _open(source: Source) -> Iterator[OpenFile]:
 
 def _header(source: Source, stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy_format.read_magic(stream)
+    if version not in _VERSIONS:
+        raise FrameError(source.path, f"NPY of version {version[0]}.{version[1]}, which is not supported")
+    start, width = stream.tell(), 2 if version == (1, 0) else 4
+    if int.from_bytes(stream.read(width), "little") > _MOST_HEADER:  # numpy would read it first
+        raise FrameError(source.path, f"damaged: an NPY header of more than {_MOST_HEADER} bytes")
+    stream.seek(start)
     read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
     shape, fortran, dtype = read(stream)
     if dtype.hasobject:
