@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data.format import check_size
+from sweeper.data.formats._raw import read_bytes
 from sweeper.data.needs import needs
 from sweeper.errors import FrameError
 
@@ -166,7 +167,7 @@ def read_pixels(path: Path, stream: Any, section: Section) -> NDArray[Any]:
         It is cut short, its checksum is wrong, or it holds another number of pixels than it says.
     """
     stream.seek(section.start)
-    data: bytes = stream.read(section.size)
+    data = read_bytes(stream, section.size)
     if len(data) < section.size:
         raise FrameError(path, f"truncated: a CBF section of {section.size} bytes, {len(data)} are there")
     _check_sum(path, section, data)
@@ -190,6 +191,8 @@ def read_pixels(path: Path, stream: Any, section: Section) -> NDArray[Any]:
 def _check_sum(path: Path, section: Section, data: bytes) -> None:
     said = section.value("Content-MD5")
     if not said:
+        if "content-md5" in section.head.lower():
+            raise FrameError(path, "damaged: the MD5 checksum of its pixels cannot be read")
         return
     try:
         wanted = base64.b64decode(said)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sweeper.errors import FrameError
 
+_BLOCK = 2**25
 _TRAILING = 4096  # bytes behind the last frame that may be padding
 
 
@@ -78,6 +79,15 @@ class RawFrames:
                 self.path, f"truncated: frame {index} has only {len(data)} of {self.bytes} bytes"
             )
         return np.frombuffer(data, self.dtype).reshape(self.shape).copy()
+
+
+def read_bytes(stream: Any, size: int) -> bytes:
+    """Return the next bytes of a file, fewer where it ends; `size` may be far beyond what there is."""
+    pieces: list[bytes] = []
+    while size > 0 and (block := stream.read(min(size, _BLOCK))):
+        pieces.append(block)
+        size -= len(block)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def length(stream: Any) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from sweeper.data.format import Format, OpenFile, Source
+from sweeper.data.format import Format, OpenFile, Source, check_size
 from sweeper.errors import FrameError
 
 _MAGIC, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
@@ -29,7 +29,9 @@ def _open(source: Source) -> Iterator[OpenFile]:
             member = _member(source, archive)
             with archive.open(member) as stream:
                 shape, fortran, dtype = _header(source, stream)
-                _check_length(source, archive.getinfo(member).file_size, stream.tell(), shape, dtype)
+                about = archive.getinfo(member)
+                _check_length(source, about.file_size, stream.tell(), shape, dtype)
+            check_size(source.path, about.file_size, about.compress_size)
             arrays: list[NDArray[Any]] = []
 
             def array() -> NDArray[Any]:

@@ -20,6 +20,7 @@ from sweeper.errors import FrameError
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
+_MOST_CHUNK = 512  # bytes of a chunk that is read before the pixels: 256 transparencies are the most
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 
 
@@ -71,6 +72,8 @@ def _png_header(path: Path, stream: Any) -> _Png:
         if name in (b"IDAT", b"IEND"):
             break
         if name in (b"IHDR", b"acTL", b"tRNS"):
+            if length > _MOST_CHUNK:
+                raise FrameError(path, f"damaged: a PNG chunk {name.decode()} of {length} bytes")
             data, check = stream.read(length), stream.read(4)
             if len(check) < 4 or zlib.crc32(name + data) != int.from_bytes(check, "big"):
                 raise FrameError(path, f"damaged: the checksum of the PNG chunk {name.decode()} is wrong")

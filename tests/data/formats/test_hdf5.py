@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,18 @@ def test_what_was_never_written_is_not_zeros(tmp_path: Path) -> None:
             if chunks:
                 data[: 5 - chunks[0] - (chunks[0] == 1)] = 7
         refused(tmp_path / name, rule)
+
+
+def test_a_chunk_that_stands_beside_the_grid_is_not_there(tmp_path: Path) -> None:
+    """The index of a damaged file may have as many chunks as there have to be."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset(PLACE, data=STACK, chunks=(1, 16, 20), fletcher32=True)
+    data = path.read_bytes()
+    key = struct.pack("<IIQQQQ", STACK[0].nbytes + 4, 0, 1, 0, 0, 0)
+    assert data.count(key) == 1
+    path.write_bytes(data.replace(key, struct.pack("<IIQQQQ", STACK[0].nbytes + 4, 0, 1, 0, 2560, 0)))
+    refused(path, "not written in full: frame 1 is not there, nor are 1 of 3 chunks")
 
 
 def test_pixels_in_files_beside_it_are_read_from_there_or_missed(tmp_path: Path) -> None:
