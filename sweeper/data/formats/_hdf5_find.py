@@ -48,6 +48,9 @@ _DETECTOR = re.compile(
     re.IGNORECASE,
 )
 _NO_IMAGE = ("spectrum", "scalar", "vertex", "scaler")
+_OF_CURVES = re.compile(
+    r"(q|two_?theta|tth|2th(eta)?|radial|energy|wavelength|channels?)(_|$)", re.IGNORECASE
+)  # names of the last axis
 _IMAGE = ("image", "rgb-image", "rgba-image", "hsl-image", "hsla-image", "cmyk-image")
 
 
@@ -88,7 +91,7 @@ def find_frames(tree: Tree) -> Found:
         return _named(tree, tree.source.reading.dataset)
     places = _by_default(tree) or _eiger(tree)
     if not places:
-        places = [name for name in KNOWN_PATHS if is_stack(tree.get(tree.file, name))][:1]
+        places = [name for name in KNOWN_PATHS if _is_known(tree.get(tree.file, name))][:1]
     if not places:
         return _guess(tree)
     parts = [(name, _dataset(tree, name)) for name in places]
@@ -160,7 +163,7 @@ def _by_default(tree: Tree) -> list[str]:
         group, path = below, default if default.startswith("/") else f"{path}/{default}"
     signal = _attribute(group, "signal")
     name = f"{path}/{signal}"
-    if not signal or not is_stack(found := tree.get(group, signal)) or _is_no_image(found):
+    if not signal or not _is_known(tree.get(group, signal)):
         return []
     return _siblings(group, path, signal) if _EIGER_LINK.fullmatch(signal) else [name]
 
@@ -306,19 +309,27 @@ def _path_rank(path: str, problem: str) -> int:
     return 2 if any(map(_DETECTOR.search, [*groups, name, target])) or (name == "data" and problem) else 0
 
 
+def _is_known(item: Any) -> bool:
+    """Return whether an object may hold frames where a file is known to have them."""
+    return is_stack(item) and not _is_no_image(item)
+
+
 def _is_no_image(dataset: Any) -> bool:
-    return _attribute(dataset, "interpretation") in _NO_IMAGE
+    """Return whether a file says that a dataset holds curves or is made by integrating images."""
+    axes = _axes(dataset.parent)
+    return _attribute(dataset, "interpretation") in _NO_IMAGE or bool(axes and _OF_CURVES.match(axes[-1]))
+
+
+def _axes(group: Any) -> list[str]:
+    axes = group.attrs.get("axes") if "axes" in group.attrs else None
+    return [] if axes is None else [part for each in np.atleast_1d(axes) for part in text(each).split(":")]
 
 
 def _is_own_data(group: Any, name: str) -> bool:
     """Return whether a dataset is neither an axis nor the uncertainties of another of its group."""
     if name.endswith("_errors") or name == "errors":
         return False
-    axes = group.attrs.get("axes") if "axes" in group.attrs else None
-    if axes is None:
-        return True
-    names = [text(each) for each in np.atleast_1d(axes)]
-    return name not in [part for each in names for part in each.split(":")]
+    return name not in _axes(group)
 
 
 def _twins(tree: Tree, parts: list[tuple[str, Any]]) -> list[tuple[str, Any]]:

@@ -23,6 +23,7 @@ _CXI_GROUP = re.compile(r"/(entry|data|image|instrument|detector)_\d+/")
 _NXMX_BAD = 0x0000FFFF
 # CXI 1.6: all but in a peak, artefact corrected, peak for the hit finder, background corrected.
 _CXI_BAD = ~(0x20 | 0x800 | 0x2000 | 0x4000)
+_CUT_OFF = "countrate_correction_count_cutoff"  # DECTRIS's largest count that can be corrected
 _MOST_PLAIN = 0.5  # share of pixels that a mask of no known convention may call invalid
 
 
@@ -216,11 +217,11 @@ def find_limits(tree: Tree, path: str, dataset: Any) -> Limits:
     """
     stated: dict[str, float] = {}
     for _, group in _detector_groups(tree, path, dataset):
-        for name in ("saturation_value", "underload_value", "bit_depth_image"):
+        for name in ("saturation_value", _CUT_OFF, "underload_value", "bit_depth_image"):
             number = _number(_quiet(tree, group, name))
             if number is not None:
                 stated.setdefault(name, number)
-    highest = [stated["saturation_value"]] if stated.get("saturation_value", 0) > 0 else []
+    highest = [stated[name] for name in ("saturation_value", _CUT_OFF) if stated.get(name, 0) > 0]
     if dataset.dtype.kind in "iu":
         bits = 8 * dataset.dtype.itemsize
         depth = (

@@ -134,6 +134,24 @@ def test_a_series_of_sources_by_pattern_has_no_gaps(tmp_path: Path) -> None:
     gives(tmp_path / "a.h5", STACK)
 
 
+def test_a_series_of_sources_in_one_file_has_no_gaps(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        space = h5py.h5s.create_simple((3, 16, 20), (h5py.h5s.UNLIMITED, 16, 20))
+        space.select_hyperslab((0, 0, 0), (h5py.h5s.UNLIMITED, 1, 1), (1, 1, 1), (1, 16, 20))
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        properties.set_virtual(space, b".", b"/raw/frame_%b", h5py.h5s.create_simple((1, 16, 20)))
+        whole = h5py.h5s.create_simple((3, 16, 20), (h5py.h5s.UNLIMITED, 16, 20))
+        h5py.h5d.create(
+            file.create_group("entry/data").id, b"data", h5py.h5t.NATIVE_UINT16, whole, properties
+        )
+        for i in (0, 2):
+            file[f"raw/frame_{i}"] = STACK[i : i + 1]
+    refused(tmp_path / "a.h5", "/entry/data/data needs /raw/frame_1, which is not there")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["raw/frame_1"] = STACK[1:2]
+    gives(tmp_path / "a.h5", STACK)
+
+
 def test_what_was_never_written_is_not_zeros(tmp_path: Path) -> None:
     for name, chunks, rule in (
         ("a.h5", (1, 16, 20), "not written in full: frame 3 is not there"),
@@ -269,6 +287,27 @@ def test_a_named_datatype_and_circles_of_groups_do_no_harm(tmp_path: Path) -> No
     gives(tmp_path / "a.h5", STACK)
 
 
+@pytest.mark.parametrize("how", ["interpretation", "axes"])
+def test_a_default_that_leads_to_integrated_curves_does_not_lead_to_frames(tmp_path: Path, how: str) -> None:
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        file.attrs["default"] = "entry"
+        file.create_group("entry").attrs["default"] = "result"
+        file["entry/result/data"] = np.zeros((3, 1000))
+        file["entry/result"].attrs["signal"] = "data"
+        if how == "axes":
+            file["entry/result"].attrs["axes"] = [".", "q_nm^-1"]
+        else:
+            file["entry/result/data"].attrs["interpretation"] = "spectrum"
+        file["entry/measurement/pilatus"] = STACK
+    gives(tmp_path / "a.nxs", STACK)
+    with h5py.File(tmp_path / "a.nxs", "a") as file:
+        del file["entry/measurement"]
+    refused(
+        tmp_path / "a.nxs",
+        r"not /entry/result/data \(3 × 1000\) by name or shape; say which with --dataset PATH",
+    )
+
+
 # --------------------------------------------------------------------------- panels
 
 PANELS = counts("uint16", (4, 8, 6, 7))
@@ -326,6 +365,14 @@ def test_the_mask_of_nxmx_is_honoured_unless_it_is_to_be_ignored(tmp_path: Path)
     assert (without.own_mask_pixels, without.limit_pixels) == (0, 0)
     [plain] = inspect_frames(hdf5(tmp_path / "plain.h5", image=STACK), [0])
     assert without.digest == plain.digest != report.digest
+
+
+def test_the_cut_off_of_an_eiger_bounds_counts(tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "a.h5", entry__data__data=STACK)
+    with h5py.File(path, "a") as file:
+        file["entry/instrument/detector/detectorSpecific/countrate_correction_count_cutoff"] = 20_000
+    with open_frames(path) as opened:
+        assert opened.limits().highest == 20_000
 
 
 @pytest.mark.parametrize("bits", [8, 16, 32])
