@@ -25,6 +25,7 @@ _DEEPEST_DEFAULT = 8  # a chain of `default` attributes that leads in a circle m
 _EIGER_LINK = re.compile(r"data_\d+")
 _SHOWN = 6  # candidates in a message
 _MIN_COLOUR_PX = 5  # sides of an image in colours: smaller ones are matrices
+_MIN_NOTED_PX = 8  # sides of an array that somebody might take for frames
 
 # Never frames, whatever their size: by the name of the dataset, or of any group above it.
 _COMPANION = re.compile(
@@ -249,7 +250,11 @@ def _guess(tree: Tree) -> Found:
     chosen = _without_sources(tree, [(path, item) for rank, path, item in ranked if rank == best])
     if len(chosen) > 1:
         raise _ambiguous(tree, chosen)
-    others = [(path, item) for rank, path, item in ranked if rank != best]
+    others = [
+        (path, item)
+        for rank, path, item in ranked
+        if rank != best and min(without_ones(item.shape)[-2:]) >= _MIN_NOTED_PX
+    ]
     [(path, dataset)] = chosen
     twins = _twins(tree, chosen)
     if twins:
