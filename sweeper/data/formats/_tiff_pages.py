@@ -23,11 +23,12 @@ _SUBFILE, _OLD_SUBFILE, _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 254
 _DESCRIPTION, _STRIP_OFFSETS, _SAMPLES, _STRIP_COUNTS = 270, 273, 277, 279
 _PLANAR, _PREDICTOR, _TILE_OFFSETS, _TILE_COUNTS, _SUB_IFDS, _SAMPLE_FORMAT = 284, 317, 324, 325, 330, 339
 _FILL_ORDER, _DEPTH, _METAMORPH = 266, 32997, 33629
+_TILE_WIDTH, _TILE_LENGTH, _TILE_DEPTH = 322, 323, 32998
 _WANTED = {
     _SUBFILE, _OLD_SUBFILE, _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _SAMPLES,
     _STRIP_COUNTS, _PLANAR, _PREDICTOR, _TILE_OFFSETS, _TILE_COUNTS, _SUB_IFDS, _SAMPLE_FORMAT, _FILL_ORDER,
     _DEPTH,
-    _DESCRIPTION, _METAMORPH,
+    _DESCRIPTION, _METAMORPH, _TILE_WIDTH, _TILE_LENGTH, _TILE_DEPTH,
 }  # fmt: skip
 _KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
 
@@ -115,6 +116,12 @@ class Page:
         """Bytes of its pixels when they are not compressed."""
         height, width = self.shape
         return height * -(-width * self.samples * self.bits // 8) * self.tag(_DEPTH, 1)
+
+    @property
+    def tile_bytes(self) -> int:
+        """Bytes of a tile when it is unpacked; 0 where there are none."""
+        sides = self.tag(_TILE_WIDTH, 0), self.tag(_TILE_LENGTH, 0), self.tag(_TILE_DEPTH, 1)
+        return math.prod(sides) * -(-self.samples * self.bits // 8)
 
     @property
     def dtype(self) -> np.dtype[Any] | None:

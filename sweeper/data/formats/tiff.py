@@ -45,7 +45,8 @@ def _open(source: Source) -> Iterator[OpenFile]:
         for page in images:
             _check_colours(path, page)
             check_stored(path, page, size)
-            check_size(path, page.image_bytes, int(page.byte_counts.sum()) or page.image_bytes)
+            stored = int(page.byte_counts.sum()) or page.image_bytes
+            check_size(path, max(page.image_bytes, page.tile_bytes), stored)
         file = _File(source, stream, stack)
         about = _about(pages[0], stream)
         contiguous = _under_one_header(path, file, pages, about)

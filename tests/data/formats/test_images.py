@@ -227,3 +227,13 @@ def test_a_picture_is_told_by_what_it_holds_and_others_are_named(tmp_path: Path)
     gives(tmp_path / "a.mccd", GREY)
     (tmp_path / "a.raw").write_bytes(b"GIF89a" + bytes(40))
     refused(tmp_path / "a.raw", "GIF files are not supported")
+
+
+def test_a_tile_that_no_file_of_this_size_can_fill_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0], tile=(16, 32), compression="lzw")
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        place = tif.pages[0].tags[323].valueoffset  # type: ignore[union-attr]
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    data[place : place + 4] = struct.pack("<I", 2**26)
+    (tmp_path / "a.tif").write_bytes(data)
+    refused(tmp_path / "a.tif", "its header asks for 4294967296 bytes of pixels")
