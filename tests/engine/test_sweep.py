@@ -300,6 +300,11 @@ def test_test_rows_are_scored_once_for_the_best_and_for_the_ensemble(
     data = tmp_path / "data"
     for part, n in (("train", 8), ("val", 5), ("test", 6)):
         write_textures(data / part, per_class=n, seed=n)
+    for part in ("train", "val"):  # wrong labels: no pipeline is so good that it is the ensemble alone
+        names = sorted(folder.name for folder in (data / part).iterdir())
+        for name, other in zip(names, [*names[1:], names[0]], strict=True):
+            first = min((data / part / name).iterdir())
+            first.rename(data / part / other / f"wrong{first.suffix}")
     sweep(run_cli, data, tiny_space, tmp_path / "run", "--search", "random", "--trials", 8, "--test-top", 1)
     board = pipelines(tmp_path / "run")
     assert (board.folds == 1).all()
