@@ -14,6 +14,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.engine import nodes
+from sweeper.engine.address import check_answers
 from sweeper.engine.ground import ground
 from sweeper.engine.private.core import job_config, on_loopback
 from sweeper.errors import InputError
@@ -189,6 +190,7 @@ def _cluster(address: str) -> Iterator[int]:
     """Join the cluster at an address and leave it again."""
     import ray
 
+    check_answers(address)
     try:
         with _plugins_sent() as modules:
             environment = {"env_vars": _for_workers(folders=""), **modules}

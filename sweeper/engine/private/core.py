@@ -1,4 +1,4 @@
-"""Of Ray's core: where it listens, what workers import, its dashboard, the sizes of objects."""
+"""Of Ray's core: where it listens, where clusters are, what workers import, the dashboard, sizes of objects."""
 
 from __future__ import annotations
 
@@ -41,6 +41,21 @@ def job_config() -> Any:
     config = JobConfig()
     config._py_driver_sys_path = KeptEmpty()
     return config
+
+
+def cluster_address(address: str) -> str:
+    """Return ``host:port`` of the cluster that Ray would connect to at an address without a scheme.
+
+    Raises
+    ------
+    ConnectionError
+        It is ``auto``, and Ray finds no cluster on this machine.
+    ValueError
+        It is no address.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    return str(canonicalize_bootstrap_address(address))
 
 
 def dashboard_url() -> str:
