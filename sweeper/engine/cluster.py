@@ -157,14 +157,13 @@ def _started(cpus: int, folds: int, object_store_gb: float | None, dashboard: bo
     import ray
 
     os.environ[plugins.VARIABLE] = _plugin_folders()  # workers inherit it
-    with ground() as options:
+    with ground(object_store_gb) as options:
         try:
             with on_loopback():
                 ray.init(
                     address="local",
                     num_cpus=cpus,
                     resources={TRIAL_SLOT: -(-cpus // folds) + 1},
-                    object_store_memory=_store_bytes(object_store_gb),
                     include_dashboard=dashboard,
                     configure_logging=False,
                     job_config=job_config(),
@@ -264,14 +263,6 @@ def _for_workers(folders: str) -> dict[str, str]:
 
 def _plugin_folders() -> str:
     return os.pathsep.join(map(str, plugins.folders()))
-
-
-_SMALLEST_STORE_BYTES = 80 * 2**20
-"""Ray refuses less than 75 MiB."""
-
-
-def _store_bytes(gb: float | None) -> int | None:
-    return None if gb is None else max(_SMALLEST_STORE_BYTES, int(gb * 2**30))
 
 
 def trial_resources() -> tuple[dict[str, float], int]:

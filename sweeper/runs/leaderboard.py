@@ -302,9 +302,8 @@ def why_all_failed(board: pd.DataFrame) -> str:
     reasons = board["error"].value_counts(sort=True)
     others = len(board) - int(reasons.iloc[0])
     n = "the only pipeline" if len(board) == 1 else f"all {len(board)} pipelines"
-    return f"{n} failed: {reasons.index[0]}" + (
-        f" (and {others} of them for other reasons)" if others else ""
-    )
+    besides = f" (and {others} of them for other reasons)" if others else ""
+    return f"{n} failed: {reasons.index[0]}{besides}"
 
 
 def write_csv(board: pd.DataFrame, path: Path) -> None:
