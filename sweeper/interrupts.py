@@ -1,7 +1,8 @@
 """Signals that end a command in order: SIGINT (Ctrl-C), SIGTERM of a batch system, SIGHUP of a lost terminal.
 
-Each becomes a KeyboardInterrupt. However many there are, none disturbs what a command does to end, unless
-that takes too long. Python takes signals in the main thread alone: in another thread all this has no effect.
+Each becomes a KeyboardInterrupt; those that come in one go are one. However many there are, none disturbs
+what a command does to end, unless that takes too long. Python takes signals in the main thread alone: in
+another thread all this has no effect.
 """
 
 from __future__ import annotations
@@ -20,11 +21,22 @@ MESSAGE = "sweeper: interrupted; run the same command again to resume"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_S = 15.0
 """Ending may take so long; a signal after that ends the process at once."""
+_IN_ONE_GO_S = 1.0
 
 _depth = 0
 _ending = 0
 _first: float | None = None
 """When the first signal came, by :func:`time.monotonic`."""
+_raised = float("-inf")
+"""When one was last turned into a KeyboardInterrupt."""
+
+
+def take_signals() -> None:
+    """Have signals interrupt this process from now on; those that are ignored stay ignored."""
+    global _depth
+    _depth += 1
+    for number in _not_ignored():
+        signal.signal(number, _interrupt)
 
 
 @contextmanager
@@ -33,14 +45,13 @@ def interruptible() -> Iterator[None]:
 
     Blocks may be nested: each sets the handlers anew, which libraries may have changed.
     """
-    global _depth, _first
+    global _depth, _first, _raised
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    known = {number: signal.getsignal(number) for number in _SIGNALS}
-    known = {number: handler for number, handler in known.items() if handler is not signal.SIG_IGN}
+    known = _not_ignored()
     if _depth == 0:
-        _first = None
+        _first, _raised = None, float("-inf")
     _depth += 1
     for number in known:
         signal.signal(number, _interrupt)
@@ -69,20 +80,33 @@ def check_interrupted() -> None:
         raise KeyboardInterrupt
 
 
+def was_interrupted() -> bool:
+    """Return whether a signal came: what fails after it may fail because of it."""
+    return _first is not None
+
+
 def ignore_signals() -> None:
     """Ignore signals from now on: the process ends anyway."""
-    if threading.current_thread() is threading.main_thread():
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+    global _ending
+    _ending += 1  # those that have come already, and that Python is about to handle
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _not_ignored() -> dict[signal.Signals, Any]:
+    """Return the handlers of signals that are not ignored."""
+    known = {number: signal.getsignal(number) for number in _SIGNALS}
+    return {number: handler for number, handler in known.items() if handler is not signal.SIG_IGN}
 
 
 def _interrupt(signum: int, frame: Any) -> None:
-    global _first
+    global _first, _raised
     now = time.monotonic()
     if _first is None:
         _first = now
     elif now - _first > _PATIENCE_S:
         os.write(2, f"{MESSAGE}\n".encode())
         os._exit(EXIT_INTERRUPTED)
-    if not _ending:
+    if not _ending and now - _raised > _IN_ONE_GO_S:
+        _raised = now
         raise KeyboardInterrupt

@@ -45,6 +45,14 @@ def _open_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
+def say(text: str) -> None:
+    """Print a line on standard error; where nobody is left to read it, it leads nowhere from now on."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # a terminal that is gone, a pipe without a reader, a full disk
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 # --------------------------------------------------------------------------- what is imported and executed
 
 

@@ -17,7 +17,7 @@ from sweeper.engine import nodes
 from sweeper.engine.address import check_answers
 from sweeper.engine.ground import ground
 from sweeper.engine.private.core import job_config, on_loopback
-from sweeper.errors import InputError
+from sweeper.errors import InputError, StoppedError, described
 from sweeper.extras import CLUSTER, check_libraries
 from sweeper.interrupts import interruptible, undisturbed
 from sweeper.process import for_children, variables
@@ -154,25 +154,39 @@ def _quiet() -> dict[str, Any]:
 @contextmanager
 def _started(cpus: int, folds: int, object_store_gb: float | None, dashboard: bool) -> Iterator[None]:
     """Start Ray on this machine and end it again."""
-    import ray
-
     os.environ[plugins.VARIABLE] = _plugin_folders()  # workers inherit it
     with ground(object_store_gb) as options:
+        options["num_cpus"] = cpus
+        options["resources"] = {TRIAL_SLOT: -(-cpus // folds) + 1}
+        options["include_dashboard"] = dashboard
         try:
-            with on_loopback():
-                ray.init(
-                    address="local",
-                    num_cpus=cpus,
-                    resources={TRIAL_SLOT: -(-cpus // folds) + 1},
-                    include_dashboard=dashboard,
-                    configure_logging=False,
-                    job_config=job_config(),
-                    **options,
-                    **_quiet(),
-                )
+            _start(options)
             yield
         finally:
             _leave()
+
+
+def _start(options: dict[str, Any]) -> None:
+    """Start Ray; once more where it did not come up in time, as on a machine that is busy.
+
+    Raises
+    ------
+    StoppedError
+        It did not start.
+    """
+    import ray
+
+    for final in (False, True):
+        try:
+            with on_loopback():
+                ray.init(
+                    address="local", configure_logging=False, job_config=job_config(), **options, **_quiet()
+                )
+            return
+        except Exception as error:
+            ray.shutdown()
+            if final:
+                raise StoppedError(f"Ray did not start on this machine ({described(error)})") from error
 
 
 def _leave() -> None:

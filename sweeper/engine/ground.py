@@ -22,7 +22,7 @@ _SMALLEST_STORE_BYTES = 80 * 2**20
 _STORE_SHARE = 0.3
 """Of the memory, unless something else is asked for: what Ray itself takes."""
 _PROCESS_BYTES, _CORE_BYTES = 6 * 2**30, 64 * 2**20
-"""Address space that the largest process of a sweep takes besides the object store, and more for each core."""
+"""Address space that a process of a sweep takes besides the object store at most, and more for each core."""
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def _store_bytes(gb: float | None) -> int | None:
     if fitting < max(_SMALLEST_STORE_BYTES, asked or 0):
         smaller = "" if gb is None else " or choose a smaller --object-store-gb"
         raise InputError(
-            f"the address space of a process is limited to {limit / 2**30:.1f} GiB (ulimit -v), and Ray needs "
+            f"a process may have {limit / 2**30:.1f} GiB of address space (ulimit -v), and Ray needs "
             f"{(needed + 2 * (asked or _SMALLEST_STORE_BYTES)) / 2**30:.1f} GiB here: raise the limit, with "
             f"'ulimit -v unlimited' where that is allowed{smaller}"
         )

@@ -21,7 +21,7 @@ _NOT_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock on a folder, which is there; a process that dies lets go of it.
+    """Hold the lock on a folder, which is there; a process that dies lets go of it, and leaves the file.
 
     Raises
     ------
@@ -29,16 +29,30 @@ def locked(folder: Path) -> Iterator[None]:
         Another process holds it; names it.
     """
     path = folder / NAME
+    fd = _held(path)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise InputError(f"--out {folder}: not writable ({error.strerror})") from None
-    try:
-        _take(fd, folder)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield
     finally:
+        path.unlink(missing_ok=True)
+        os.close(fd)
+
+
+def _held(path: Path) -> int:
+    """Return a descriptor of the file with its lock: that of a file that was removed meanwhile is none."""
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(f"--out {path.parent}: not writable ({error.strerror})") from None
+        try:
+            _take(fd, path.parent)
+            if path.exists() and os.path.samestat(os.fstat(fd), path.stat()):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
         os.close(fd)
 
 
