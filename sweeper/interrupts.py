@@ -7,12 +7,13 @@ another thread all this has no effect.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sweeper.errors import EXIT_INTERRUPTED
@@ -20,9 +21,10 @@ from sweeper.errors import EXIT_INTERRUPTED
 MESSAGE = "sweeper: interrupted; run the same command again to resume"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_S = 15.0
-"""Ending may take so long; a signal after that ends the process at once."""
+"""A command that was interrupted may take so long to end; then its process ends at once."""
 _IN_ONE_GO_S = 1.0
 
+_of_a_command = False
 _depth = 0
 _ending = 0
 _first: float | None = None
@@ -32,9 +34,10 @@ _raised = float("-inf")
 
 
 def take_signals() -> None:
-    """Have signals interrupt this process from now on; those that are ignored stay ignored."""
-    global _depth
+    """Have signals interrupt this process, which runs a command, from now on; ignored ones stay ignored."""
+    global _depth, _of_a_command
     _depth += 1
+    _of_a_command = True
     for number in _not_ignored():
         signal.signal(number, _interrupt)
 
@@ -74,6 +77,16 @@ def undisturbed() -> Iterator[None]:
         _ending -= 1
 
 
+@contextmanager
+def without_hangups() -> Iterator[None]:
+    """Run a block that starts processes which outlive a lost terminal: this one ends them in order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def check_interrupted() -> None:
     """Interrupt once more: Python drops what is raised while it runs a destructor or a callback of C code."""
     if _depth and _first is not None:
@@ -104,9 +117,16 @@ def _interrupt(signum: int, frame: Any) -> None:
     now = time.monotonic()
     if _first is None:
         _first = now
-    elif now - _first > _PATIENCE_S:
+    if _ending or now - _raised <= _IN_ONE_GO_S:
+        return
+    if _of_a_command and _raised == float("-inf"):
+        _thread.start_new_thread(_end_in_time, ())  # takes no lock that the code below this may hold
+    _raised = now
+    raise KeyboardInterrupt
+
+
+def _end_in_time() -> None:
+    time.sleep(_PATIENCE_S)
+    with suppress(OSError):
         os.write(2, f"{MESSAGE}\n".encode())
-        os._exit(EXIT_INTERRUPTED)
-    if not _ending and now - _raised > _IN_ONE_GO_S:
-        _raised = now
-        raise KeyboardInterrupt
+    os._exit(EXIT_INTERRUPTED)

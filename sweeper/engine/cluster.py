@@ -16,10 +16,10 @@ from sweeper import plugins
 from sweeper.engine import nodes
 from sweeper.engine.address import check_answers
 from sweeper.engine.ground import ground
-from sweeper.engine.private.core import job_config, on_loopback
+from sweeper.engine.private.core import job_config, on_loopback, signals_left_alone
 from sweeper.errors import InputError, StoppedError, described
 from sweeper.extras import CLUSTER, check_libraries
-from sweeper.interrupts import interruptible, undisturbed
+from sweeper.interrupts import interruptible, undisturbed, without_hangups
 from sweeper.process import for_children, variables
 from sweeper.runs.checks import local_cpus
 
@@ -178,7 +178,7 @@ def _start(options: dict[str, Any]) -> None:
 
     for final in (False, True):
         try:
-            with on_loopback():
+            with on_loopback(), signals_left_alone(), without_hangups():
                 ray.init(
                     address="local", configure_logging=False, job_config=job_config(), **options, **_quiet()
                 )
@@ -207,7 +207,8 @@ def _cluster(address: str) -> Iterator[int]:
     try:
         with _plugins_sent() as modules:
             environment = {"env_vars": _for_workers(folders=""), **modules}
-            ray.init(address=address, runtime_env=environment, job_config=job_config(), **_quiet())
+            with signals_left_alone():
+                ray.init(address=address, runtime_env=environment, job_config=job_config(), **_quiet())
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--address {address}: no Ray cluster answers ({error})") from None
     try:

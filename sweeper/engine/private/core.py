@@ -26,6 +26,22 @@ def on_loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
+@contextmanager
+def signals_left_alone() -> Iterator[None]:
+    """Have ``ray.init`` in this block leave the handler of SIGTERM as it is.
+
+    Its own ends the process at once, with the signal's number as exit status.
+    """
+    from ray._private import utils
+
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
+
+
 def job_config() -> Any:
     """Return a job's configuration that leaves the import path of workers alone.
 
