@@ -87,6 +87,14 @@ def without_hangups() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def retake_signals() -> None:
+    """Set the handlers that Python knows once more: native code changes them behind its back."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            if (handler := signal.getsignal(number)) is not None:
+                signal.signal(number, handler)
+
+
 def check_interrupted() -> None:
     """Interrupt once more: Python drops what is raised while it runs a destructor or a callback of C code."""
     if _depth and _first is not None:

@@ -91,7 +91,8 @@ def _forget_relative_folders() -> None:
     if "PYTHONPATH" not in os.environ:
         return
     kept = _path_entries()
-    named = {str(Path(entry).absolute()) for entry in os.environ["PYTHONPATH"].split(os.pathsep)}
+    entries = os.environ["PYTHONPATH"].split(os.pathsep)
+    named = {*entries, *(os.path.abspath(entry) for entry in entries)}  # noqa: PTH100 - as Python's own site does
     sys.path[:] = [folder for folder in sys.path if folder in kept or folder not in named]
 
 

@@ -78,14 +78,14 @@ def test_what_nobody_can_read_changes_no_exit_status(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pythonpath", [".", "", ".:", "here/..", "{absolute}:."])
 def test_nothing_beside_the_data_is_imported(pythonpath: str, tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
-    for name in ("tifffile", "yaml", "types_of_a_user"):
+    for name in ("yaml", "types_of_a_user"):
         (tmp_path / f"{name}.py").write_text("open('EXECUTED', 'w')")
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "on_the_path.py").write_text("")
     env = {"PYTHONPATH": pythonpath.format(absolute=kept)}
     code = (
-        "import tifffile, yaml, importlib.util, os; "
+        "import yaml, importlib.util, os; "
         "assert importlib.util.find_spec('types_of_a_user') is None; "
         "print(os.environ.get('PYTHONPATH'), importlib.util.find_spec('on_the_path') is not None)"
     )
@@ -93,8 +93,14 @@ def test_nothing_beside_the_data_is_imported(pythonpath: str, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     expected = f"{kept} True" if "absolute" in pythonpath else "None False"
     assert done.stdout.split("\n")[0] == expected
-    as_module = run(sys.executable, "-m", "sweeper", "list", "spaces", cwd=tmp_path, env=env)
-    assert as_module.returncode == 0, as_module.stderr
+    assert not (tmp_path / "EXECUTED").exists()
+
+
+def test_the_current_folder_is_no_place_to_import_from(tmp_path: Path) -> None:
+    for name in ("yaml", "errors", "argparse", "numpy"):
+        (tmp_path / f"{name}.py").write_text("open('EXECUTED', 'w')")
+    done = run(sys.executable, "-m", "sweeper", "list", "searches", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert not (tmp_path / "EXECUTED").exists()
 
 
@@ -136,9 +142,12 @@ def test_warnings_of_libraries_are_no_errors(flags: tuple[str, ...], variable: s
     done = python(code, *flags, env={"PYTHONWARNINGS": variable})
     assert (done.returncode, done.stdout) == (0, "on\n"), done.stderr
     assert "mind this" in done.stderr
-    strict = run(sys.executable, *flags, "-m", "sweeper", "list", "spaces", env={"PYTHONWARNINGS": variable})
-    assert strict.returncode == 0, strict.stderr
-    assert strict.stderr == ""
+
+
+def test_a_strict_python_runs_commands() -> None:
+    strict = (sys.executable, "-O", "-bb", "-W", "error", "-m", "sweeper", "list", "featurizers")
+    done = run(*strict, env={"PYTHONWARNINGS": "error"})
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_variables_are_as_they_were() -> None:

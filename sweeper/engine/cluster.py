@@ -19,7 +19,7 @@ from sweeper.engine.ground import ground
 from sweeper.engine.private.core import job_config, on_loopback, signals_left_alone
 from sweeper.errors import InputError, StoppedError, described
 from sweeper.extras import CLUSTER, check_libraries
-from sweeper.interrupts import interruptible, undisturbed, without_hangups
+from sweeper.interrupts import interruptible, retake_signals, undisturbed, was_interrupted, without_hangups
 from sweeper.process import for_children, variables
 from sweeper.runs.checks import local_cpus
 
@@ -185,7 +185,7 @@ def _start(options: dict[str, Any]) -> None:
             return
         except Exception as error:
             ray.shutdown()
-            if final:
+            if final or was_interrupted():
                 raise StoppedError(f"Ray did not start on this machine ({described(error)})") from error
 
 
@@ -196,6 +196,7 @@ def _leave() -> None:
     with undisturbed():
         _actors.clear()
         ray.shutdown()
+        retake_signals()
 
 
 @contextmanager
