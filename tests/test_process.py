@@ -28,7 +28,7 @@ def run(
         text=True,
         env=environment,
         cwd=cwd,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -104,7 +104,8 @@ def test_the_current_folder_is_no_place_to_import_from(tmp_path: Path) -> None:
     assert not (tmp_path / "EXECUTED").exists()
 
 
-def test_children_look_for_nothing_in_their_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_look_for_nothing_in_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f".{os.pathsep}/kept{os.pathsep}")
     monkeypatch.setenv("PYTHONWARNINGS", "error::UserWarning")
     changes = process.for_children()
@@ -145,7 +146,7 @@ def test_warnings_of_libraries_are_no_errors(flags: tuple[str, ...], variable: s
 
 
 def test_a_strict_python_runs_commands() -> None:
-    strict = (sys.executable, "-O", "-bb", "-W", "error", "-m", "sweeper", "list", "featurizers")
+    strict = (sys.executable, "-O", "-bb", "-W", "error", "-m", "sweeper", "list", "searches")
     done = run(*strict, env={"PYTHONWARNINGS": "error"})
     assert (done.returncode, done.stderr) == (0, "")
 
