@@ -16,7 +16,7 @@ from sweeper import plugins
 from sweeper.engine import nodes
 from sweeper.engine.address import check_answers
 from sweeper.engine.ground import ground
-from sweeper.engine.private.core import job_config, on_loopback, signals_left_alone
+from sweeper.engine.private.core import job_config, on_loopback, shut_down, signals_left_alone
 from sweeper.errors import InputError, StoppedError, described
 from sweeper.extras import CLUSTER, check_libraries
 from sweeper.interrupts import interruptible, retake_signals, undisturbed, was_interrupted, without_hangups
@@ -191,12 +191,9 @@ def _start(options: dict[str, Any]) -> None:
 
 def _leave() -> None:
     """End the connection to Ray, and with it a Ray that was started here."""
-    import ray
-
     with undisturbed():
         _actors.clear()
-        ray.shutdown()
-        retake_signals()
+        shut_down(retake_signals)
 
 
 @contextmanager

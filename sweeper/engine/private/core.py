@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +40,25 @@ def signals_left_alone() -> Iterator[None]:
         yield
     finally:
         utils.set_sigterm_handler = before
+
+
+def shut_down(when_disconnected: Callable[[], None]) -> None:
+    """Disconnect from Ray, and end one that was started here.
+
+    Native code then takes handlers of signals away, so `when_disconnected` is called as soon as that is
+    done: the processes that have to end take a while.
+    """
+    node = ray._private.worker._global_node
+    if node is not None:
+        end_processes = node.kill_all_processes
+
+        def end(*arguments: Any, **options: Any) -> None:
+            when_disconnected()
+            end_processes(*arguments, **options)
+
+        node.kill_all_processes = end
+    ray.shutdown()
+    when_disconnected()
 
 
 def job_config() -> Any:
