@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from sweeper.engine import address
+from sweeper.engine import address, jobs
 from sweeper.engine.address import check_answers
 from sweeper.errors import InputError
 
@@ -86,3 +86,11 @@ def test_nothing_is_there(where: str, said: str) -> None:
         check_answers(where)
     assert str(error.value).startswith(f"--address {where}: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_dashboard_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"--address {where}: no Ray dashboard answers"):
+            jobs.stop("raysubmit_1", where)
