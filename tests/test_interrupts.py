@@ -119,7 +119,8 @@ def test_a_signal_while_a_command_starts(number: signal.Signals, after_s: float)
         time.sleep(after_s)
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
-    assert process.returncode in (0, 130, -number) or "init_import_site" in err, err
+    # Python itself ends by SIGINT, 130 to a shell, where the interrupt came while it ran a text as code.
+    assert process.returncode in (0, 130, -number, -signal.SIGINT) or "init_import_site" in err, err
     if process.returncode == 130:
         assert err == f"{MESSAGE}\n"
     assert "fault in Sweeper" not in err

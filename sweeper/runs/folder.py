@@ -146,14 +146,15 @@ class RunFolder:
             yield
 
     def check(self, spec: SweepSpec) -> None:
-        """Check that a sweep may run in this folder, which is held; nothing is written.
+        """Check that a sweep may run in this folder; nothing is written but the folder itself.
 
         Raises
         ------
         InputError
-            The folder is something else's, or belongs to another sweep, or its journal is of another format;
-            the message names the setting that differs.
+            The folder is not writable, is something else's, or belongs to another sweep, or its journal is of
+            another format; the message names the setting that differs.
         """
+        _check_writable("--out", self.path, spec.data)
         self._wait_until_free()
         check_format(self.journal)
         if self.spec.exists() and self.journal.exists():
