@@ -39,6 +39,33 @@ sweeper_env=${SWEEPER_ENV:-$SLURM_SUBMIT_DIR/.venv}
 # shellcheck disable=SC1091
 . "$sweeper_env/bin/activate"
 
+head=$SLURMD_NODENAME
+# The address by which another node of the job is reached: the other way round it leads here. A node's own name may
+# stand for its loopback, and there may be no way out of the cluster.
+# shellcheck disable=SC2046 # one name a word
+address=$(python - "$head" $(scontrol show hostnames "$SLURM_JOB_NODELIST") <<'PYTHON'
+import ipaddress, socket, sys
+
+head, *nodes = sys.argv[1:]
+others = [node for node in nodes if node != head]
+found = []
+for other in others:
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(other, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as way:
+            way.connect(place)  # sends nothing
+            found.append(way.getsockname()[0])
+    except OSError:
+        pass  # another one may be known
+usable = [address for address in found if not ipaddress.ip_address(address).is_loopback]
+if usable or not others:
+    print(usable[0] if usable else "127.0.0.1")
+else:
+    sys.exit(f"no address of {head} leads to {', '.join(others)} ({', '.join(found) or 'no way there'}): look at "
+             "/etc/hosts and the routes of the node, or set `address` in this script")
+PYTHON
+)
+
 # The token keeps other users of these nodes out. It is new for every start, in a file that is yours alone; all
 # nodes read it.
 umask 077
@@ -57,8 +84,6 @@ cpus=${SLURM_CPUS_PER_TASK:-$(nproc)}
 gpus=${SLURM_GPUS_ON_NODE:-0}
 # A trial waits in a slot, takes no core, and keeps one core a fold busy: half as many slots as cores are plenty.
 slots="{\"trial_slot\": $((cpus / 2 + 1))}"
-head=$SLURMD_NODENAME
-address=$(python -c "import ray; print(ray.util.get_node_ip_address())")
 port=$((20000 + SLURM_JOB_ID % 20000)) # jobs that share a node must not meet
 started=()
 current='' status=0 requeue=no stopping=no signalled=no

@@ -124,9 +124,10 @@ def run(
             if arrays is not None:
                 folder = RunFolder(path)
                 spec = _over(arrays, folder.arrays, spec)
-                folder.check(spec)
-                progress.stage("writing the frames")
-                arrays.write(folder.arrays)
+                with folder.held(spec):
+                    folder.check(spec)
+                    progress.stage("writing the frames")
+                    arrays.write(folder.arrays)
             board: pd.DataFrame = run_sweep(spec, path, progress)
         return board
     finally:

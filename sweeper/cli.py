@@ -1,4 +1,7 @@
-"""The command line."""
+"""The command line.
+
+Light until a signal can be taken: the commands are imported after that.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,6 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from sweeper import plugins
-from sweeper.commands import (
-    check_plugin,
-    completion,
-    curves,
-    explain,
-    leaderboard,
-    listing,
-    log,
-    plan,
-    report,
-    run,
-    similar,
-    simulate,
-    status,
-    stop,
-    submit,
-)
-from sweeper.commands.arguments import Parser, unknown_argument
 from sweeper.errors import (
     EXIT_DONE,
     EXIT_FAULT,
@@ -39,22 +23,28 @@ from sweeper.errors import (
     StoppedError,
     SweeperError,
 )
-from sweeper.extras import EXTRA_OF, missing_library, remedy
-from sweeper.interrupts import MESSAGE, ignore_signals, interruptible, undisturbed
-from sweeper.process import settle
-
-VERBS = (
-    simulate, plan, run, submit, stop, status, leaderboard, curves, report, log, explain, similar, listing,
-    check_plugin, completion,
-)  # fmt: skip
-"""The commands, in the order of ``sweeper --help``."""
+from sweeper.interrupts import (
+    MESSAGE,
+    ignore_signals,
+    interruptible,
+    take_signals,
+    undisturbed,
+    was_interrupted,
+)
+from sweeper.process import say, settle
 
 
 def script() -> int:
     """Run the command that this process was started for and return the exit status."""
-    settle()
-    exit_status = main()
-    ignore_signals()
+    try:
+        take_signals()
+        settle()
+        exit_status = main()
+        ignore_signals()
+    except KeyboardInterrupt:  # between one step and the next
+        ignore_signals()
+        say(MESSAGE)
+        return EXIT_INTERRUPTED
     return exit_status
 
 
@@ -69,6 +59,9 @@ def _main(argv: Sequence[str] | None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a terminal without our table's lines still gets the rest
             stream.reconfigure(errors="backslashreplace")
     try:
+        from sweeper import plugins
+        from sweeper.commands.arguments import unknown_argument
+
         args, unknown = build_parser().parse_known_args(argv)
         if unknown:
             raise InputError(unknown_argument(unknown[0], args.parser))
@@ -78,32 +71,41 @@ def _main(argv: Sequence[str] | None) -> int:
         sys.stdout.flush()
         return exit_status
     except KeyboardInterrupt:
-        with undisturbed():
-            print(MESSAGE, file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # `sweeper leaderboard RUN | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_DONE
+        return _tell_interrupted()
     except Exception as error:
+        if was_interrupted():
+            return _tell_interrupted()
+        if isinstance(error, BrokenPipeError):  # `sweeper leaderboard RUN | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_DONE
         return _tell(error)
+
+
+def _tell_interrupted() -> int:
+    """Say that the command was interrupted and return the exit status."""
+    with undisturbed():
+        say(MESSAGE)
+    return EXIT_INTERRUPTED
 
 
 def _tell(error: Exception) -> int:
     """Say what went wrong and return the exit status."""
+    from sweeper.extras import EXTRA_OF, missing_library, remedy
+
     if isinstance(error, SweeperError) and not isinstance(error, FaultError):
-        print(f"sweeper: {' '.join(str(error).split())}{_remedy(error)}", file=sys.stderr)
+        say(f"sweeper: {' '.join(str(error).split())}{_remedy(error)}")
         return error.exit_status
     if (library := missing_library(error)) in EXTRA_OF:
-        print(f"sweeper: this command {remedy(library)}", file=sys.stderr)
+        say(f"sweeper: this command {remedy(library)}")
         return EXIT_INPUT
     if isinstance(error, OSError):
-        print(f"sweeper: {error}; fix that and run the same command again", file=sys.stderr)
+        say(f"sweeper: {error}; fix that and run the same command again")
         return EXIT_FAULT
     if isinstance(error, FaultError):
-        print(str(error).rstrip(), file=sys.stderr)
+        say(str(error).rstrip())
     else:
-        traceback.print_exception(error)
-    print("sweeper: this is a fault in Sweeper; run the same command again to resume", file=sys.stderr)
+        say("".join(traceback.format_exception(error)).rstrip())
+    say("sweeper: this is a fault in Sweeper; run the same command again to resume")
     return EXIT_FAULT
 
 
@@ -123,6 +125,25 @@ class _Version(argparse.Action):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands and their options."""
+    from sweeper.commands import (
+        check_plugin,
+        completion,
+        curves,
+        explain,
+        leaderboard,
+        listing,
+        log,
+        plan,
+        report,
+        run,
+        similar,
+        simulate,
+        status,
+        stop,
+        submit,
+    )
+    from sweeper.commands.arguments import Parser
+
     parser = Parser(
         prog="sweeper",
         description="Finds the best way to classify X-ray detector frames.",
@@ -132,7 +153,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.set_defaults(root=parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for verb in VERBS:
+    verbs = (
+        simulate, plan, run, submit, stop, status, leaderboard, curves, report, log, explain, similar,
+        listing, check_plugin, completion,
+    )  # fmt: skip
+    for verb in verbs:
         verb.add(commands)
     return parser
 

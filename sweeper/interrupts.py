@@ -1,17 +1,19 @@
 """Signals that end a command in order: SIGINT (Ctrl-C), SIGTERM of a batch system, SIGHUP of a lost terminal.
 
-Each becomes a KeyboardInterrupt. However many there are, none disturbs what a command does to end, unless
-that takes too long. Python takes signals in the main thread alone: in another thread all this has no effect.
+Each becomes a KeyboardInterrupt; those that come in one go are one. However many there are, none disturbs
+what a command does to end, unless that takes too long. Python takes signals in the main thread alone: in
+another thread all this has no effect.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sweeper.errors import EXIT_INTERRUPTED
@@ -19,12 +21,25 @@ from sweeper.errors import EXIT_INTERRUPTED
 MESSAGE = "sweeper: interrupted; run the same command again to resume"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_S = 15.0
-"""Ending may take so long; a signal after that ends the process at once."""
+"""A command that was interrupted may take so long to end; then its process ends at once."""
+_IN_ONE_GO_S = 1.0
 
+_of_a_command = False
 _depth = 0
 _ending = 0
 _first: float | None = None
 """When the first signal came, by :func:`time.monotonic`."""
+_raised = float("-inf")
+"""When one was last turned into a KeyboardInterrupt."""
+
+
+def take_signals() -> None:
+    """Have signals interrupt this process, which runs a command, from now on; ignored ones stay ignored."""
+    global _depth, _of_a_command
+    _depth += 1
+    _of_a_command = True
+    for number in _not_ignored():
+        signal.signal(number, _interrupt)
 
 
 @contextmanager
@@ -33,14 +48,13 @@ def interruptible() -> Iterator[None]:
 
     Blocks may be nested: each sets the handlers anew, which libraries may have changed.
     """
-    global _depth, _first
+    global _depth, _first, _raised
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    known = {number: signal.getsignal(number) for number in _SIGNALS}
-    known = {number: handler for number, handler in known.items() if handler is not signal.SIG_IGN}
+    known = _not_ignored()
     if _depth == 0:
-        _first = None
+        _first, _raised = None, float("-inf")
     _depth += 1
     for number in known:
         signal.signal(number, _interrupt)
@@ -63,26 +77,64 @@ def undisturbed() -> Iterator[None]:
         _ending -= 1
 
 
+@contextmanager
+def without_hangups() -> Iterator[None]:
+    """Run a block that starts processes which outlive a lost terminal: this one ends them in order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def retake_signals() -> None:
+    """Set the handlers that Python knows once more: native code changes them behind its back."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            if (handler := signal.getsignal(number)) is not None:
+                signal.signal(number, handler)
+
+
 def check_interrupted() -> None:
     """Interrupt once more: Python drops what is raised while it runs a destructor or a callback of C code."""
     if _depth and _first is not None:
         raise KeyboardInterrupt
 
 
+def was_interrupted() -> bool:
+    """Return whether a signal came: what fails after it may fail because of it."""
+    return _first is not None
+
+
 def ignore_signals() -> None:
     """Ignore signals from now on: the process ends anyway."""
-    if threading.current_thread() is threading.main_thread():
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+    global _ending
+    _ending += 1  # those that have come already, and that Python is about to handle
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _not_ignored() -> dict[signal.Signals, Any]:
+    """Return the handlers of signals that are not ignored."""
+    known = {number: signal.getsignal(number) for number in _SIGNALS}
+    return {number: handler for number, handler in known.items() if handler is not signal.SIG_IGN}
 
 
 def _interrupt(signum: int, frame: Any) -> None:
-    global _first
+    global _first, _raised
     now = time.monotonic()
     if _first is None:
         _first = now
-    elif now - _first > _PATIENCE_S:
+    if _ending or now - _raised <= _IN_ONE_GO_S:
+        return
+    if _of_a_command and _raised == float("-inf"):
+        _thread.start_new_thread(_end_in_time, ())  # takes no lock that the code below this may hold
+    _raised = now
+    raise KeyboardInterrupt
+
+
+def _end_in_time() -> None:
+    time.sleep(_PATIENCE_S)
+    with suppress(OSError):
         os.write(2, f"{MESSAGE}\n".encode())
-        os._exit(EXIT_INTERRUPTED)
-    if not _ending:
-        raise KeyboardInterrupt
+    os._exit(EXIT_INTERRUPTED)

@@ -45,6 +45,14 @@ def _open_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
+def say(text: str) -> None:
+    """Print a line on standard error; where nobody is left to read it, it leads nowhere from now on."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # a terminal that is gone, a pipe without a reader, a full disk
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 # --------------------------------------------------------------------------- what is imported and executed
 
 
@@ -83,7 +91,8 @@ def _forget_relative_folders() -> None:
     if "PYTHONPATH" not in os.environ:
         return
     kept = _path_entries()
-    named = {str(Path(entry).absolute()) for entry in os.environ["PYTHONPATH"].split(os.pathsep)}
+    entries = os.environ["PYTHONPATH"].split(os.pathsep)
+    named = {*entries, *(os.path.abspath(entry) for entry in entries)}  # noqa: PTH100 - as Python's own site does
     sys.path[:] = [folder for folder in sys.path if folder in kept or folder not in named]
 
 

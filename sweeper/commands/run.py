@@ -51,7 +51,8 @@ def _run(args: argparse.Namespace) -> int:
     from sweeper.engine.sweep import run_sweep
     from sweeper.errors import BadFramesError
     from sweeper.runs.checks import check_place
-    from sweeper.runs.place import shown, working
+    from sweeper.runs.leaderboard import why_all_failed
+    from sweeper.runs.place import shown, typed, working
     from sweeper.runs.progress import Progress
     from sweeper.runs.tables import leaderboard_table
     from sweeper.space.study import SCALE
@@ -72,9 +73,11 @@ def _run(args: argparse.Namespace) -> int:
     print(leaderboard_table(board.head(args.top), spec.metric))
     print(f"\n{progress.summary()}")
     print(f"leaderboard: {shown(args.out)}/leaderboard.csv")
-    print(f"next: sweeper leaderboard {shown(args.out)} --best-per featurizer")
+    if why := why_all_failed(board):
+        raise InputError(f"{why}; change the space, its limits or the frames, and run it in another folder")
+    print(f"next: sweeper leaderboard {typed(args.out)} --best-per featurizer")
     page = " --html report.html" if isinstance(args.out, str) else ""
-    print(f"      sweeper report {shown(args.out)}{page}")
+    print(f"      sweeper report {typed(args.out)}{page}")
     return EXIT_DONE
 
 

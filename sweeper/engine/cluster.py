@@ -14,11 +14,12 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.engine import nodes
+from sweeper.engine.address import check_answers
 from sweeper.engine.ground import ground
-from sweeper.engine.private.core import job_config, on_loopback
-from sweeper.errors import InputError
+from sweeper.engine.private.core import job_config, on_loopback, shut_down, signals_left_alone
+from sweeper.errors import InputError, StoppedError, described
 from sweeper.extras import CLUSTER, check_libraries
-from sweeper.interrupts import interruptible, undisturbed
+from sweeper.interrupts import interruptible, retake_signals, undisturbed, was_interrupted, without_hangups
 from sweeper.process import for_children, variables
 from sweeper.runs.checks import local_cpus
 
@@ -153,35 +154,46 @@ def _quiet() -> dict[str, Any]:
 @contextmanager
 def _started(cpus: int, folds: int, object_store_gb: float | None, dashboard: bool) -> Iterator[None]:
     """Start Ray on this machine and end it again."""
-    import ray
-
     os.environ[plugins.VARIABLE] = _plugin_folders()  # workers inherit it
-    with ground() as options:
+    with ground(object_store_gb) as options:
+        options["num_cpus"] = cpus
+        options["resources"] = {TRIAL_SLOT: -(-cpus // folds) + 1}
+        options["include_dashboard"] = dashboard
         try:
-            with on_loopback():
-                ray.init(
-                    address="local",
-                    num_cpus=cpus,
-                    resources={TRIAL_SLOT: -(-cpus // folds) + 1},
-                    object_store_memory=_store_bytes(object_store_gb),
-                    include_dashboard=dashboard,
-                    configure_logging=False,
-                    job_config=job_config(),
-                    **options,
-                    **_quiet(),
-                )
+            _start(options)
             yield
         finally:
             _leave()
 
 
-def _leave() -> None:
-    """End the connection to Ray, and with it a Ray that was started here."""
+def _start(options: dict[str, Any]) -> None:
+    """Start Ray; once more where it did not come up in time, as on a machine that is busy.
+
+    Raises
+    ------
+    StoppedError
+        It did not start.
+    """
     import ray
 
+    for final in (False, True):
+        try:
+            with on_loopback(), signals_left_alone(), without_hangups():
+                ray.init(
+                    address="local", configure_logging=False, job_config=job_config(), **options, **_quiet()
+                )
+            return
+        except Exception as error:
+            ray.shutdown()
+            if final or was_interrupted():
+                raise StoppedError(f"Ray did not start on this machine ({described(error)})") from error
+
+
+def _leave() -> None:
+    """End the connection to Ray, and with it a Ray that was started here."""
     with undisturbed():
         _actors.clear()
-        ray.shutdown()
+        shut_down(retake_signals)
 
 
 @contextmanager
@@ -189,10 +201,12 @@ def _cluster(address: str) -> Iterator[int]:
     """Join the cluster at an address and leave it again."""
     import ray
 
+    check_answers(address)
     try:
         with _plugins_sent() as modules:
             environment = {"env_vars": _for_workers(folders=""), **modules}
-            ray.init(address=address, runtime_env=environment, job_config=job_config(), **_quiet())
+            with signals_left_alone():
+                ray.init(address=address, runtime_env=environment, job_config=job_config(), **_quiet())
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--address {address}: no Ray cluster answers ({error})") from None
     try:
@@ -262,14 +276,6 @@ def _for_workers(folders: str) -> dict[str, str]:
 
 def _plugin_folders() -> str:
     return os.pathsep.join(map(str, plugins.folders()))
-
-
-_SMALLEST_STORE_BYTES = 80 * 2**20
-"""Ray refuses less than 75 MiB."""
-
-
-def _store_bytes(gb: float | None) -> int | None:
-    return None if gb is None else max(_SMALLEST_STORE_BYTES, int(gb * 2**30))
 
 
 def trial_resources() -> tuple[dict[str, float], int]:

@@ -19,6 +19,9 @@ from sweeper.runs.mirror import is_url, shown
 from sweeper.runs.spec import SweepSpec
 from sweeper.yamlfile import to_yaml
 
+_TIMEOUT_S = 6.0
+"""For the connection, and again for the answer."""
+
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
@@ -29,8 +32,10 @@ def _client(address: str) -> Iterator[Any]:
     from ray.job_submission import JobSubmissionClient
 
     try:
+        if address.startswith(("http://", "https://")):  # the client itself waits for ever
+            requests.get(f"{address.rstrip('/')}/api/version", timeout=_TIMEOUT_S)
         yield JobSubmissionClient(address)
-    except (ConnectionError, requests.ConnectionError) as error:
+    except (ConnectionError, requests.ConnectionError, requests.Timeout) as error:
         raise InputError(f"--address {address}: no Ray dashboard answers ({_line(error)})") from None
     except AuthenticationError:
         raise InputError(

@@ -90,11 +90,12 @@ class SweepMetrics:
     Parameters
     ----------
     run : str
-        Name of the run, the label that tells sweeps apart.
+        Name of the run, the label that tells sweeps apart; Ray's labels are ASCII, so other characters are
+        escaped.
     """
 
     def __init__(self, run: str) -> None:
-        self._run = run
+        self._run = run.encode("ascii", "backslashreplace").decode()
         self._counted: dict[str, float] = {}
         self._instruments: dict[str, Any] = {}
         for metric in METRICS:

@@ -16,7 +16,7 @@ from sweeper.engine.private.tune import trial_environment
 from sweeper.engine.resources import training_resources
 from sweeper.engine.search import Sweep, run_search
 from sweeper.errors import InputError
-from sweeper.runs.checks import check_sweep
+from sweeper.runs.checks import Checked, check_sweep
 from sweeper.runs.ensemble import results_with_ensemble
 from sweeper.runs.exports.sending import Exports
 from sweeper.runs.folder import RunFolder
@@ -50,10 +50,25 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     if spec.time_budget_s:
         deadline = started + spec.time_budget_s - min(_CLOSING_S, 0.05 * spec.time_budget_s)
     checked = check_sweep(spec)
-    space, dataset = checked.space, checked.dataset
-    weights = find_all_weights(space, spec.weights)
+    weights = find_all_weights(checked.space, spec.weights)
     folder = RunFolder(out)
-    folder.claim(spec)
+    with folder.held(spec):
+        folder.claim(spec)
+        return _run(spec, checked, weights, folder, progress, deadline, dashboard=dashboard)
+
+
+def _run(
+    spec: SweepSpec,
+    checked: Checked,
+    weights: dict[str, tuple[str, str]],
+    folder: RunFolder,
+    progress: Progress,
+    deadline: float,
+    *,
+    dashboard: bool,
+) -> Any:
+    """Run the sweep in a folder that is its own."""
+    space, dataset = checked.space, checked.dataset
     for note in checked.notes:
         progress.note(f"note: {note}")
     progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s

@@ -64,6 +64,8 @@ def display_for(stream: TextIO | None, look: Callable[[], View]) -> Display:
     if stream is None and _in_notebook():
         return Notebook(look)
     stream = stream or sys.stderr
+    if stream is None:  # closed when the process started
+        return Nowhere()
     return Terminal(stream, look) if stream.isatty() else Lines(stream, look)
 
 
@@ -71,6 +73,19 @@ def _in_notebook() -> bool:
     """Whether a kernel of IPython runs this process; its shell in a terminal has none."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+class Nowhere:
+    """No display."""
+
+    def show(self, *, force: bool) -> None:
+        """Nothing is shown."""
+
+    def note(self, text: str) -> None:
+        """Nothing is shown."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 class Lines:

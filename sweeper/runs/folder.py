@@ -6,8 +6,8 @@ import csv
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sweeper.atomic import write_text
 from sweeper.errors import InputError
 from sweeper.runs import contents
 from sweeper.runs.journal import check_format, is_open
+from sweeper.runs.lock import locked
 from sweeper.runs.results import Results
 from sweeper.runs.spec import SweepSpec, read_spec
 from sweeper.yamlfile import to_yaml
@@ -130,6 +131,19 @@ class RunFolder:
     def _before_search(self) -> tuple[Path, ...]:
         """What a sweep may have left that was refused before its search began."""
         return self.spec, self.bad_frames, self.environment, self.frames, self.quarantine, self.arrays
+
+    @contextmanager
+    def held(self, spec: SweepSpec) -> Iterator[None]:
+        """Make the folder and keep other sweeps out of it.
+
+        Raises
+        ------
+        InputError
+            The folder is not writable, or another process holds it.
+        """
+        _check_writable("--out", self.path, spec.data)
+        with locked(self.path):
+            yield
 
     def check(self, spec: SweepSpec) -> None:
         """Check that a sweep may run in this folder; nothing is written but the folder itself.

@@ -295,6 +295,17 @@ def _undominated(value: NDArray[np.float64], latency: NDArray[np.float64]) -> ND
     return result
 
 
+def why_all_failed(board: pd.DataFrame) -> str:
+    """Return why every pipeline of a leaderboard failed, the commonest reason of several; else nothing."""
+    if board.empty or (board["status"] != "failed").any():
+        return ""
+    reasons = board["error"].value_counts(sort=True)
+    others = len(board) - int(reasons.iloc[0])
+    n = "the only pipeline" if len(board) == 1 else f"all {len(board)} pipelines"
+    besides = f" (and {others} of them for other reasons)" if others else ""
+    return f"{n} failed: {reasons.index[0]}{besides}"
+
+
 def write_csv(board: pd.DataFrame, path: Path) -> None:
     """Write a leaderboard as CSV; a reader sees the old file or the new one, never a part.
 

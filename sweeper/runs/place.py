@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,12 @@ def shown(place: Place) -> str:
     from sweeper.runs import mirror
 
     return mirror.shown(place)
+
+
+def typed(place: Place) -> str:
+    """Return the place as it is typed in a shell, where it is no option either."""
+    text = shown(place)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 @contextmanager

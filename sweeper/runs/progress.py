@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from sweeper.runs.displays import View, display_for
+from sweeper.runs.displays import Display, Nowhere, View, display_for
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Progress:
         self._started = time.monotonic()
         self._began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         self._search_started: float | None = None
-        self._display = display_for(stream, self._view)
+        self._display: Display = display_for(stream, self._view)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks on the way and never reads them back; a terminal cannot be pickled."""
@@ -76,15 +78,26 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line that stays on the screen."""
-        self._display.note(text)
+        with self._as_long_as_it_can_be_seen():
+            self._display.note(text)
 
     def show(self, *, force: bool = False) -> None:
         """Show the state, unless it was shown a moment ago."""
-        self._display.show(force=force)
+        with self._as_long_as_it_can_be_seen():
+            self._display.show(force=force)
 
     def close(self) -> None:
         """End the display."""
-        self._display.close()
+        with self._as_long_as_it_can_be_seen():
+            self._display.close()
+
+    @contextmanager
+    def _as_long_as_it_can_be_seen(self) -> Iterator[None]:
+        """Show nothing from now on if that fails: a terminal that is gone ends no sweep."""
+        try:
+            yield
+        except (OSError, ValueError):  # a file that is closed is a ValueError
+            self._display = Nowhere()
 
     def summary(self) -> str:
         """One line on what was done and what was reused."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import ipaddress
 import json
+import os
 import re
 import shlex
 import shutil
@@ -304,11 +305,69 @@ def test_slurm_says_how_it_is_used() -> None:
     assert done.stderr.startswith("usage:")
 
 
+HOSTS = """
+127.0.0.1 localhost
+127.0.1.1 node07
+10.53.0.8 node08
+127.0.1.1 node09
+"""
+
+
+def head_address(tmp_path: Path, *nodes: str) -> subprocess.CompletedProcess[str]:
+    """Run slurm.sh's search for the head's address on ``node07``, as Debian names hosts, with no way out."""
+    program = re.search(r"hostnames .*<<'PYTHON'\n(.*?)\nPYTHON\n", text("slurm.sh"), re.DOTALL)
+    assert program is not None
+    script, hosts = tmp_path / "address.py", tmp_path / "hosts"
+    script.write_text(program[1])
+    hosts.write_text(HOSTS)
+    network = (
+        'ip link set lo up && hostname node07 && mount --bind "$1" /etc/hosts && '
+        'ip addr add 10.53.0.7/24 dev lo && shift && exec "$@"'
+    )
+    command = [
+        "unshare",
+        "-n",
+        "-u",
+        "-m",
+        "sh",
+        "-c",
+        network,
+        "sh",
+        hosts,
+        sys.executable,
+        script,
+        "node07",
+    ]
+    return subprocess.run([*command, *nodes], capture_output=True, text=True, check=False)
+
+
+NETWORKS = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("ip"), reason="network namespaces need root and ip"
+)
+
+
+@NETWORKS
+def test_the_head_of_a_slurm_job_has_an_address_that_other_nodes_reach(tmp_path: Path) -> None:
+    found = head_address(tmp_path, "node07", "node08")
+    assert (found.stdout, found.stderr) == ("10.53.0.7\n", "")
+    assert head_address(tmp_path, "node07", "node09", "node08").stdout == "10.53.0.7\n"
+    alone = head_address(tmp_path, "node07")
+    assert (alone.stdout, alone.returncode) == ("127.0.0.1\n", 0)
+
+
+@NETWORKS
+def test_a_slurm_job_whose_head_no_other_node_reaches_ends_at_once(tmp_path: Path) -> None:
+    nowhere = head_address(tmp_path, "node07", "node09", "node10")
+    assert nowhere.returncode == 1 and nowhere.stdout == ""
+    assert "no address of node07 leads to node09, node10 (127.0." in nowhere.stderr
+
+
 def test_slurm_python_compiles() -> None:
-    """The program inside the script that waits for the nodes."""
-    program = re.search(r"<<'PYTHON' &\n(.*?)\nPYTHON\n", text("slurm.sh"), re.DOTALL)
-    assert program
-    ast.parse(program[1])
+    """The programs inside the script."""
+    programs = re.findall(r"<<'PYTHON'(?: &)?\n(.*?)\nPYTHON\n", text("slurm.sh"), re.DOTALL)
+    assert len(programs) == 2
+    for program in programs:
+        ast.parse(program)
 
 
 # --------------------------------------------------------------------------- Kubernetes
@@ -346,7 +405,7 @@ def test_kuberay_accepts_the_job(kubernetes: dict[str, Any], rayjob_schema: dict
         (("spec", "rayClusterSpec", "authOptions", "mode"), "none"),
         (("spec", "rayClusterSpec", "headGroupSpec", "templates"), {}),
         (("spec", "rayClusterSpec", "headGroupSpec", "rayStartParams", "num-cpus"), 2),
-        (("spec", "backoffLimit"), "3"),
+        (("spec", "backoffLimit"), "0"),
     ],
 )
 def test_kuberay_does_refuse(
@@ -360,6 +419,10 @@ def test_kuberay_does_refuse(
     inner[where[-1]] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(job, rayjob_schema)
+
+
+def test_kuberay_builds_no_second_cluster_for_a_wrong_input(kubernetes: dict[str, Any]) -> None:
+    assert kubernetes["RayJob"]["spec"]["backoffLimit"] == 0
 
 
 def test_kuberay_has_token_volume_and_slots(kubernetes: dict[str, Any]) -> None:

@@ -83,6 +83,17 @@ def test_metrics_say_what_the_display_says(metrics: Any) -> None:
     assert said("network_epochs") == {"": 12}
 
 
+@pytest.mark.parametrize("name", ["Résultats", "实验", "a b%20", "\udcff"])
+def test_labels_of_runs_are_ascii(name: str) -> None:
+    """As Ray wants them."""
+    metrics = SweepMetrics(name)
+    instruments = {metric.name: Instrument() for metric in METRICS}
+    metrics._instruments = dict(instruments)
+    metrics.update(State())
+    runs = {dict(tags)["run"] for made in instruments.values() for tags in made.values}
+    assert len(runs) == 1 and runs.pop().isascii()
+
+
 def test_what_is_not_known_is_not_said(metrics: Any) -> None:
     made, said = metrics
     made.update(State())

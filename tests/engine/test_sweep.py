@@ -341,6 +341,11 @@ def test_intensities_are_searched_and_a_frame_too_small_for_one_fails_its_pipeli
     assert "no features" in board.error.iloc[2]
     again = sweep(run_cli, data, space, tmp_path / "run", *command)
     assert "0 evaluations computed, 6 from the journal" in again
+    space.write_text("featurizers: [histogram]\nclassifiers: {rf: {n_trees: 9}}\nintensity: {bin: [8]}\n")
+    nothing = run_cli("run", data, "--space", space, "--out", tmp_path / "nothing", *command)
+    assert nothing.returncode == 2
+    assert nothing.stderr.splitlines()[-1].startswith("sweeper: the only pipeline failed: no features: ")
+    assert (tmp_path / "nothing" / "leaderboard.csv").exists()
 
 
 @pytest.mark.long

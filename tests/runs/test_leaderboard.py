@@ -19,8 +19,8 @@ from sweeper.evaluate.metrics import METRICS
 from sweeper.evaluate.statistics import interval, p_value
 from sweeper.pipeline import Pipeline
 from sweeper.runs import leaderboard
-from sweeper.runs.leaderboard import COLUMNS, build_leaderboard, select, write_csv
-from sweeper.runs.records import TEST, Record, Scored, Trial
+from sweeper.runs.leaderboard import COLUMNS, build_leaderboard, select, why_all_failed, write_csv
+from sweeper.runs.records import TEST, Cause, Failed, Record, Scored, Trial
 from tests.runs.made_records import (
     Records,
     made_epoch,
@@ -150,6 +150,18 @@ def test_done_then_stopped_then_failed() -> None:
     assert board.folds.tolist() == [2] * 5 + [0]
     scores = [*METRICS, "accuracy_ci_low", "fit_s"]
     assert board[scores].iloc[:5].notna().all(axis=None) and board[scores].iloc[5].isna().all()
+
+
+def test_why_all_failed() -> None:
+    lost = made_trial(0, A, made_failure())
+    assert why_all_failed(leaderboard_of(lost)) == "the only pipeline failed: ValueError: no"
+    both = [*lost, *made_trial(1, B, made_failure())]
+    assert why_all_failed(leaderboard_of(*both)) == "all 2 pipelines failed: ValueError: no"
+    other = made_evaluation(C, 0, Failed(Cause.TIME_LIMIT, "time limit of 3 s reached"))
+    mixed = leaderboard_of(*both, Trial.of(2, C), other)
+    assert why_all_failed(mixed) == "all 3 pipelines failed: ValueError: no (and 1 of them for other reasons)"
+    assert why_all_failed(leaderboard_of(*both, made_trial(2, C, 0.5))) == ""
+    assert why_all_failed(leaderboard_of()) == ""
 
 
 def test_the_largest_budget_with_all_folds_counts() -> None:

@@ -149,3 +149,29 @@ def test_a_sweep_in_a_terminal(textures: Path, tiny_space: Path, tmp_path: Path)
 
 def test_clock() -> None:
     assert [clock(s) for s in (0.9, 65, 3600, 7384)] == ["0:00", "1:05", "1:00:00", "2:03:04"]
+
+
+def test_a_terminal_that_is_gone_ends_no_sweep() -> None:
+    reader, writer = os.pipe()
+    with open(writer, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
+        progress = Progress(stream)
+        progress.stage("one")
+        os.close(reader)
+        with pytest.raises(BrokenPipeError):
+            print("x", file=stream, flush=True)
+        progress.stage("two")
+        progress.note("three")
+        progress.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def test_a_stream_that_is_closed_ends_no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    stream.close()
+    progress.stage("one")
+    progress.close()
+    monkeypatch.setattr("sys.stderr", None)
+    progress = Progress()
+    progress.stage("one")
+    progress.close()

@@ -1,8 +1,8 @@
-"""Of Ray's core: where it listens, what workers import, its dashboard, the sizes of objects."""
+"""Of Ray's core: where it listens, where clusters are, what workers import, the dashboard, object sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,41 @@ def on_loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
+@contextmanager
+def signals_left_alone() -> Iterator[None]:
+    """Have ``ray.init`` in this block leave the handler of SIGTERM as it is.
+
+    Its own ends the process at once, with the signal's number as exit status.
+    """
+    from ray._private import utils
+
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
+
+
+def shut_down(when_disconnected: Callable[[], None]) -> None:
+    """Disconnect from Ray, and end one that was started here.
+
+    Native code then takes handlers of signals away, so `when_disconnected` is called as soon as that is
+    done: the processes that have to end take a while.
+    """
+    node = ray._private.worker._global_node
+    if node is not None:
+        end_processes = node.kill_all_processes
+
+        def end(*arguments: Any, **options: Any) -> None:
+            when_disconnected()
+            end_processes(*arguments, **options)
+
+        node.kill_all_processes = end
+    ray.shutdown()
+    when_disconnected()
+
+
 def job_config() -> Any:
     """Return a job's configuration that leaves the import path of workers alone.
 
@@ -41,6 +76,21 @@ def job_config() -> Any:
     config = JobConfig()
     config._py_driver_sys_path = KeptEmpty()
     return config
+
+
+def cluster_address(address: str) -> str:
+    """Return ``host:port`` of the cluster that Ray would connect to at an address without a scheme.
+
+    Raises
+    ------
+    ConnectionError
+        It is ``auto``, and Ray finds no cluster on this machine.
+    ValueError
+        It is no address.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    return str(canonicalize_bootstrap_address(address))
 
 
 def dashboard_url() -> str:
