@@ -20,7 +20,7 @@ demo: setup
 
 # All that CI runs: formatting, lint, types, tests.
 test: check
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 # More faults, injected into whole sweeps, and tens of thousands of damaged files: about fifteen minutes.
 test-long: setup
