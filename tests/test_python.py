@@ -126,7 +126,9 @@ def test_every_setting_is_a_keyword_with_its_type(function: Any) -> None:
             assert typed[name] == fields[name]
 
 
-@pytest.mark.parametrize("name", [name for s in DECLARED.values() for name in {s.key, s.name} - {"space"}])
+@pytest.mark.parametrize(
+    "name", [name for s in DECLARED.values() for name in dict.fromkeys((s.key, s.name)) if name != "space"]
+)
 def test_every_setting_is_checked(name: str) -> None:
     with pytest.raises(sweeper.InputError, match=rf"^(unknown )?{name} "):
         sweeper.plan(**{"data": "frames", "space": "quick", name: {}})
