@@ -360,7 +360,7 @@ def test_the_command_makes_a_split_set_that_loads(tmp_path: Path, capsys: pytest
         ("--split a/b/c", "split must be like 40/9.6/50.4, got 'a/b/c'"),
         (
             "--per-class 3 --split 40/9.6/50.4",
-            "split must leave a frame of every class in val, there is none of",
+            "split must leave a frame of every class in val, but leaves none of",
         ),
         (
             "--per-class ice=3",
