@@ -37,16 +37,23 @@ _STEADY = 1e-3  # of the background: the least noise there is
 
 
 @compiled
-def quantum(counts: F32) -> float:
-    """Return the smallest positive count of a frame, 0 where there is none: one photon where they are few."""
-    least = np.full(counts.shape[1], np.inf, np.float32)  # of each column: that vectorises
+def census(counts: F32, valid: Mask) -> tuple[float, float]:
+    """Return the smallest positive count, 0 where there is none, and the sum of the valid pixels.
+
+    The smallest is one photon where there are few.
+    """
+    width = counts.shape[1]
+    least = np.full(width, np.inf, np.float32)  # of each column: that vectorises
+    total = np.zeros(width, np.float32)
     for r in range(counts.shape[0]):
-        row = counts[r]
-        for c in range(row.size):
-            smaller = row[c] > 0 and row[c] < least[c]
-            least[c] = row[c] if smaller else least[c]
+        row, known = counts[r], valid[r]
+        for c in range(width):
+            count = row[c] if known[c] else np.float32(0)
+            total[c] += count
+            smaller = count > 0 and count < least[c]
+            least[c] = count if smaller else least[c]
     smallest = float(least.min())
-    return smallest if smallest < np.inf else 0.0
+    return smallest if smallest < np.inf else 0.0, total.sum()
 
 
 @compiled

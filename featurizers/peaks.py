@@ -46,6 +46,10 @@ class Found:
         Their counts.
     left_out : int
         Those at a masked pixel or an edge.
+    known : int
+        Valid pixels of the frame.
+    total : float
+        Their counts.
     """
 
     spots: NDArray[np.float64]
@@ -54,6 +58,8 @@ class Found:
     large_pixels: int
     large_counts: float
     left_out: int
+    known: int
+    total: float
 
 
 def _columns(params: Params) -> tuple[str, ...]:
@@ -72,13 +78,18 @@ def find_spots(frame: PreparedFrame) -> Found:
 
     counts, valid = np.ascontiguousarray(frame.counts), np.ascontiguousarray(frame.valid)
     rows, columns = tiles_of(counts.shape)
-    mean, noise, floor = kernels.tile_backgrounds(counts, valid, rows, columns, kernels.quantum(counts))
+    smallest, total = kernels.census(counts, valid)
+    known = int(np.count_nonzero(valid))
+    mean, noise, floor = kernels.tile_backgrounds(counts, valid, rows, columns, smallest)
     if np.isnan(mean).any():
-        return Found(np.zeros((0, 7)), 0, 0, 0, 0.0, 0)
+        return Found(np.zeros((0, 7)), 0, 0, 0, 0.0, 0, known, total)
     pixels = kernels.outstanding(counts, valid, mean + kernels.STANDS_OUT * noise)
     region, number = kernels.connect(pixels, counts.shape[1])
     spots, large, large_counts, left_out = kernels.measure(counts, valid, pixels, region, number, floor)
-    return Found(spots, number, int(large[0]), int(large[1]), float(large_counts[0]), int(left_out[0]))
+    large_number, large_pixels = large.tolist()
+    return Found(
+        spots, number, large_number, large_pixels, float(large_counts[0]), int(left_out[0]), known, total
+    )
 
 
 def spacings(spots: NDArray[np.float64], area: float) -> tuple[float, float, float]:
@@ -118,8 +129,7 @@ def spacings(spots: NDArray[np.float64], area: float) -> tuple[float, float, flo
 def _describe(frame: PreparedFrame, found: Found, threshold: float) -> NDArray[np.float64]:
     """Return the features of the spots whose signal is at least `threshold` noises."""
     spots = found.spots[found.spots[:, 4] >= threshold]
-    known = max(int(np.count_nonzero(frame.valid)), 1)
-    total = max(float(frame.counts.sum()), 1e-30)
+    known, total = max(found.known, 1), max(found.total, 1e-30)
     features = dict.fromkeys(_NAMES, 0.0)
     features |= {
         "number": np.log1p(len(spots)),

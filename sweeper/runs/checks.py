@@ -84,6 +84,7 @@ def _load(spec: SweepSpec) -> Dataset:
         "mask": spec.mask,
         "allow_outside": spec.allow_outside,
         "group_by": spec.group_by,
+        "hold_out": spec.hold_out,
         "reading": spec.reading,
     }
     try:

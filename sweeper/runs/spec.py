@@ -16,7 +16,7 @@ from sweeper import plugins
 from sweeper.api import Interval, OneOf
 from sweeper.data.format import Reading
 from sweeper.errors import InputError
-from sweeper.evaluate.metrics import METRICS
+from sweeper.evaluate.metrics import DOMAIN_METRICS, RANKED_BY
 from sweeper.plugins import is_space_file
 from sweeper.runs.contents import ARRAYS
 from sweeper.runs.settings import (
@@ -96,8 +96,9 @@ class SweepSpec:
     )
     metric: str = setting(
         "accuracy",
-        legal=OneOf(*METRICS),
-        help="score that ranks the pipelines, and that the search maximises",
+        legal=OneOf(*RANKED_BY),
+        help="score that ranks the pipelines, and that the search maximises; those of domains need "
+        "--hold-out domain",
         group="evaluation",
         metavar="METRIC",
     )
@@ -216,6 +217,15 @@ class SweepSpec:
         metavar="WHAT",
         unset="the manifest's column group, if it has one",
     )
+    hold_out: str | None = setting(
+        None,
+        legal=OneOf("domain"),
+        help="let every fold leave out whole domains: instruments, beamtimes, simulators (column domain of a "
+        "manifest); at most as many folds as there are domains",
+        group="evaluation",
+        metavar="WHAT",
+        unset="frames, or groups, of every domain in every fold",
+    )
     allow_outside: bool = setting(
         False,
         legal=Switch(),
@@ -329,6 +339,13 @@ class SweepSpec:
             declared.check(value)
             if isinstance(declared.legal, FilePath) and value is not None:
                 object.__setattr__(self, name, os.path.abspath(value))  # noqa: PTH100  links keep their names
+        if self.metric in DOMAIN_METRICS and self.hold_out is None:
+            raise InputError(f"metric {self.metric} needs --hold-out domain")
+        if self.hold_out is not None and self.group_by is not None:
+            raise InputError(
+                f"--group-by {self.group_by}: --hold-out {self.hold_out} keeps whole domains together, leave "
+                "the option out"
+            )
         object.__setattr__(self, "log", tuple(dict.fromkeys(self.log)))
         space = {key: value for key, value in plain(self.space).items() if key not in (SWEEP, SCALES)}
         object.__setattr__(self, "space", {"name": "space", **space})

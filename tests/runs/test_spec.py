@@ -67,6 +67,7 @@ def spec_of(**changes: Any) -> SweepSpec:
         ("space", [{"name": "x"}, SPACE], ["", "quick", None, ["x"]]),
         ("search", ["bohb", "hyperband", "asha", "random", "grid"], ["", None]),
         ("metric", ["accuracy", "kappa", "auc_ovr"], ["", "acc", None]),
+        ("hold_out", [None, "domain"], ["", "group", True]),
         ("trials", [1, 10**6, None], [0, -1, 1.0, True, "5"]),
         ("folds", [2, 100], [1, 0, None, 2.0]),
         ("repeats", [1, 10], [0, 11, None]),
@@ -107,6 +108,17 @@ def test_settings(name: str, good: list[object], bad: list[object]) -> None:
             spec_of(**{name: value})
         assert repr(value) in str(raised.value)
         assert "\n" not in str(raised.value)
+
+
+def test_metrics_of_domains_need_domains_that_are_held_out() -> None:
+    assert spec_of(metric="accuracy_mean_domain", hold_out="domain").metric == "accuracy_mean_domain"
+    with pytest.raises(ValueError, match="metric accuracy_worst_domain needs --hold-out domain"):
+        spec_of(metric="accuracy_worst_domain")
+
+
+def test_domains_and_groups_by_file_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match="--group-by file: --hold-out domain keeps whole domains together"):
+        spec_of(hold_out="domain", group_by="file")
 
 
 def test_every_setting_is_checked() -> None:
