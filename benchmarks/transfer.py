@@ -8,7 +8,8 @@ interval. Each such look belongs into RESULTS.md: a number that was looked at of
 Two tasks: ``scattering`` (SAXS, WAXS, GISAXS, GIWAXS; families by kind of detector) and ``hits`` (crystal or
 none; families by how photons become counts).
 
-    python benchmarks/transfer.py [--quick] [--task TASK] [--seeds S ...] [--real FOLDER ...] [--json FILE]
+    python benchmarks/transfer.py [--quick] [--task TASK] [--seeds S ...] [--real FOLDER ...]
+        [--keep DIR] [--json FILE]
 
 A FOLDER has a ``manifest.csv`` whose labels are those of a task; ``crystal`` and ``blank`` are those of hits.
 """
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 from sweeper import plugins
 from sweeper.data.dataset import load_dataset
 from sweeper.data.intensity import prepare
-from sweeper.data.prepared import raw_frame
+from sweeper.data.prepared import FrameRef, raw_frame
 from sweeper.evaluate.folds import fit_pipeline
 from sweeper.evaluate.metrics import score
 from sweeper.features.representation import of_featurizer
@@ -48,6 +49,11 @@ from sweeper.simulate.structure import LYSOZYME_CELL
 CLASSIFIERS: dict[str, dict[str, Any]] = {"et": {"n_trees": 100}}
 _PATTERNS = {"crystal": ("weak", "good", "strong"), "none": ("blank", "no-crystal")}
 _BOOTSTRAPS = 2000
+_CHUNK = 10
+_LABELS, _DOMAINS = "labels", "domains"
+TASKS = {"scattering": ("SAXS", "WAXS", "GISAXS", "GIWAXS"), "hits": ("crystal", "none")}
+Results = dict[tuple[str, str], list[tuple[float, float, NDArray[np.float64]]]]
+"""For features and classifier: mean and worst family, and real instruments, of each seed."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +124,21 @@ RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
 # --------------------------------------------------------------------------- simulated families
 
 
-def scattering_frames(per_class: int, seed: int) -> Iterator[Frame]:
-    """Draw frames of four techniques; the family is the detector's kind, counting ones by their maker."""
-    for label in ("SAXS", "WAXS", "GISAXS", "GIWAXS"):
-        for index in range(per_class):
-            counts, drawn = simulate_frame(label, index, seed, 384)
-            name = str(drawn["detector"])
-            kind = DETECTORS[name].kind
-            yield Frame(counts, None, label, name.split()[0] if kind == "counting" else kind)
+def scattering_frames(per_class: int, seed: int) -> Iterator[Callable[[], list[Frame]]]:
+    """Yield what draws ten frames each of four techniques; the family is the detector's kind or its maker."""
+    for label in TASKS["scattering"]:
+        for first in range(0, per_class, _CHUNK):
+            yield partial(_scattering, label, range(first, min(first + _CHUNK, per_class)), seed)
+
+
+def _scattering(label: str, indices: range, seed: int) -> list[Frame]:
+    frames = []
+    for index in indices:
+        counts, drawn = simulate_frame(label, index, seed, 384)
+        name = str(drawn["detector"])
+        kind = DETECTORS[name].kind
+        frames.append(Frame(counts, None, label, name.split()[0] if kind == "counting" else kind))
+    return frames
 
 
 def _integrating(photons: NDArray[np.float64], rng: np.random.Generator) -> NDArray[Any]:
@@ -170,24 +183,32 @@ FAMILIES: dict[str, tuple[int, Callable[[NDArray[np.float64], np.random.Generato
 """Of the hits: pixels along an edge, and how expected photons become counts."""
 
 
-def hits_frames(per_class: int, seed: int) -> Iterator[Frame]:
-    """Draw stills with a crystal or none, equally often, of every family."""
-    for f, (family, (size, record)) in enumerate(FAMILIES.items()):
-        for c, (label, patterns) in enumerate(_PATTERNS.items()):
-            for index in range(per_class):
-                rng = np.random.default_rng([seed, f, c, index])
-                drawn = draw_exposure(patterns[index % len(patterns)], rng, LYSOZYME_CELL)
-                bragg, background = expected_photons(drawn, seed + f, size)
-                if not background.any():  # a closed shutter, which some detectors fill with noise
-                    background += np.exp(rng.uniform(np.log(1e-3), np.log(1.0)))
-                yield Frame(record(bragg + background, rng), None, label, family)
+def hits_frames(per_class: int, seed: int) -> Iterator[Callable[[], list[Frame]]]:
+    """Yield what draws stills of one family, with a crystal or none equally often."""
+    for family in FAMILIES:
+        for label in _PATTERNS:
+            yield partial(_stills, family, label, per_class, seed)
+
+
+def _stills(family: str, label: str, number: int, seed: int) -> list[Frame]:
+    size, record = FAMILIES[family]
+    f, c = list(FAMILIES).index(family), list(_PATTERNS).index(label)
+    frames = []
+    for index in range(number):
+        rng = np.random.default_rng([seed, f, c, index])
+        pattern = _PATTERNS[label][index % len(_PATTERNS[label])]
+        bragg, background = expected_photons(draw_exposure(pattern, rng, LYSOZYME_CELL), seed + f, size)
+        if not background.any():  # a closed shutter, which some detectors fill with noise
+            background += np.exp(rng.uniform(np.log(1e-3), np.log(1.0)))
+        frames.append(Frame(record(bragg + background, rng), None, label, family))
+    return frames
 
 
 # --------------------------------------------------------------------------- real frames
 
 
-def real_frames(folders: Sequence[Path], labels: Sequence[str]) -> Iterator[Frame]:
-    """Read the frames of manifests whose class is one of `labels`; a blank has no crystal."""
+def real_frames(folders: Sequence[Path], labels: Sequence[str]) -> Iterator[Callable[[], list[Frame]]]:
+    """Yield what reads each frame of manifests whose class is one of `labels`; a blank has no crystal."""
     for folder in folders:
         manifest = folder / "manifest.csv"
         with manifest.open(newline="") as file:
@@ -197,8 +218,12 @@ def real_frames(folders: Sequence[Path], labels: Sequence[str]) -> Iterator[Fram
             label = data.classes[data.labels[row]]
             label = "none" if label == "blank" else label
             if label in labels:
-                raw = raw_frame(data.ref(row))
-                yield Frame(raw.counts, raw.mask, label, instrument[data.files[data.file[row]]])
+                yield partial(_read, data.ref(row), label, instrument[data.files[data.file[row]]])
+
+
+def _read(ref: FrameRef, label: str, instrument: str) -> list[Frame]:
+    raw = raw_frame(ref)
+    return [Frame(raw.counts, raw.mask, label, instrument)]
 
 
 def _instrument(row: dict[str, str]) -> str:
@@ -209,7 +234,7 @@ def _instrument(row: dict[str, str]) -> str:
 # --------------------------------------------------------------------------- scores
 
 
-def by_domain(
+def predict(
     classifier: str,
     x: NDArray[np.float64],
     y: NDArray[np.int64],
@@ -233,7 +258,7 @@ def held_out(
     predicted = np.empty_like(y)
     for domain in np.unique(domains):
         test = np.flatnonzero(domains == domain)
-        predicted[test] = by_domain(classifier, x, y, np.flatnonzero(domains != domain), test, seed)
+        predicted[test] = predict(classifier, x, y, np.flatnonzero(domains != domain), test, seed)
     found = score(y, np.eye(int(y.max()) + 1)[predicted], int(y.max()) + 1, domains)
     mean, worst = found["accuracy_mean_domain"], found["accuracy_worst_domain"]
     assert mean is not None and worst is not None
@@ -248,47 +273,74 @@ def interval(accuracies: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _numbered(frames: Sequence[Frame]) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
-    labels = sorted({frame.label for frame in frames})
-    names = sorted({frame.domain for frame in frames})
-    y = np.array([labels.index(frame.label) for frame in frames])
-    return y, np.array([names.index(frame.domain) for frame in frames]), labels
+@dataclass(frozen=True)
+class Described:
+    """Frames as features: each representation by name, (frames, columns), labels and domains."""
+
+    blocks: dict[str, NDArray[np.float64]]
+    labels: list[str]
+    domains: list[str]
+
+
+def describe(
+    draws: Iterable[Callable[[], list[Frame]]], names: Sequence[str], kept: Path | None
+) -> Described:
+    """Compute the features of frames part by part; parts that are `kept` from before are read."""
+    parts = []
+    for number, draw in enumerate(draws):
+        file = None if kept is None else kept.with_name(f"{kept.name}-{number}.npz")
+        if file is not None and file.exists():
+            with np.load(file) as stored:
+                part = dict(stored)
+        else:
+            frames = draw()
+            part = {name: REPRESENTATIONS[name].of(frames) for name in names}
+            part[_LABELS] = np.array([frame.label for frame in frames])
+            part[_DOMAINS] = np.array([frame.domain for frame in frames])
+            if file is not None:
+                np.savez(file, **part)
+        parts.append(part)
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    labels, domains = whole.pop(_LABELS).tolist(), whole.pop(_DOMAINS).tolist()
+    return Described(whole, labels, domains)
 
 
 def measure(
-    task: str, per_class: int, seeds: Sequence[int], real: Sequence[Path], note: Callable[[str], None]
-) -> Any:
+    task: str, per_class: int, seeds: Sequence[int], real: Sequence[Path], keep: Path | None
+) -> Results:
     """Return for each recipe and classifier the accuracies of each seed, and those on real instruments."""
-    simulate = {"scattering": scattering_frames, "hits": hits_frames}[task]
-    names = {name for recipe in RECIPES[task] for name in recipe}
-    results: dict[tuple[str, str], list[tuple[float, float, NDArray[np.float64]]]] = {}
-    labels = {"scattering": ("SAXS", "WAXS", "GISAXS", "GIWAXS"), "hits": ("crystal", "none")}[task]
-    tests = list(real_frames(real, labels)) if real else []
-    seen = {name: REPRESENTATIONS[name].of(tests) for name in sorted(names)} if tests else {}
-    if tests:
-        note(f"{len(tests)} real frames of {len({t.domain for t in tests})} instruments")
+    names = sorted({name for recipe in RECIPES[task] for name in recipe})
+    results: Results = {}
+    tests = None
+    if real:
+        kept = None if keep is None else keep / f"{task}-real"
+        tests = describe(real_frames(real, TASKS[task]), names, kept)
+        print(f"{len(tests.labels)} real frames of {len(set(tests.domains))} instruments", flush=True)
     for seed in seeds:
-        frames = list(simulate(per_class, seed))
-        note(f"{task}, seed {seed}: {len(frames)} frames of {len({f.domain for f in frames})} families")
-        blocks = {name: REPRESENTATIONS[name].of(frames) for name in sorted(names)}
-        y, domains, order = _numbered(frames)
+        simulate = {"scattering": scattering_frames, "hits": hits_frames}[task]
+        kept = None if keep is None else keep / f"{task}-{per_class}-{seed}"
+        known = describe(simulate(per_class, seed), names, kept)
+        families = len(set(known.domains))
+        print(f"{task}, seed {seed}: {len(known.labels)} frames of {families} families", flush=True)
+        order, y = np.unique(known.labels, return_inverse=True)
+        domains = np.unique(known.domains, return_inverse=True)[1]
         for recipe in RECIPES[task]:
-            x = np.hstack([blocks[name] for name in recipe])
+            x = np.hstack([known.blocks[name] for name in recipe])
             for classifier in CLASSIFIERS:
                 mean, worst = held_out(classifier, x, y, domains, seed)
                 outside = np.zeros(0)
-                if tests:
-                    both = np.vstack([x, np.hstack([seen[name] for name in recipe])])
+                if tests is not None:
+                    both = np.vstack([x, np.hstack([tests.blocks[name] for name in recipe])])
                     rows = np.arange(len(both))
-                    found = by_domain(classifier, both, y, rows[: len(x)], rows[len(x) :], seed)
-                    right = np.array([order[k] == t.label for k, t in zip(found, tests, strict=True)])
-                    where = np.unique([t.domain for t in tests], return_inverse=True)[1]
+                    found = predict(classifier, both, y, rows[: len(x)], rows[len(x) :], seed)
+                    where = np.unique(tests.domains, return_inverse=True)[1]
+                    right = order[found] == np.array(tests.labels)
                     outside = np.bincount(where, right) / np.bincount(where)
                 results.setdefault((" + ".join(recipe), classifier), []).append((mean, worst, outside))
     return results
 
 
-def show(task: str, results: Any) -> dict[str, float]:
+def show(task: str, results: Results) -> dict[str, float]:
     """Print the table of a task; return its figures: those of the best by the families alone."""
     print(f"\n{task}: accuracy over simulated families that were held out, and on real instruments")
     print(f"{'features':40}{'classifier':12}{'mean':>8}{'worst':>8}{'real':>8}  95 % interval")
@@ -325,14 +377,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--real", type=Path, nargs="+", default=[], metavar="FOLDER", help="look at real frames as well"
     )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep features there, so that a run that was cut off goes on"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     options = parser.parse_args(arguments)
     per_class = {"scattering": 12, "hits": 4} if options.quick else {"scattering": 60, "hits": 10}
     seeds = options.seeds[:1] if options.quick else options.seeds
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
     figures: dict[str, float] = {}
     for task in (options.task,) if options.task else tuple(RECIPES):
-        note = partial(print, flush=True)
-        figures |= show(task, measure(task, per_class[task], seeds, options.real, note))
+        figures |= show(task, measure(task, per_class[task], seeds, options.real, options.keep))
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
