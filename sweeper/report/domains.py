@@ -16,12 +16,18 @@ from sweeper.report.predictions import FrameScores, read_scores
 from sweeper.report.run import Run
 from sweeper.runs.data import run_data
 
+_LOOKED_AT = 10
+"""Pipelines whose predictions are looked for: an ensemble has none of its own."""
+
 
 def domains(run: Run, labels: Labels) -> Section:
     """Return a table of domains, the worst first, where whole domains were held out."""
     title = "Domains that were never seen"
-    rows: list[Any] = list(run.done.head(1).itertuples())
-    scores = read_scores(run, int(rows[0].trial)) if rows and run.spec.hold_out is not None else None
+    if run.spec.hold_out is None:
+        return Section("domains", title)
+    rows: list[Any] = list(run.done.head(_LOOKED_AT).itertuples())
+    kept = ((row, read_scores(run, int(row.trial))) for row in rows)
+    row, scores = next(((row, found) for row, found in kept if found is not None), (None, None))
     if scores is None:
         return Section("domains", title)
     try:
@@ -35,7 +41,7 @@ def domains(run: Run, labels: Labels) -> Section:
         Column("most frequent mistake", numeric=False),
     ]  # fmt: skip
     said = (
-        f"The best pipeline ({labels.long(rows[0])}) in each of {c.counted(len(found), 'domain')}, fitted on "
+        f"The best single pipeline ({labels.long(row)}) in each of {c.counted(len(found), 'domain')}, fitted on "
         "frames of others: what to expect of a domain that is not in the data."
     )
     cells = [
