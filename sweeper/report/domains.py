@@ -41,8 +41,8 @@ def domains(run: Run, labels: Labels) -> Section:
         Column("most frequent mistake", numeric=False),
     ]  # fmt: skip
     said = (
-        f"The best single pipeline ({labels.long(row)}) in each of {c.counted(len(found), 'domain')}, fitted on "
-        "frames of others: what to expect of a domain that is not in the data."
+        f"The best single pipeline ({labels.long(row)}) in each of {c.counted(len(found), 'domain')}, fitted "
+        "on frames of others: what to expect of a domain that is not in the data."
     )
     cells = [
         [

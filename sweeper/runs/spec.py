@@ -16,7 +16,7 @@ from sweeper import plugins
 from sweeper.api import Interval, OneOf
 from sweeper.data.format import Reading
 from sweeper.errors import InputError
-from sweeper.evaluate.metrics import DOMAIN_METRICS, RANKED_BY
+from sweeper.evaluate.metrics import RANKED_BY
 from sweeper.plugins import is_space_file
 from sweeper.runs.contents import ARRAYS
 from sweeper.runs.settings import (
@@ -339,13 +339,6 @@ class SweepSpec:
             declared.check(value)
             if isinstance(declared.legal, FilePath) and value is not None:
                 object.__setattr__(self, name, os.path.abspath(value))  # noqa: PTH100  links keep their names
-        if self.metric in DOMAIN_METRICS and self.hold_out is None:
-            raise InputError(f"metric {self.metric} needs --hold-out domain")
-        if self.hold_out is not None and self.group_by is not None:
-            raise InputError(
-                f"--group-by {self.group_by}: --hold-out {self.hold_out} keeps whole domains together, leave "
-                "the option out"
-            )
         object.__setattr__(self, "log", tuple(dict.fromkeys(self.log)))
         space = {key: value for key, value in plain(self.space).items() if key not in (SWEEP, SCALES)}
         object.__setattr__(self, "space", {"name": "space", **space})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sweeper.data.dataset import Dataset, load_dataset
+from sweeper.runs.checks import check_domains
 from sweeper.runs.data import sweep_splits
 from sweeper.runs.spec import SweepSpec
 
@@ -45,3 +47,16 @@ def test_a_class_of_one_domain_is_refused(tmp_path: Path) -> None:
     spec = SweepSpec(data="m.csv", space=SPACE, hold_out="domain")
     with pytest.raises(ValueError, match="every class must have frames in two domains or more, class b has"):
         sweep_splits(spec, Dataset(**{**data.__dict__, "labels": labels}))
+
+
+def test_metrics_of_domains_need_domains_that_are_held_out() -> None:
+    spec = SweepSpec(data="m.csv", space=SPACE, metric="accuracy_worst_domain")
+    with pytest.raises(ValueError, match="metric accuracy_worst_domain needs --hold-out domain"):
+        check_domains(spec)
+    check_domains(replace(spec, hold_out="domain"))
+
+
+def test_domains_and_groups_by_file_do_not_go_together() -> None:
+    spec = SweepSpec(data="m.csv", space=SPACE, hold_out="domain", group_by="file")
+    with pytest.raises(ValueError, match="--group-by file: --hold-out domain keeps whole domains together"):
+        check_domains(spec)

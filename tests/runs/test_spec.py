@@ -110,17 +110,6 @@ def test_settings(name: str, good: list[object], bad: list[object]) -> None:
         assert "\n" not in str(raised.value)
 
 
-def test_metrics_of_domains_need_domains_that_are_held_out() -> None:
-    assert spec_of(metric="accuracy_mean_domain", hold_out="domain").metric == "accuracy_mean_domain"
-    with pytest.raises(ValueError, match="metric accuracy_worst_domain needs --hold-out domain"):
-        spec_of(metric="accuracy_worst_domain")
-
-
-def test_domains_and_groups_by_file_do_not_go_together() -> None:
-    with pytest.raises(ValueError, match="--group-by file: --hold-out domain keeps whole domains together"):
-        spec_of(hold_out="domain", group_by="file")
-
-
 def test_every_setting_is_checked() -> None:
     """The table above names them all."""
     checked = {mark.args[1][i][0] for mark in test_settings.pytestmark for i in range(len(mark.args[1]))}  # type: ignore[attr-defined]
