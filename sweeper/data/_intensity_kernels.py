@@ -24,6 +24,7 @@ A Gaussian that puts a share p of its light on either side of a pixel, in each d
 POISSON_SIGMAS = 5.0
 """Standard deviations of Poisson noise granted to the brightest neighbour."""
 
+_SLIVER = 1e-9  # of a pixel: an overlap that is the rounding of an edge
 _ENOUGH_BESIDE = 3  # of the four pixels beside one: with fewer, a spot's light may lie under the mask
 _ROW_STEP = np.array([-1, 0, 0, 1, -1, -1, 1, 1])
 _COLUMN_STEP = np.array([0, -1, 1, 0, -1, 1, -1, 1])  # the four beside first, then the corners
@@ -111,6 +112,42 @@ def bin_valid(counts: Counts, valid: Valid, size: int) -> tuple[Counts, Valid]:
                 binned[i, j] = total / number
                 any_valid[i, j] = True
     return binned, any_valid
+
+
+@njit("Tuple((f4[:,::1], b1[:,::1]))(f4[:,::1], b1[:,::1], i8, i8)", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def resample_valid(counts: Counts, valid: Valid, rows: int, columns: int) -> tuple[Counts, Valid]:
+    """Return the area-weighted mean of the valid pixels that each new pixel overlaps; 0 where there is none.
+
+    Returns
+    -------
+    counts : float32, (rows, columns)
+    valid : bool, of the same shape
+    """
+    height, width = counts.shape
+    tall, wide = height / rows, width / columns
+    resampled = np.zeros((rows, columns), np.float32)
+    any_valid = np.zeros((rows, columns), np.bool_)
+    total, area = np.empty(columns), np.empty(columns)
+    for i in range(rows):
+        top, bottom = i * tall, (i + 1) * tall
+        total[:] = 0.0
+        area[:] = 0.0
+        for row in range(int(top), min(height, int(np.ceil(bottom)))):
+            high = min(bottom, row + 1.0) - max(top, np.float64(row))
+            if high <= _SLIVER:
+                continue
+            for j in range(columns):
+                left, right = j * wide, (j + 1) * wide
+                for column in range(int(left), min(width, int(np.ceil(right)))):
+                    across = min(right, column + 1.0) - max(left, np.float64(column))
+                    if valid[row, column] and across > _SLIVER:
+                        total[j] += high * across * counts[row, column]
+                        area[j] += high * across
+        for j in range(columns):
+            if area[j] > 0:
+                resampled[i, j] = total[j] / area[j]
+                any_valid[i, j] = True
+    return resampled, any_valid
 
 
 @njit("u4(f4)", cache=True, nogil=True)  # type: ignore[untyped-decorator]

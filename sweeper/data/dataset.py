@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sweeper.data import checks, folders, manifest
 from sweeper.data.format import DEFAULT_READING, Reading
 from sweeper.data.frames import Counted, frame_counts
-from sweeper.data.listing import Listing
+from sweeper.data.listing import Listing, some_of
 from sweeper.data.masks import load_mask
 from sweeper.data.names import alike_note
 from sweeper.data.prepared import FrameRef
@@ -52,7 +52,10 @@ class Dataset:
     split : str, (frames,)
         ``train``, ``val`` or ``test`` for all frames, or empty for all of them.
     groups : int64, (frames,), or None
-        Frames of equal number never stand on both sides of a split. Numbered as they first appear.
+        Frames of equal number never stand on both sides of a split. Numbered as they first appear. Where
+        whole domains are held out they are the domains.
+    domain_names : tuple of str
+        Names of the numbers in `groups` where whole domains are held out, else empty.
     mask_files : tuple of str
         Distinct mask files, absolute.
     mask : int64, (frames,)
@@ -83,6 +86,7 @@ class Dataset:
     quarantined: tuple[tuple[str, str], ...] = ()
     reading: Reading = DEFAULT_READING
     notes: tuple[str, ...] = ()
+    domain_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -105,6 +109,11 @@ class Dataset:
     def masks(self) -> NDArray[np.object_]:
         """Absolute path of each frame's mask file, or None, (frames,)."""
         return np.array([*self.mask_files, None], dtype=object)[self.mask]
+
+    @property
+    def domains(self) -> NDArray[np.int64] | None:
+        """Position of each frame's domain in `domain_names`, (frames,); None where none are held out."""
+        return self.groups if self.domain_names else None
 
     def ref(self, row: int) -> FrameRef:
         """Return where one frame is, under the name that reports give it."""
@@ -174,6 +183,7 @@ def load_dataset(
     allow_outside: bool = False,
     skip_bad: bool = False,
     group_by: str | None = None,
+    hold_out: str | None = None,
     counter: CountFrames = frame_counts,
     reading: Reading = DEFAULT_READING,
 ) -> Dataset:
@@ -184,8 +194,8 @@ def load_dataset(
     data : str or Path
         A folder of classes (``DATA/<class>/...``), a folder of ``train``, ``val`` (``valid``,
         ``validation``) and ``test`` with class folders in each, or a CSV or Parquet manifest with the
-        columns ``path`` and ``label`` and optionally ``split``, ``group``, ``frame``, ``mask`` and
-        ``dataset``.
+        columns ``path`` and ``label`` and optionally ``split``, ``group``, ``domain``, ``frame``, ``mask``
+        and ``dataset``.
         A manifest that marks some frames ``test`` and leaves the rest empty has those for training.
     mask : str or Path, optional
         Mask file of all frames for which a manifest names none.
@@ -196,6 +206,8 @@ def load_dataset(
         :attr:`Dataset.quarantined`, instead of raising :class:`BadFramesError`.
     group_by : {"file", "folder"}, optional
         What the groups are, for data that name none.
+    hold_out : {"domain"}, optional
+        Make the domains that a manifest names the groups, so that splits leave out whole ones.
     counter : callable
         Counts the frames of files; give one that works in parallel for very many files.
     reading : Reading
@@ -211,6 +223,8 @@ def load_dataset(
     # Not resolved: a dataset that is reached by a link keeps its name. Links matter to manifests alone.
     source = Path(os.path.abspath(data))  # noqa: PTH100
     listing = _read_listing(source, allow_outside)
+    if hold_out is not None:
+        listing = _by_domain(source, listing)
     mask_path = None if mask is None else _checked_mask(Path(mask))
     dataset, problems = _expand(listing, mask_path, counter, reading)
     if problems and not skip_bad:
@@ -227,7 +241,10 @@ def load_dataset(
         dataset = replace(dataset, groups=groups)
     if dataset.groups is not None:
         checks.check_groups(name, group_names, dataset.groups, split)
+        first = dataset.groups[np.sort(np.unique(dataset.groups, return_index=True)[1])]
         dataset = replace(dataset, groups=_numbered(dataset.groups))
+        if hold_out is not None:
+            dataset = replace(dataset, domain_names=tuple(group_names[number] for number in first))
     alike = alike_note("labels", dataset.classes), alike_note("groups", listing.group_names)
     notes = (*dataset.notes, *(note for note in alike if note))
     return replace(dataset, split=split, quarantined=tuple(problems), notes=notes)
@@ -247,6 +264,31 @@ def _read_listing(source: Path, allow_outside: bool) -> Listing:
     except OSError as error:
         raise InputError(f"{source}: data must be readable: {error}") from error
     raise InputError(f"{source}: data must be a folder or a .csv or .parquet manifest, got {source.suffix!r}")
+
+
+def _by_domain(source: Path, listing: Listing) -> Listing:
+    """Make domains the groups of a listing; InputError where they are not known, or torn by its groups."""
+    if listing.domain is None:
+        raise InputError(f"{source}: --hold-out domain needs a manifest with a column domain, there is none")
+    names = np.array(listing.domain_names, dtype=object)
+    empty = np.array([name == "" or name.lower() == "nan" for name in names])[listing.domain]
+    if empty.any():
+        raise InputError(
+            f"{source}: domain must be given in every row, {int(empty.sum())} have none: row "
+            + some_of([int(row) + 1 for row in np.flatnonzero(empty)])
+        )
+    if len(names) < 2:
+        raise InputError(f"{source}: --hold-out domain needs two domains or more, all are {names[0]!r}")
+    if listing.group is not None:
+        pairs = np.unique(np.stack([listing.group, listing.domain]), axis=1)  # (2, pairs)
+        torn = np.flatnonzero(np.diff(pairs[0]) == 0)
+        if torn.size:
+            group, domain = pairs[:, torn[0]]
+            raise InputError(
+                f"{source}: a group must come from one domain, group {listing.group_names[group]!r} is in "
+                f"{names[domain]!r} and {names[pairs[1, torn[0] + 1]]!r}"
+            )
+    return replace(listing, group=listing.domain, group_names=listing.domain_names)
 
 
 def _checked_mask(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""From counts to what featurizers see: mask, reject hot pixels, bin, scale, clip.
+"""From counts to what featurizers see: mask, reject hot pixels, bin, resample, scale, clip.
 
 The settings are axes like any other and part of a representation's identity. The order matters: a hot
 pixel must go before binning smears it, and percentiles are taken of what is left. Scaling linearly from
@@ -36,12 +36,21 @@ AXES: tuple[Axis, ...] = (
         doc="isolated pixels too sharp for any point spread: rejected (masked) or kept",
     ),
     Axis("bin", OneOf(*_BINS), default=1, doc="mean of the valid pixels of bin × bin"),
+    Axis(
+        "resample",
+        OneOf(None, 128, 256, 512, 1024),
+        default=None,
+        doc="pixels that every frame's longer edge is brought to, by means over areas; none: as it is",
+    ),
     Axis("scale", OneOf("log1p", "linear"), default="log1p", doc="log(1 + counts), or counts"),
     Axis("clip_low", Interval(0, 50), default=0.1, doc="percentile of valid pixels that becomes 0"),
     Axis("clip_high", Interval(50, 100), default=99.9, doc="percentile of valid pixels that becomes 1"),
     Axis("levels", Interval(2, 256, integer=True), default=256, doc="grey levels for texture"),
 )
 """Settings of :func:`prepare`."""
+
+LEFT_OUT = ("resample",)
+"""Settings that stand in a pipeline only where its space names them."""
 
 _TABLE_SIZE = 2**16  # most counts are small whole numbers: their logarithms come from a table
 
@@ -67,11 +76,13 @@ def resolve(params: Params) -> dict[str, Any]:
 def for_display(params: Params, shape: tuple[int, ...], most_px: int) -> dict[str, Any]:
     """Return the settings for a picture of a frame of `shape`: logarithmic, and binned to about `most_px`.
 
-    The bin is the smallest that brings the longer side to `most_px` or below, or the largest there is.
+    The bin is the smallest that brings the longer side to `most_px` or below, or the largest there is; the
+    frame is not resampled.
     """
     fitting = min((b for b in _BINS if max(shape) <= b * most_px), default=_BINS[-1])
     size = max(fitting, params.get("bin", 1))
-    return {**params, "scale": "log1p", "bin": size if size <= min(shape) else 1}
+    kept = {name: value for name, value in params.items() if name != "resample"}
+    return {**kept, "scale": "log1p", "bin": size if size <= min(shape) else 1}
 
 
 def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None = None) -> PreparedFrame:
@@ -82,8 +93,10 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
        Poisson fluctuation explains; see ``reject_hot_pixels`` in ``_intensity_kernels``.
     3. Bins are the mean of their valid pixels, invalid only where there is none. A bin at the edge
        that is cut by it counts the pixels it has.
-    4. ``log1p`` scaling takes counts below 0 for 0.
-    5. Scaled counts are clipped to two percentiles of the valid pixels (numpy's linear definition) and
+    4. With ``resample`` the longer edge is brought to so many pixels and the other in proportion: each is
+       the mean of the valid pixels that it overlaps, weighted by the areas. Smaller frames are enlarged.
+    5. ``log1p`` scaling takes counts below 0 for 0.
+    6. Scaled counts are clipped to two percentiles of the valid pixels (numpy's linear definition) and
        mapped to [0, 1]; where both are equal, as in a constant frame, the image is 0.
 
     What stands at an invalid pixel has no influence on the result.
@@ -100,7 +113,7 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
     Returns
     -------
     PreparedFrame
-        Of shape (⌈height / bin⌉, ⌈width / bin⌉).
+        Of shape (⌈height / bin⌉, ⌈width / bin⌉), unless it is resampled.
 
     Raises
     ------
@@ -119,6 +132,9 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
     if settings["hot_pixels"] == "reject":
         valid = kernels.reject_hot_pixels(binned, valid)
     binned, valid = kernels.bin_valid(binned, valid, size)
+    if settings["resample"] is not None:
+        rows, columns = _resampled(binned.shape, settings["resample"])
+        binned, valid = kernels.resample_valid(binned, valid, rows, columns)
     number = int(np.count_nonzero(valid))
     if number == 0:
         raise InputError("frame has no valid pixel: all are NaN, negative, a detector's sentinel or masked")
@@ -129,6 +145,13 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
     )
     image = kernels.stretch(binned, valid, logarithmic, _log_table(), low, high)
     return PreparedFrame(counts=binned, image=image, valid=valid, levels=settings["levels"])
+
+
+def _resampled(shape: tuple[int, ...], longer: int) -> tuple[int, int]:
+    """Return the rows and columns of a frame whose longer edge is brought to so many pixels."""
+    height, width = shape
+    share = longer / max(shape)
+    return max(1, round(height * share)), max(1, round(width * share))
 
 
 @lru_cache(maxsize=1)

@@ -42,6 +42,10 @@ class Listing:
         Rows of equal number belong together.
     group_names : tuple of str
         Names of the numbers in `group`.
+    domain : int64, (rows,), or None
+        Rows of equal number come from one domain.
+    domain_names : tuple of str
+        Names of the numbers in `domain`; empty for rows of which it is not known.
     mask_files : tuple of str
         Distinct mask files, absolute.
     mask : int64, (rows,), or None
@@ -61,6 +65,8 @@ class Listing:
     split: NDArray[np.str_]
     group: NDArray[np.int64] | None = None
     group_names: tuple[str, ...] = ()
+    domain: NDArray[np.int64] | None = None
+    domain_names: tuple[str, ...] = ()
     mask_files: tuple[str, ...] = ()
     mask: NDArray[np.int64] | None = None
     ignored: int = 0

@@ -19,7 +19,7 @@ from sweeper.data.table import check_csv, explain_rows, line_of
 from sweeper.errors import InputError
 
 REQUIRED = ("path", "label")
-OPTIONAL = ("split", "group", "frame", "mask", "dataset")
+OPTIONAL = ("split", "group", "domain", "frame", "mask", "dataset")
 CSV = (".csv",)
 PARQUET = (".parquet", ".pq")
 
@@ -42,9 +42,10 @@ class _Column:
 def read_manifest(path: Path, allow_outside: bool) -> Listing:
     """Read a manifest; check that the files it names exist, without opening them.
 
-    Columns ``path`` and ``label``, and optionally ``split``, ``group``, ``frame`` (position in the
-    file, from 0; none: all of its frames), ``mask`` (a mask file) and ``dataset`` (which one of an HDF5 file
-    holds the frames). Others are passed over. Paths are relative to the manifest's folder.
+    Columns ``path`` and ``label``, and optionally ``split``, ``group``, ``domain`` (where frames come from),
+    ``frame`` (position in the file, from 0; none: all of its frames), ``mask`` (a mask file) and ``dataset``
+    (which one of an HDF5 file holds the frames). Others are passed over. Paths are relative to the manifest's
+    folder.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
     names, file, problems = _with_datasets(columns["path"], columns.get("dataset"), *located)
     classes = sorted(columns["label"].values)
     class_of = _positions(columns["label"].values, classes)
-    group = columns.get("group")
+    group, domain = columns.get("group"), columns.get("domain")
     mask_files, mask = _masks(columns.get("mask"), place)
     rows = len(columns["path"].row)
     return Listing(
@@ -75,6 +76,8 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
         split=_splits(path, columns["split"]) if "split" in columns else np.full(rows, "", dtype="U5"),
         group=None if group is None else group.row,
         group_names=() if group is None else tuple(group.values),
+        domain=None if domain is None else domain.row,
+        domain_names=() if domain is None else tuple(domain.values),
         mask_files=mask_files,
         mask=mask,
         problems=tuple(problems),

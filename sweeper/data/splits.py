@@ -72,6 +72,7 @@ def make_splits(
     folds: int = 5,
     repeats: int = 1,
     seed: int = 0,
+    noun: str = "group",
 ) -> list[Split]:
     """Make the splits of a sweep; the same arguments give the same splits.
 
@@ -94,6 +95,8 @@ def make_splits(
         1 to 10.
     seed : int
         0 or more.
+    noun : str
+        What messages call a group.
 
     Raises
     ------
@@ -108,13 +111,13 @@ def make_splits(
     marks = _marks(split, len(labels))
     if groups is not None:
         groups = np.asarray(groups)
-        _check_groups(groups, marks)
+        _check_groups(groups, marks, noun)
     train, validation = np.flatnonzero(marks == "train"), np.flatnonzero(marks == "val")
     _check_classes(labels[train], classes)
     if len(validation):
         splits = [Split(train, validation)]
     else:
-        splits = _folds(labels, classes, groups, train, folds, repeats, seed)
+        splits = _folds(labels, classes, groups, train, folds, repeats, seed, noun)
     warnings = split_warnings(splits, labels, classes)
     return [Split(s.train, s.validation, warnings) for s in splits]
 
@@ -192,14 +195,14 @@ def _marks(split: Sequence[str] | NDArray[np.str_] | None, n: int) -> NDArray[np
     return marks
 
 
-def _check_groups(groups: NDArray[np.int64], marks: NDArray[np.str_]) -> None:
+def _check_groups(groups: NDArray[np.int64], marks: NDArray[np.str_], noun: str) -> None:
     """Refuse a group in several splits: its frames are nearly equal."""
     order = np.argsort(groups, kind="stable")
     torn = (np.diff(groups[order]) == 0) & (marks[order][1:] != marks[order][:-1])
     if torn.any():
         row = int(order[1:][torn][0])
         first, second = sorted(set(marks[groups == groups[row]].tolist()))[:2]
-        raise InputError(f"a group must stand in one split, group {groups[row]} is in {first} and {second}")
+        raise InputError(f"a {noun} must stand in one split, {noun} {groups[row]} is in {first} and {second}")
 
 
 def _check_classes(train_labels: NDArray[np.int64], classes: Sequence[str]) -> None:
@@ -221,6 +224,7 @@ def _folds(
     folds: int,
     repeats: int,
     seed: int,
+    noun: str,
 ) -> list[Split]:
     """Cut `rows` into stratified folds, `repeats` times."""
     counts = np.bincount(labels[rows], minlength=len(classes))
@@ -236,7 +240,7 @@ def _folds(
         if groups is None:
             fold_of = _stratified(labels[rows], folds, rng)
         else:
-            fold_of = _grouped(labels[rows], classes, groups[rows], folds, rng)
+            fold_of = _grouped(labels[rows], classes, groups[rows], folds, rng, noun)
         splits += [Split(rows[fold_of != fold], rows[fold_of == fold]) for fold in range(folds)]
     return splits
 
@@ -256,6 +260,7 @@ def _grouped(
     groups: NDArray[np.int64],
     folds: int,
     rng: np.random.Generator,
+    noun: str,
 ) -> NDArray[np.int64]:
     """Return the fold of each row, (n,); groups stay whole.
 
@@ -267,9 +272,9 @@ def _grouped(
     np.add.at(counts, (group_of, labels), 1)
     n_groups = (counts > 0).sum(axis=0)  # groups that hold each class, (n_classes,)
     for c in np.flatnonzero(n_groups < 2).tolist():
-        raise InputError(f"every class must have frames in two groups or more, class {classes[c]} has one")
+        raise InputError(f"every class must have frames in two {noun}s or more, class {classes[c]} has one")
     if len(names) < folds:
-        raise InputError(f"folds must be at most the number of groups, {len(names)}, got {folds}")
+        raise InputError(f"folds must be at most the number of {noun}s, {len(names)}, got {folds}")
     least = int(np.maximum(folds - n_groups, 0).sum())
     best, best_losses = np.zeros(len(names), dtype=np.int64), (len(classes) * folds + 1, 0)
     for _ in range(_ATTEMPTS):
@@ -281,8 +286,8 @@ def _grouped(
             break
     if best_losses[0]:
         raise InputError(
-            f"every training part must hold every class: no way to cut {len(names)} groups into "
-            f"{folds} folds was found in {_ATTEMPTS}; fewer folds or more groups are needed"
+            f"every training part must hold every class: no way to cut {len(names)} {noun}s into "
+            f"{folds} folds was found in {_ATTEMPTS}; fewer folds or more {noun}s are needed"
         )
     return best[group_of]
 

@@ -51,6 +51,8 @@ class Library:
     labels : int64, (rows,)
     groups : int64, (rows,), or None
         Frames of equal number never select for each other.
+    domains : int64, (rows,), or None
+        Where whole domains are held out; metrics of domains need them.
     """
 
     scores: Scores
@@ -58,6 +60,11 @@ class Library:
     frame: Rows
     labels: Rows
     groups: Rows | None = None
+    domains: Rows | None = None
+
+    def domains_of(self, rows: Rows) -> Rows | None:
+        """Return the domains of some rows."""
+        return None if self.domains is None else self.domains[rows]
 
     @property
     def n_classes(self) -> int:
@@ -131,7 +138,9 @@ def select_ensemble(library: Library, metric: str = "accuracy", seed: int = 0) -
         sharpness,
         nested,
         tuple(folds.tolist()),
-        tuple(metrics.score(library.labels[rows], nested[rows], n) for rows in of_fold),
+        tuple(
+            metrics.score(library.labels[rows], nested[rows], n, library.domains_of(rows)) for rows in of_fold
+        ),
         tuple(metrics.confusion(library.labels[rows], nested[rows].argmax(axis=1), n) for rows in of_fold),
     )
 
@@ -171,22 +180,27 @@ def _select(
     sharpness[best] = [sharpness_of(scores[p], labels) for p in best]
     probabilities = np.stack([as_probabilities(scores[p], sharpness[p]) for p in best])
     weights = np.zeros(len(scores))
-    weights[best] = greedy(probabilities, labels, metric)
+    weights[best] = greedy(probabilities, labels, metric, library.domains_of(rows))
     return weights, sharpness
 
 
 def _means(library: Library, rows: Rows, metric: str) -> NDArray[np.float64]:
-    """Mean over folds of the metric on some rows, (pipelines,), as what is kept for selection was ranked."""
+    """Return the metric over folds on some rows, (pipelines,), as what is kept for selection was ranked."""
     folds = [rows[library.fold[rows] == fold] for fold in np.unique(library.fold[rows])]
     means = []
     for scores in library.scores:
-        values = [metrics.value(metric, library.labels[r], scores[r], library.n_classes) for r in folds]
+        values = [
+            metrics.value(metric, library.labels[r], scores[r], library.n_classes, library.domains_of(r))
+            for r in folds
+        ]
         defined = [value for value in values if value is not None]
-        means.append(float(np.mean(defined)) if defined else -np.inf)
+        means.append(metrics.over_folds(metric, defined) if defined else -np.inf)
     return np.array(means)
 
 
-def greedy(probabilities: NDArray[np.float64], labels: Rows, metric: str) -> NDArray[np.float64]:
+def greedy(
+    probabilities: NDArray[np.float64], labels: Rows, metric: str, domains: Rows | None = None
+) -> NDArray[np.float64]:
     """Weights by greedy selection with replacement, (pipelines,), summing to 1.
 
     Parameters
@@ -195,6 +209,7 @@ def greedy(probabilities: NDArray[np.float64], labels: Rows, metric: str) -> NDA
         The best pipeline first: the first few start.
     labels : int64, (rows,)
     metric : str
+    domains : int64, (rows,), optional
     """
     best, best_value = np.zeros(len(probabilities)), (-np.inf, -np.inf)
     counts, total, waited = best.copy(), np.zeros(probabilities.shape[1:]), 0
@@ -202,10 +217,10 @@ def greedy(probabilities: NDArray[np.float64], labels: Rows, metric: str) -> NDA
         if step < min(_START, len(probabilities)):
             chosen = step
         else:
-            chosen = _best_addition(total, probabilities, labels, metric)
+            chosen = _best_addition(total, probabilities, labels, metric, domains)
         counts[chosen] += 1
         total += probabilities[chosen]
-        value = _value(total / counts.sum(), labels, metric)
+        value = _value(total / counts.sum(), labels, metric, domains)
         if step + 1 == min(_START, len(probabilities)):
             # The start is the best of its beginnings; what is added goes on from there.
             best, best_value = (counts.copy(), value) if value > best_value else (best, best_value)
@@ -221,10 +236,14 @@ def greedy(probabilities: NDArray[np.float64], labels: Rows, metric: str) -> NDA
 
 
 def _best_addition(
-    total: NDArray[np.float64], probabilities: NDArray[np.float64], labels: Rows, metric: str
+    total: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    labels: Rows,
+    metric: str,
+    domains: Rows | None,
 ) -> int:
     """The pipeline that makes the best ensemble with those there are; the first of equal ones."""
-    values = [_value(_normalised(total + p), labels, metric) for p in probabilities]
+    values = [_value(_normalised(total + p), labels, metric, domains) for p in probabilities]
     return max(range(len(values)), key=values.__getitem__)
 
 
@@ -232,9 +251,11 @@ def _normalised(total: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(total / total.sum(axis=1, keepdims=True))
 
 
-def _value(probabilities: NDArray[np.float64], labels: Rows, metric: str) -> tuple[float, float]:
+def _value(
+    probabilities: NDArray[np.float64], labels: Rows, metric: str, domains: Rows | None
+) -> tuple[float, float]:
     """The metric, then minus the log loss, rounded so that the order of sums decides nothing."""
-    value = metrics.value(metric, labels, probabilities, probabilities.shape[1])
+    value = metrics.value(metric, labels, probabilities, probabilities.shape[1], domains)
     return round(-np.inf if value is None else value, 12), round(-log_loss(probabilities, labels), 9)
 
 

@@ -34,7 +34,8 @@ class FoldResult:
     Attributes
     ----------
     metrics : dict
-        Value of each of :data:`sweeper.evaluate.metrics.METRICS`; None where one is not defined.
+        Value of each of :data:`sweeper.evaluate.metrics.METRICS`, and of ``DOMAIN_METRICS`` where whole
+        domains are held out; None where one is not defined.
     scores : float64, (n_validation, n_classes)
         Of the validation rows, in their order.
     confusion : list of list of int
@@ -109,6 +110,7 @@ def fit_and_score(
     seed: int,
     threads: int,
     classifier: Classifier,
+    domains: NDArray[np.int64] | None = None,
 ) -> FoldResult:
     """Evaluate a pipeline on one fold.
 
@@ -130,6 +132,8 @@ def fit_and_score(
         Native threads of every library.
     classifier : Classifier
         The plugin that `pipeline` names.
+    domains : int64, (n_rows,), optional
+        Number of the domain of each row, where whole domains are held out.
 
     Raises
     ------
@@ -157,7 +161,7 @@ def fit_and_score(
         predict_s = time.perf_counter() - started
     y_true = y[validation]
     return FoldResult(
-        metrics=metrics.score(y_true, scores, n_classes),
+        metrics=metrics.score(y_true, scores, n_classes, None if domains is None else domains[validation]),
         scores=scores,
         confusion=metrics.confusion(y_true, scores.argmax(axis=1), n_classes),
         n_train=fitted.n_train,

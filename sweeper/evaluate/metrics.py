@@ -1,4 +1,4 @@
-"""The seven metrics of a fold, from its score matrix.
+"""The metrics of a fold, from its score matrix: seven of its frames, and two of the domains in it.
 
 camSortXS (table 2) gives recall as macro, precision as weighted and F1 as micro average under one
 heading; here each name carries its average. Micro-averaged F1 is accuracy again, so F1 is macro.
@@ -6,7 +6,7 @@ heading; here each name carries its average. Micro-averaged F1 is accuracy again
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,28 @@ TITLES = {
     "kappa": "Cohen's κ",
     "mcc": "MCC",
     "auc_ovr": "AUC (one against rest)",
+    "accuracy_mean_domain": "accuracy, mean over domains",
+    "accuracy_worst_domain": "accuracy of the worst domain",
 }
 """Metrics in the order of the leaderboard's columns, as a page writes them."""
 
-METRICS = tuple(TITLES)
-"""Their names; for each, larger is better and 1 is perfect."""
+WORST_DOMAIN = "accuracy_worst_domain"
+DOMAIN_METRICS = ("accuracy_mean_domain", WORST_DOMAIN)
+"""Those that sweeps have which hold out whole domains."""
+
+METRICS = tuple(name for name in TITLES if name not in DOMAIN_METRICS)
+"""Those that every sweep has; for each, larger is better and 1 is perfect."""
+
+RANKED_BY = (*METRICS, *DOMAIN_METRICS)
+"""What a leaderboard can be ranked by, those of domains only where whole domains are held out."""
 
 
-def score(y_true: NDArray[np.int64], scores: NDArray[np.float64], n_classes: int) -> dict[str, float | None]:
+def score(
+    y_true: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    n_classes: int,
+    domains: NDArray[np.int64] | None = None,
+) -> dict[str, float | None]:
     """All metrics of one fold.
 
     Averages run over the classes that `y_true` holds: a class that the validation rows lack can be
@@ -39,27 +53,53 @@ def score(y_true: NDArray[np.int64], scores: NDArray[np.float64], n_classes: int
     scores : float64, (n, n_classes)
         The largest is the prediction, the first of equal ones.
     n_classes : int
+    domains : int64, (n,), optional
+        Number of the domain of each row.
 
     Returns
     -------
     dict
-        Value of each of :data:`METRICS`. ``kappa``, ``mcc`` and ``auc_ovr`` are None where `y_true`
-        holds one class alone and agreement beyond chance has no meaning; ``mcc`` is 0 where all
-        predictions are one class. ``auc_ovr`` is the mean over the classes in `y_true` of the area
-        under the ROC curve of that class's score against the rest.
+        Value of each of :data:`METRICS`, and with `domains` of each of :data:`DOMAIN_METRICS`. ``kappa``,
+        ``mcc`` and ``auc_ovr`` are None where `y_true` holds one class alone and agreement beyond chance
+        has no meaning; ``mcc`` is 0 where all predictions are one class. ``auc_ovr`` is the mean over the
+        classes in `y_true` of the area under the ROC curve of that class's score against the rest.
     """
     table = _table(y_true, scores.argmax(axis=1), n_classes)
     of_table = {name: _of_table(name, table) for name in METRICS if name != "auc_ovr"}
-    return {**of_table, "auc_ovr": _auc_ovr(y_true, scores)}
+    of_domains = (
+        {} if domains is None else {m: _of_domains(m, y_true, scores, domains) for m in DOMAIN_METRICS}
+    )
+    return {**of_table, "auc_ovr": _auc_ovr(y_true, scores), **of_domains}
 
 
 def value(
-    metric: str, y_true: NDArray[np.int64], scores: NDArray[np.float64], n_classes: int
+    metric: str,
+    y_true: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    n_classes: int,
+    domains: NDArray[np.int64] | None = None,
 ) -> float | None:
     """One of the metrics; arguments and result as :func:`score`."""
+    if metric in DOMAIN_METRICS:
+        assert domains is not None, f"{metric} needs domains"
+        return _of_domains(metric, y_true, scores, domains)
     if metric == "auc_ovr":
         return _auc_ovr(y_true, scores)
     return _of_table(metric, _table(y_true, scores.argmax(axis=1), n_classes))
+
+
+def over_folds(metric: str, values: Sequence[float]) -> float:
+    """Return a metric of all folds from its values in each: their mean; the least for the worst domain."""
+    return float(min(values)) if metric == WORST_DOMAIN else float(sum(values) / len(values))
+
+
+def _of_domains(
+    metric: str, y_true: NDArray[np.int64], scores: NDArray[np.float64], domains: NDArray[np.int64]
+) -> float:
+    """Return mean or least accuracy of the domains among the rows, each counting alike."""
+    _, which = np.unique(domains, return_inverse=True)
+    accuracy = np.bincount(which, scores.argmax(axis=1) == y_true) / np.bincount(which)  # (n_domains,)
+    return float(accuracy.min() if metric == WORST_DOMAIN else accuracy.mean())
 
 
 def _of_table(metric: str, table: NDArray[np.int64]) -> float | None:

@@ -87,6 +87,7 @@ def _writable(option: str, path: Path, write: Callable[[], object]) -> None:
 def sections(run: Run) -> list[Section]:
     """All sections that the run has data for, in the order of the page."""
     from sweeper.report import curves, frames, matrices, overview, ranking, search
+    from sweeper.report.domains import domains
     from sweeper.report.studies import camsortxs, diffranet
     from sweeper.report.studies.published import STUDIES
 
@@ -96,6 +97,7 @@ def sections(run: Run) -> list[Section]:
         overview.searched(run),
         ranking.leaderboard(run, labels),
         *([study(run, labels)] if study else []),
+        domains(run, labels),
         ranking.comparison(run, labels),
         matrices.confusion(run, labels),
         frames.worst(run, labels),
@@ -122,6 +124,10 @@ def headline(run: Run) -> list[tuple[str, str]]:
         about = f"{name} of the best pipeline, {labels.short(best)}"
         about += f" (95 % interval {c.between(*found)})" if found else ""
         told.append((c.number(value, 4), about))
+        if run.spec.hold_out is not None and c.is_number(best.accuracy_mean_domain):
+            worst = c.number(best.accuracy_worst_domain, 3)
+            about = f"its accuracy to expect of a domain that was never seen; {worst} in the worst held out"
+            told.append((c.number(best.accuracy_mean_domain, 4), about))
         if c.is_number(best.test_accuracy):
             told.append((c.number(best.test_accuracy, 4), "its accuracy on the test split"))
     told.append((f"{len(run.tried):,}", "pipelines tried" if len(run.tried) != 1 else "pipeline tried"))

@@ -38,6 +38,9 @@ def _facts(run: Run) -> Table:
         split = "one split into training and validation frames, the data set's own"
     if spec.representation_share is not None:
         split += f"; {100 * spec.representation_share:g} % of the frames fit representations alone"
+    if spec.hold_out is not None and folds != 1:
+        split = f"{folds or spec.folds} folds" + (f" × {spec.repeats}" if spec.repeats > 1 else "")
+        split += ", whole domains held out"
     if spec.group_by is not None:
         split += f"; frames of one {spec.group_by} stay together"
     facts = [

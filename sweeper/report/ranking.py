@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeper.evaluate.metrics import METRICS, TITLES
+from sweeper.evaluate.metrics import DOMAIN_METRICS, METRICS, RANKED_BY, TITLES
 from sweeper.report import content as c
 from sweeper.report import drawings
 from sweeper.report.content import Block, Cell, Chart, Column, Section, Table, Text
@@ -48,7 +48,7 @@ def _columns(run: Run) -> list[tuple[str, str, bool, str]]:
     """Name, title, whether numeric, and what it is."""
     board = run.board
     first = [run.metric, *(["accuracy"] if run.metric != "accuracy" else [])]
-    others = [m for m in METRICS if m not in first]
+    others = [m for m in (*DOMAIN_METRICS, *METRICS) if m in board and m not in first]
     return [
         ("rank", "rank", True, ""),
         *((m, TITLES[m], True, "") for m in first),
@@ -67,9 +67,9 @@ def _columns(run: Run) -> list[tuple[str, str, bool, str]]:
 
 
 def _cell(run: Run, labels: Labels, row: Any, name: str) -> Cell:
-    if name in METRICS:
+    if name in RANKED_BY:
         value = getattr(row, name)
-        std = getattr(row, f"{name}_std")
+        std = getattr(row, f"{name}_std", None)
         return Cell(c.spread(value, std), _sortable(value), strong=name == run.metric)
     if name == "representation":
         sub = labels.params("featurizer", row)

@@ -12,6 +12,7 @@ from sweeper.data.listing import MISSING
 from sweeper.data.series import series_note
 from sweeper.data.splits import Rows, Split
 from sweeper.errors import BadFramesError, InputError
+from sweeper.evaluate.metrics import DOMAIN_METRICS
 from sweeper.runs.data import sweep_splits
 from sweeper.runs.exports.tools import check_tool
 from sweeper.runs.place import Place, shown
@@ -56,6 +57,7 @@ def check_sweep(spec: SweepSpec) -> Checked:
     """
     for tool in spec.log:
         check_tool(tool, "--log")
+    check_domains(spec)
     space = spec.search_space
     if plugins.search(spec.search).exhaustive and space.size == float("inf"):
         raise InputError(
@@ -73,6 +75,17 @@ def check_sweep(spec: SweepSpec) -> Checked:
     return Checked(space.for_classes(dataset.classes), dataset, splits, apart, notes)
 
 
+def check_domains(spec: SweepSpec) -> None:
+    """Check that what a sweep asks of domains goes together; InputError where it does not."""
+    if spec.metric in DOMAIN_METRICS and spec.hold_out is None:
+        raise InputError(f"metric {spec.metric} needs --hold-out domain")
+    if spec.hold_out is not None and spec.group_by is not None:
+        raise InputError(
+            f"--group-by {spec.group_by}: --hold-out {spec.hold_out} keeps whole domains together, leave the "
+            "option out"
+        )
+
+
 def check_place(spec: SweepSpec, out: Place) -> None:
     """Check that a sweep can write where it is to run; InputError where it logs and `out` is a URL."""
     if spec.log and isinstance(out, str):
@@ -84,6 +97,7 @@ def _load(spec: SweepSpec) -> Dataset:
         "mask": spec.mask,
         "allow_outside": spec.allow_outside,
         "group_by": spec.group_by,
+        "hold_out": spec.hold_out,
         "reading": spec.reading,
     }
     try:

@@ -57,14 +57,18 @@ def sweep_splits(spec: SweepSpec, dataset: Dataset) -> tuple[list[Split], Rows |
             seed=spec.seed,
         )
         rows = np.setdiff1d(rows, apart)
+    folds = spec.folds
+    if dataset.domains is not None:
+        folds = max(2, min(folds, len(np.unique(dataset.domains[rows]))))
     splits = make_splits(
         dataset.labels[rows],
         dataset.classes,
         groups=None if dataset.groups is None else dataset.groups[rows],
         split=None if dataset.split is None else np.asarray(dataset.split)[rows],
-        folds=spec.folds,
+        folds=folds,
         repeats=spec.repeats,
         seed=spec.seed,
+        noun="domain" if dataset.domain_names else "group",
     )
     return [Split(rows[s.train], rows[s.validation], s.warnings) for s in splits], apart
 
@@ -87,6 +91,7 @@ def run_data(folder: RunFolder) -> RunData:
             allow_outside=spec.allow_outside,
             skip_bad=True,
             group_by=spec.group_by,
+            hold_out=spec.hold_out,
             counter=counter,
             reading=spec.reading,
         )

@@ -14,7 +14,7 @@ import numpy as np
 
 from sweeper.atomic import write_text
 from sweeper.evaluate.ensembles import ENSEMBLE_VERSION, Ensemble, Library, blend, select_ensemble
-from sweeper.evaluate.metrics import METRICS, score
+from sweeper.evaluate.metrics import RANKED_BY, score
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs import contents
 from sweeper.runs.folder import RunFolder
@@ -152,17 +152,20 @@ def _library(folder: RunFolder, pipelines: Sequence[_Folds], folds: Sequence[Fol
     if not same:
         return None
     frame = np.concatenate([p.frames for p in first]).astype(np.int64)
+    held_out = folder.load_spec().hold_out is not None
+    groups = _groups(folder, frame) if held_out or len(folds) == 1 else None
     return Library(
         scores=np.stack([np.concatenate([p.scores for p in part]) for part in parts]),
         fold=np.repeat(np.array(folds, dtype=np.int64), [len(p.frames) for p in first]),
         frame=frame,
         labels=np.concatenate([p.labels for p in first]).astype(np.int64),
-        groups=_groups(folder, frame) if len(folds) == 1 else None,
+        groups=groups if len(folds) == 1 else None,
+        domains=groups if held_out else None,
     )
 
 
 def _groups(folder: RunFolder, frame: Any) -> Any:
-    """Groups of the frames of a single split, which folds keep apart where there are several."""
+    """Groups of frames: of a single split, which folds keep apart where there are several; or domains."""
     from sweeper.runs.data import run_data
 
     groups = run_data(folder).dataset.groups
@@ -219,7 +222,7 @@ def _evaluation(
     for pipeline, member in zip(pipelines, members, strict=True):
         featurized[pipeline.representation] = member.featurize_ms_per_frame
     outcome = Scored(
-        metrics={name: values[name] for name in METRICS},
+        metrics={name: values[name] for name in RANKED_BY if name in values},
         confusion=confusion,
         n_train=outcomes[0].n_train,
         n_validation=outcomes[0].n_validation,

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from sweeper.atomic import atomically
 from sweeper.errors import InputError, StoppedError
-from sweeper.evaluate.metrics import METRICS
+from sweeper.evaluate.metrics import DOMAIN_METRICS, METRICS, RANKED_BY, WORST_DOMAIN
 from sweeper.evaluate.statistics import accuracy_intervals, p_values
 from sweeper.pipeline import canonical_json, value_text
-from sweeper.runs.results import TIMES, CompleteRows, Results, mean_of_folds
+from sweeper.runs.results import TIMES, VALUES, CompleteRows, Results, mean_of_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,9 @@ COLUMNS = (
     "error",
 )
 """Columns of the leaderboard, in order."""
+
+DOMAIN_COLUMNS = ("accuracy_mean_domain", "accuracy_mean_domain_std", WORST_DOMAIN)
+"""Columns behind the interval of the accuracy, where whole domains are held out."""
 
 _DESCRIPTION = (
     "featurizer",
@@ -90,10 +93,18 @@ def _scores(rows: CompleteRows) -> dict[str, NDArray[np.float64]]:
     mean, std = mean_of_folds(rows.values), _std(rows.values[:, :, :_N_METRICS])
     columns = {name: mean[:, i] for i, name in enumerate((*METRICS, *TIMES))}
     columns |= {f"{metric}_std": std[:, i] for i, metric in enumerate(METRICS)}
+    columns |= _of_domains(rows)
     if len(rows.owner):
         low, high = accuracy_intervals(rows.values[:, :, 0], mean[:, -2], mean[:, -1])
         columns |= {"accuracy_ci_low": low, "accuracy_ci_high": high}
     return columns
+
+
+def _of_domains(rows: CompleteRows) -> dict[str, NDArray[np.float64]]:
+    """Columns of accuracies over domains, each (rows,); NaN where none were held out."""
+    values = rows.values[:, :, [VALUES.index(metric) for metric in DOMAIN_METRICS]]
+    mean, std = mean_of_folds(values)[:, 0], _std(values)[:, 0]
+    return dict(zip(DOMAIN_COLUMNS, (mean, std, values[:, :, 1].min(axis=1, initial=np.inf)), strict=True))
 
 
 def _p_vs_best(rows: CompleteRows, order: NDArray[np.int64], done: int, metric: str) -> NDArray[np.float64]:
@@ -101,7 +112,7 @@ def _p_vs_best(rows: CompleteRows, order: NDArray[np.int64], done: int, metric: 
     p = np.full(len(rows.owner), np.nan)
     if done > 1:
         others, best = order[1:done], order[0]
-        values = rows.values[:, :, METRICS.index(metric)]
+        values = rows.values[:, :, VALUES.index(metric)]
         size = mean_of_folds(rows.values[:, :, -2:])
         p[others] = p_values(values[others], values[best], size[others, 0], size[others, 1])
     return p
@@ -117,7 +128,7 @@ def build_leaderboard(
     results : Results
         What the journal says.
     metric : str
-        One of :data:`~sweeper.evaluate.metrics.METRICS`: decides the rank and what ``p_vs_best`` compares.
+        One of :data:`~sweeper.evaluate.metrics.RANKED_BY`: decides the rank and what ``p_vs_best`` compares.
     folds : int, optional
         Folds of the sweep; by default as many as the records name.
 
@@ -140,8 +151,8 @@ def build_leaderboard(
     """
     import pandas as pd
 
-    if metric not in METRICS:
-        raise InputError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+    if metric not in RANKED_BY:
+        raise InputError(f"metric must be one of {', '.join(RANKED_BY)}, got {metric!r}")
     rows = results.complete_rows(folds)
     trial_of = results.owners
     columns: dict[str, Any] = dict(_scores(rows))
@@ -186,7 +197,15 @@ def _described(board: pd.DataFrame, results: Results) -> pd.DataFrame:
         status=_STATUS[board["status"].to_numpy(dtype=np.int64)],
         error=errors,
     )
-    return board.reindex(columns=list(COLUMNS))
+    return board.reindex(columns=list(_columns(board)))
+
+
+def _columns(board: pd.DataFrame) -> tuple[str, ...]:
+    """Return the columns of a leaderboard, those of domains among them where there are any."""
+    if WORST_DOMAIN not in board or not board[WORST_DOMAIN].notna().any():
+        return COLUMNS
+    behind = COLUMNS.index("accuracy_ci_high") + 1
+    return (*COLUMNS[:behind], *DOMAIN_COLUMNS, *COLUMNS[behind:])
 
 
 def _descriptions(results: Results) -> dict[int, tuple[str, ...]]:
@@ -268,8 +287,8 @@ def select(
         raise InputError(f"top must be 1 or more, got {top}")
     if best_per is not None and best_per not in BEST_PER:
         raise InputError(f"best_per must be one of {', '.join(BEST_PER)}, got {best_per!r}")
-    if metric not in METRICS:
-        raise InputError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+    if metric not in RANKED_BY:
+        raise InputError(f"metric must be one of {', '.join(RANKED_BY)}, got {metric!r}")
     if best_per is not None:
         board = board[board["status"] != "failed"].drop_duplicates(list(BEST_PER[best_per]))
     if pareto:

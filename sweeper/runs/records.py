@@ -80,7 +80,8 @@ class Scored(msgspec.Struct, tag_field="status", tag="done", frozen=True):
     Attributes
     ----------
     metrics : dict
-        Value of each of :data:`sweeper.evaluate.metrics.METRICS`; None where one is not defined.
+        Value of each of :data:`sweeper.evaluate.metrics.METRICS`, and of ``DOMAIN_METRICS`` where whole
+        domains are held out; None where one is not defined.
     confusion : list of list of int, or None
         Frames of each true class (rows) predicted as each class (columns).
     n_train, n_validation : int

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.errors import InputError
-from sweeper.evaluate.metrics import METRICS
+from sweeper.evaluate.metrics import DOMAIN_METRICS, METRICS
 from sweeper.pipeline import Pipeline
 from sweeper.runs.journal import read_journal, read_record
 from sweeper.runs.records import (
@@ -33,7 +33,7 @@ from sweeper.runs.records import (
 )
 
 TIMES = ("featurize_ms_per_frame", "fit_s", "predict_ms_per_frame")
-VALUES = (*METRICS, *TIMES, "n_train", "n_validation")
+VALUES = (*METRICS, *TIMES, *DOMAIN_METRICS, "n_train", "n_validation")
 """What is kept of an evaluation that gave a score, in order."""
 
 _metrics = itemgetter(*METRICS)
@@ -179,6 +179,7 @@ class Results:
                     record.featurize_ms_per_frame,
                     outcome.fit_s,
                     outcome.predict_ms_per_frame,
+                    *(_known(outcome.metrics.get(name)) for name in DOMAIN_METRICS),
                     outcome.n_train,
                     outcome.n_validation,
                 )
@@ -321,6 +322,10 @@ class Results:
         if isinstance(test.outcome, Failed):
             return None, f"test split: {test.outcome.error}"
         return test.outcome.metrics["accuracy"], ""
+
+
+def _known(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def mean_of_folds(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from sweeper import plugins
 from sweeper.api import Interval, OneOf
 from sweeper.data.format import Reading
 from sweeper.errors import InputError
-from sweeper.evaluate.metrics import METRICS
+from sweeper.evaluate.metrics import RANKED_BY
 from sweeper.plugins import is_space_file
 from sweeper.runs.contents import ARRAYS
 from sweeper.runs.settings import (
@@ -96,8 +96,9 @@ class SweepSpec:
     )
     metric: str = setting(
         "accuracy",
-        legal=OneOf(*METRICS),
-        help="score that ranks the pipelines, and that the search maximises",
+        legal=OneOf(*RANKED_BY),
+        help="score that ranks the pipelines, and that the search maximises; those of domains need "
+        "--hold-out domain",
         group="evaluation",
         metavar="METRIC",
     )
@@ -215,6 +216,15 @@ class SweepSpec:
         group="data",
         metavar="WHAT",
         unset="the manifest's column group, if it has one",
+    )
+    hold_out: str | None = setting(
+        None,
+        legal=OneOf("domain"),
+        help="let every fold leave out whole domains: instruments, beamtimes, simulators (column domain of a "
+        "manifest); at most as many folds as there are domains",
+        group="evaluation",
+        metavar="WHAT",
+        unset="frames, or groups, of every domain in every fold",
     )
     allow_outside: bool = setting(
         False,

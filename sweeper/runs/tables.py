@@ -13,6 +13,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import Axis
+from sweeper.evaluate.metrics import DOMAIN_METRICS, WORST_DOMAIN
 from sweeper.pipeline import value_text
 from sweeper.runs.leaderboard import ENSEMBLE
 
@@ -140,8 +141,17 @@ def _columns(board: Any, metric: str) -> list[_Column]:
     ]
     if metric != "accuracy":  # what the rows are in order of stands first
         columns = [c for c in columns if c.name != metric]
-        ranked = number(metric, lambda row: _spread(getattr(row, metric), getattr(row, f"{metric}_std")))
+        ranked = number(
+            metric, lambda row: _spread(getattr(row, metric), getattr(row, f"{metric}_std", None))
+        )
         columns.insert(5, ranked)
+    if WORST_DOMAIN in board:
+        domains = [
+            number("mean domain", lambda row: _number(row.accuracy_mean_domain, 4)),
+            number("worst domain", lambda row: _number(row.accuracy_worst_domain, 4)),
+        ]
+        at = [column.name for column in columns].index("accuracy") + 1
+        columns[at:at] = [c for c, m in zip(domains, DOMAIN_METRICS, strict=True) if m != metric]
     if board.test_accuracy.notna().any():
         columns.insert(-2, number("test", lambda row: _number(row.test_accuracy, 4)))
     return columns
@@ -194,8 +204,8 @@ def _classifier(row: Any) -> str:
     return f"{row.classifier} {params}".rstrip()
 
 
-def _spread(value: float, std: float) -> str:
-    return _number(value, 4) + (f" ± {_number(std)}" if _number(std) else "")
+def _spread(value: float, std: float | None) -> str:
+    return _number(value, 4) + (f" ± {_number(std)}" if std is not None and _number(std) else "")
 
 
 def _interval(low: float, high: float) -> str:

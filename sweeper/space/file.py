@@ -9,6 +9,7 @@ from typing import Any
 from sweeper import plugins
 from sweeper.api import PRETRAINED, Axis, Either, Interval, Legal, Network, WeightPerClass
 from sweeper.data.intensity import AXES as INTENSITY_AXES
+from sweeper.data.intensity import LEFT_OUT
 from sweeper.errors import InputError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.space.domains import Between, Domain, Options, Subsets
@@ -59,7 +60,7 @@ def parse_space(data: Any, *, default_name: str) -> Space:
         source=str(data.get("source", "")),
         scale=str(data.get(SCALE, "")),
         parts={
-            "intensity": (_part("intensity", INTENSITY_AXES, data.get("intensity")),),
+            "intensity": (_intensity_part(data.get("intensity")),),
             "featurizer": _alternatives(data, "featurizers", _featurizer_parts),
             "reducer": _alternatives({"reducers": ["standard"], **data}, "reducers", _reducer_parts),
             "classifier": _alternatives(data, "classifiers", _classifier_parts),
@@ -82,6 +83,12 @@ def _check_combinations(space: Space) -> None:
     for part in (*space.parts["featurizer"], *space.parts["reducer"]):
         if part not in used:
             raise InputError(f"{part.label} goes with no classifier of this space")
+
+
+def _intensity_part(params: Any) -> Part:
+    part = _part("intensity", INTENSITY_AXES, params)
+    absent = set(LEFT_OUT) - set(params or {})
+    return replace(part, domains={name: d for name, d in part.domains.items() if name not in absent})
 
 
 def _featurizer_parts(name: str, params: Any) -> tuple[Part, ...]:

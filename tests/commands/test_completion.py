@@ -11,7 +11,7 @@ import pytest
 from sweeper import plugins
 from sweeper.cli import main
 from sweeper.commands.completion import SHELLS
-from sweeper.evaluate.metrics import METRICS
+from sweeper.evaluate.metrics import RANKED_BY
 from sweeper.plugins import search_names
 
 ASK = """
@@ -37,7 +37,7 @@ def script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         (["le"], ["leaderboard"]),
         (["run", "--sea"], ["--search"]),
         (["run", "--search", ""], list(search_names())),
-        (["plan", "frames", "--metric", ""], list(METRICS)),
+        (["plan", "frames", "--metric", ""], list(RANKED_BY)),
         (["submit", "frames", "--space", ""], list(plugins.space_names())),
         (["list", "fea"], ["featurizers"]),
         (["leaderboard", "--best-per", "c"], ["classifier"]),

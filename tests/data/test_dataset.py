@@ -457,3 +457,59 @@ def test_a_file_name_that_is_not_text_is_a_bad_file(tmp_path: Path) -> None:
         load_dataset(tmp_path)
     assert raised.value.problems == [("a/odd\\udcff.npy", "the file name must be printable UTF-8")]
     assert len(load_dataset(tmp_path, skip_bad=True)) == 2
+
+
+# --------------------------------------------------------------------------- domains
+
+DOMAINS = """path,label,domain,group
+a.npy,x,there,g1
+sub/b.npy,y,here,g2
+s.npy,x,here,g2
+"""
+
+
+def test_domains_take_the_place_of_groups_where_whole_ones_are_held_out(two):
+    manifest = table(two, DOMAINS)
+    plain, held_out = load_dataset(manifest), load_dataset(manifest, hold_out="domain")
+    assert plain.domains is None and plain.domain_names == ()
+    names = [held_out.domain_names[d] for d in held_out.domains]
+    assert dict(zip(held_out.names, names, strict=True)) == {
+        "a.npy": "there", "s.npy#0": "here", "s.npy#1": "here", "s.npy#2": "here", "sub/b.npy": "here",
+    }  # fmt: skip
+    np.testing.assert_array_equal(held_out.groups, held_out.domains)
+
+
+def test_a_column_of_domains_changes_no_digest_unless_it_is_asked_for(two):
+    with_domains, without = table(two, DOMAINS), table(two, "path,label\na.npy,x\nsub/b.npy,y\n", "n.csv")
+    columns = "path,label,domain\na.npy,x,u\nsub/b.npy,y,v\n"
+    digests = ["d0", "d1"]
+    assert load_dataset(without).digest(digests) == load_dataset(table(two, columns, "o.csv")).digest(digests)
+    five = [str(i) for i in range(5)]
+    held_out = load_dataset(with_domains, hold_out="domain")
+    assert load_dataset(with_domains).digest(five) == held_out.digest(five)  # groups and domains agree here
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\na.npy,x\nsub/b.npy,y\n", "needs a manifest with a column domain"),
+        (
+            "path,label,domain\na.npy,x,u\nsub/b.npy,y,\n",
+            "domain must be given in every row, 1 have none: row 2",
+        ),
+        ("path,label,domain\na.npy,x,u\nsub/b.npy,y,u\n", "needs two domains or more, all are 'u'"),
+        (
+            "path,label,domain,group\na.npy,x,u,g\nsub/b.npy,y,v,g\n",
+            "a group must come from one domain, group 'g' is in 'u' and 'v'",
+        ),
+    ],
+)
+def test_domains_that_cannot_be_held_out_are_refused(two, text, message):
+    with pytest.raises(ValueError, match=message):
+        load_dataset(table(two, text), hold_out="domain")
+
+
+def test_a_folder_has_no_domains(tmp_path):
+    folder(tmp_path, ["cat/1.npy", "dog/1.npy"])
+    with pytest.raises(ValueError, match="needs a manifest with a column domain"):
+        load_dataset(tmp_path, hold_out="domain")

@@ -26,12 +26,13 @@ def test_defaults_are_legal_and_complete():
         "negative": "masked",
         "hot_pixels": "reject",
         "bin": 1,
+        "resample": None,
         "scale": "log1p",
         "clip_low": 0.1,
         "clip_high": 99.9,
         "levels": 256,
     }
-    assert len(AXES) == 7
+    assert len(AXES) == 8
 
 
 @pytest.mark.parametrize(
@@ -192,6 +193,43 @@ def test_binning_against_brute_force(size, shape):
     assert not frame.valid[0, 0]
 
 
+# --------------------------------------------------------------------------- resampling
+
+
+def by_repetition(values, rows, columns):
+    """Sums over the areas of (rows, columns) new pixels, on a grid that divides both old and new ones."""
+    height, width = values.shape
+    fine = np.repeat(np.repeat(values, rows, 0), columns, 1)
+    return fine.reshape(rows, height, columns, width).sum(axis=(1, 3))
+
+
+@pytest.mark.parametrize("shape", [(31, 50), (50, 31), (7, 200), (160, 128)])
+def test_resampling_against_repetition(shape):
+    counts = poisson(shape).astype(np.float64)
+    mask = np.random.default_rng(1).random(shape) < 0.3
+    mask[:4, :20] = True
+    frame = prepare(counts, {**PLAIN, "resample": 128}, mask)
+    rows, columns = (max(1, round(n * 128 / max(shape))) for n in shape)
+    assert frame.counts.shape == (rows, columns) and max(rows, columns) == 128
+    total, area = (by_repetition(np.where(mask, 0, v), rows, columns) for v in (counts, np.ones(shape)))
+    np.testing.assert_array_equal(frame.valid, area > 0)
+    np.testing.assert_allclose(frame.counts, total / np.maximum(area, 1), rtol=1e-6)
+
+
+def test_without_resampling_a_frame_is_as_it_was():
+    counts = poisson((31, 50))
+    np.testing.assert_array_equal(prepare(counts, {"resample": None}).image, prepare(counts, {}).image)
+
+
+def test_frames_of_one_scene_look_alike_whatever_the_pixels_of_the_detector():
+    y, x = np.indices((300, 400)) / 400
+    scene = 1000 * (1 + np.sin(20 * x) * np.cos(15 * y))
+    coarse = scene.reshape(150, 2, 200, 2).sum(axis=(1, 3))
+    fine, rough = (prepare(frame, {"resample": 128}).image for frame in (scene, coarse))
+    assert fine.shape == rough.shape
+    np.testing.assert_allclose(fine, rough, atol=0.05)
+
+
 # --------------------------------------------------------------------------- scale and percentiles
 
 
@@ -260,6 +298,7 @@ SETTINGS = st.fixed_dictionaries(
         "negative": st.sampled_from(["masked", "valid"]),
         "hot_pixels": st.sampled_from(["reject", "keep"]),
         "bin": st.sampled_from([1, 2, 4]),
+        "resample": st.sampled_from([None, None, 128]),
         "scale": st.sampled_from(["log1p", "linear"]),
         "clip_low": st.floats(0, 50),
         "clip_high": st.floats(50, 100),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sweeper.evaluate.metrics import METRICS, confusion, score
+from sweeper.evaluate.metrics import DOMAIN_METRICS, METRICS, confusion, over_folds, score, value
 
 
 def draw(seed: int, n: int, n_classes: int, levels: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -93,3 +93,21 @@ def test_confusion_has_a_row_for_each_true_class() -> None:
     table = confusion(y, predicted, 4)
     assert table == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
     assert table == reference.confusion_matrix(y, predicted, labels=range(4)).tolist()
+
+
+def test_accuracies_of_domains_count_each_domain_alike() -> None:
+    y = np.array([0, 1, 0, 1, 0, 1, 1])
+    scores = np.eye(2)[[0, 1, 0, 0, 1, 0, 1]]
+    domains = np.array([4, 4, 4, 4, 9, 9, 2])  # three of four right, none of two, one of one
+    found = score(y, scores, 2, domains)
+    assert tuple(found) == (*METRICS, *DOMAIN_METRICS)
+    assert found["accuracy"] == pytest.approx(4 / 7)
+    assert found["accuracy_mean_domain"] == pytest.approx((0.75 + 0 + 1) / 3)
+    assert found["accuracy_worst_domain"] == 0
+    assert value("accuracy_mean_domain", y, scores, 2, domains) == found["accuracy_mean_domain"]
+
+
+def test_over_folds_a_metric_is_the_mean_and_the_worst_domain_the_least() -> None:
+    assert over_folds("accuracy", [0.5, 1.0]) == 0.75
+    assert over_folds("accuracy_mean_domain", [0.5, 1.0]) == 0.75
+    assert over_folds("accuracy_worst_domain", [0.5, 1.0, 0.25]) == 0.25

@@ -9,6 +9,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,8 +20,16 @@ from sweeper.evaluate.metrics import METRICS
 from sweeper.evaluate.statistics import interval, p_value
 from sweeper.pipeline import Pipeline
 from sweeper.runs import leaderboard
-from sweeper.runs.leaderboard import COLUMNS, build_leaderboard, select, why_all_failed, write_csv
-from sweeper.runs.records import TEST, Cause, Failed, Record, Scored, Trial
+from sweeper.runs.leaderboard import (
+    COLUMNS,
+    DOMAIN_COLUMNS,
+    build_leaderboard,
+    select,
+    why_all_failed,
+    write_csv,
+)
+from sweeper.runs.records import TEST, Cause, Evaluation, Failed, Record, Scored, Trial
+from sweeper.runs.tables import leaderboard_table
 from tests.runs.made_records import (
     Records,
     made_epoch,
@@ -99,6 +108,45 @@ def test_p_vs_best_is_of_the_metric_over_the_same_folds() -> None:
     assert np.isnan(board.p_vs_best[0])
     assert board.p_vs_best[1] == 1.0
     assert board.p_vs_best[2] == pytest.approx(p_value(np.array(a), np.array(b), 80, 20))
+
+
+def _over_domains(number: int, which: Pipeline, *pairs: tuple[float, float]) -> Records:
+    """Return a trial with mean and worst accuracy over domains of each fold."""
+    records = made_trial(number, which, *(mean for mean, _ in pairs))
+    scored = iter(pairs)
+    changed: Records = []
+    for record in records:
+        if isinstance(record, Evaluation) and isinstance(record.outcome, Scored):
+            mean, worst = next(scored)
+            values = {"accuracy_mean_domain": mean - 0.1, "accuracy_worst_domain": worst}
+            outcome = msgspec.structs.replace(record.outcome, metrics={**record.outcome.metrics, **values})
+            changed.append(msgspec.structs.replace(record, outcome=outcome))
+        else:
+            changed.append(record)
+    return changed
+
+
+def test_domains_have_columns_where_they_are_held_out_and_rank_by_mean_or_worst() -> None:
+    records = [_over_domains(0, A, (0.9, 0.2), (0.8, 0.7)), _over_domains(1, B, (0.7, 0.5), (0.8, 0.6))]
+    board = leaderboard_of(*records, metric="accuracy_mean_domain")
+    assert tuple(board.columns)[14:17] == DOMAIN_COLUMNS
+    assert tuple(c for c in board.columns if c not in DOMAIN_COLUMNS) == COLUMNS
+    assert board.trial.tolist() == [0, 1]
+    assert board.accuracy_mean_domain.tolist() == pytest.approx([0.75, 0.65])
+    assert board.accuracy_mean_domain_std[0] == pytest.approx(np.std([0.8, 0.7], ddof=1))
+    assert board.accuracy_worst_domain.tolist() == [0.2, 0.5]
+    worst = leaderboard_of(*records, metric="accuracy_worst_domain")
+    assert worst.trial.tolist() == [1, 0]
+    assert 0 <= worst.p_vs_best[1] <= 1
+
+
+def test_the_table_shows_mean_and_worst_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    which = made_pipeline()
+    board = leaderboard_of(_over_domains(0, which, (0.9, 0.25), (0.8, 0.75)), metric="accuracy_worst_domain")
+    table = leaderboard_table(board, "accuracy_worst_domain")
+    assert "mean domain" in table and "accuracy_worst_domain" in table
+    assert "0.7500" in table and "0.2500" in table
 
 
 def test_one_split_has_an_interval_but_no_spread_and_no_test() -> None:

@@ -87,6 +87,8 @@ def test_what_failed_has_no_evaluation_and_a_first_failure() -> None:
 
 def test_values_stand_in_their_columns() -> None:
     outcome = made_score(0.5, fit_s=7.0, n_train=11, predict_ms_per_frame=13.0, n_validation=17)
+    of_domains = {"accuracy_mean_domain": 0.75, "accuracy_worst_domain": 0.25}
+    outcome = structs.replace(outcome, metrics={**outcome.metrics, **of_domains})
     undefined = structs.replace(outcome, metrics={**outcome.metrics, "auc_ovr": None})
     results = results_of(made_trial(0, A, outcome, undefined, featurize_ms_per_frame=19.0))
     _, budget, fold, values = results.columns()

@@ -115,3 +115,14 @@ def test_a_bad_space_is_refused_with_parameter_rule_and_value(changes: dict[str,
 def test_unknown_space_suggests_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'diffranet'"):
         load_space("difranet")
+
+
+def test_resampling_stands_in_a_pipeline_only_where_the_space_names_it() -> None:
+    """Spaces that do not name it keep the identity of every representation."""
+    plain = {"featurizers": {"histogram": {}}, "classifiers": {"rf": {"n_trees": 100}}}
+    named = {**plain, "intensity": {"resample": ["none", 256]}}
+    spaces = [parse_space(data, default_name="x") for data in (plain, named)]
+    assert [{p.intensity.get("resample", "absent") for p in s.grid()} for s in spaces] == [
+        {"absent"},
+        {None, 256},
+    ]

@@ -43,12 +43,15 @@ class SweepData:
     folds : mapping
         By name.
     limits : Limits
+    domains : int64, (n_frames,), or None
+        Where whole domains are held out.
     """
 
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     folds: Mapping[int | str, Fold]
     limits: Limits
+    domains: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
                 seed=fold.seed,
                 threads=1,
                 classifier=plugins.classifier(pipeline.classifier),
+                domains=data.domains,
             )
     except (TimeLimitError, MemoryError) as error:
         return FoldOutcome(_limit_reached(bounds, error))

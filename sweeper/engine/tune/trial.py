@@ -14,17 +14,18 @@ from sweeper.engine.causes import cause_of
 from sweeper.engine.cluster import quieten
 from sweeper.engine.evaluator import Evaluator
 from sweeper.errors import DeadlineError, FaultError, StoppedError
+from sweeper.evaluate.metrics import over_folds
 from sweeper.pipeline import Pipeline
 from sweeper.runs.records import Evaluation, Failed, Scored
 
 
 def mean_score(evaluations: list[Evaluation], metric: str) -> float:
-    """Mean of a metric over folds; :data:`FAILED_SCORE` when a fold failed or left it undefined."""
+    """Return a metric over folds; :data:`FAILED_SCORE` when a fold failed or left it undefined."""
     outcomes = [evaluation.outcome for evaluation in evaluations]
     known = [o.metrics[metric] for o in outcomes if isinstance(o, Scored) and o.metrics[metric] is not None]
     if any(isinstance(o, Failed) for o in outcomes) or not known:
         return FAILED_SCORE
-    return float(sum(v for v in known if v is not None) / len(known))
+    return over_folds(metric, [value for value in known if value is not None])
 
 
 class SweepTrial(tune.Trainable):  # type: ignore[misc]
