@@ -25,7 +25,7 @@ import pytest
 from sweeper.cli import main
 from sweeper.errors import InputError, SweeperError
 from sweeper.evaluate.metrics import METRICS
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.runs.exports.entries import Entry, Status, entries
 from sweeper.runs.exports.sending import Exports, export_run
 from sweeper.runs.exports.tools import TOOLS, check_tool, open_exporter
@@ -89,7 +89,7 @@ def trials(*numbers: int) -> Records:
 
 def ensemble(*members: int) -> Records:
     parts = tuple({"trial": trial, "weight": 1 / len(members)} for trial in members)
-    made = Pipeline({}, "ensemble", {}, "none", {}, "ensemble", {"members": parts})
+    made = Pipeline({}, (FeaturizerChoice("ensemble", {}),), "none", {}, "ensemble", {"members": parts})
     return made_trial(-1, made, *[score(0.5 + 0.1 * len(members))] * FOLDS, featurize_ms_per_frame=3.0)
 
 
