@@ -1,4 +1,4 @@
-"""A sweep whose featurizers stand side by side, and all that takes its pipelines: one grid, looked at from all sides.
+"""A sweep whose featurizers stand side by side, and all that takes its pipelines: one grid, seen from all sides.
 
 A texture descriptor, a histogram, a bag of visual words and a network, up to three of them together.
 """
