@@ -61,6 +61,14 @@ def params_of_each(featurizer: str, params: dict[str, Any]) -> dict[str, dict[st
     return {featurizer: params} if len(names) == 1 else {name: params[name] for name in names}
 
 
+def unnested(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters without nesting: those of featurizers side by side are called ``glcm.distance``."""
+    flat: dict[str, Any] = {}
+    for name, value in params.items():
+        flat |= {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
 @dataclass(frozen=True)
 class FeaturizerChoice:
     """A featurizer with its parameters chosen.

@@ -183,7 +183,7 @@ def _space(name: str) -> Entry:
         lines.append(f"combine: up to {space.most} featurizers side by side")
     lines += [f"scale {scale}: {cuts}" for scale, cuts in study.scales.items()]
     found = {"name": space.name, "source": space.source, "pipelines": space.size, "scales": study.scales}
-    return Entry(title, tuple(lines), {**found, "most": space.most, **slots})
+    return Entry(title, tuple(lines), {**found, "combine": {"most": space.most}, **slots})
 
 
 @dataclass(frozen=True)

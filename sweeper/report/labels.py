@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sweeper.pipeline import value_text
+from sweeper.pipeline import unnested, value_text
 from sweeper.runs.leaderboard import ENSEMBLE
 
 SETS = {"unbalanced": "UB", "balanced": "BL", "augmented": "BLA", "pretrained": "PT"}
@@ -85,10 +85,7 @@ def flat_params(text: str) -> dict[str, str]:
         return {}
     intensity = params.pop("intensity", None)
     params |= intensity if isinstance(intensity, dict) else {}
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        flat |= {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
-    return {name: value_text(value) for name, value in flat.items()}
+    return {name: value_text(value) for name, value in unnested(params).items()}
 
 
 def _varying(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, set[str]]]:

@@ -1,4 +1,4 @@
-"""A sweep whose featurizers stand side by side, and all that takes its pipelines: one grid, seen from all sides.
+"""A sweep whose featurizers stand side by side, and all that takes its pipelines: one grid, from all sides.
 
 A texture descriptor, a histogram, a bag of visual words and a network, up to three of them together.
 """
@@ -58,7 +58,7 @@ def arguments(textures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.fixture(scope="module")
 def run(run_cli: Cli, arguments: tuple[object, ...]) -> Path:
-    done = run_cli("run", *arguments)
+    done = run_cli("run", *arguments, timeout=570)
     assert done.returncode == 0, done.stderr
     return Path(str(arguments[-1]))
 

@@ -202,6 +202,14 @@ def test_parameters_are_flat() -> None:
     }  # fmt: skip
 
 
+def test_parameters_of_featurizers_side_by_side_name_their_owner() -> None:
+    made = made_pipeline("glcm+lbp", featurizer_params={"glcm": {"distance": (1, 2)}, "lbp": {"radius": 3}})
+    parameters = by_key(results_of(made_trial(0, made, *[0.5] * FOLDS)), ended=True)["trial-0"].parameters
+    assert parameters["featurizer"] == "glcm+lbp"
+    assert parameters["featurizer.glcm.distance"] == "[1, 2]"
+    assert parameters["featurizer.lbp.radius"] == 3
+
+
 def rows_of(rows: CompleteRows) -> list[tuple[int, float, list[float]]]:
     return list(zip(rows.owner.tolist(), rows.budget.tolist(), rows.values.tolist(), strict=True))
 
