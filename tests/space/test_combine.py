@@ -158,17 +158,16 @@ def test_no_featurizer_and_too_many_are_no_pipelines() -> None:
         assert encoding.decode(vector) is None
 
 
-def test_bohb_learns_which_set_is_good() -> None:
+def test_bohb_learns_which_featurizers_are_good_whatever_stands_beside_them() -> None:
     combined = load_space("quick")
     assert combined.most == 3
     proposer = plugins.search("bohb").proposer(combined, 0)
     rng = np.random.default_rng(0)
-    good = {"glcm", "histogram"}
     seen = []
     for trial in range(60):
         pipeline = combined.sample(rng)
-        score = -len(good ^ set(pipeline.featurizer.split("+")))
-        seen.append(Observation(trial, pipeline, 1.0, float(score)))
+        names = set(pipeline.featurizer.split("+"))
+        seen.append(Observation(trial, pipeline, 1.0, ("glcm" in names) - 0.5 * ("lbp" in names)))
     proposals = [proposer.propose(60 + i, set(), seen) for i in range(40)]
-    hits = sum(p is not None and p.featurizer == "glcm+histogram" for p in proposals)
-    assert hits > 0.4 * 40  # chance is one in nine, a third of all proposals is random by design
+    hits = sum(p is not None and p.featurizer in ("glcm", "glcm+histogram") for p in proposals)
+    assert hits > 0.5 * 40  # chance is two in nine, a third of all proposals is random by design
