@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 import sweeper
 from sweeper import plugins
@@ -27,7 +28,7 @@ from sweeper.runs.data import run_data
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.records import Scored
 from sweeper.similar import Search
-from sweeper.similar.features import feature_table, features_of
+from sweeper.similar.features import Features, feature_table, features_of
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -78,6 +79,13 @@ def a_trial(run: Path, featurizer: str) -> int:
     return next(trial for trial, pipeline in pipelines(run).items() if pipeline.featurizer == featurizer)
 
 
+def matrix(features: Features) -> NDArray[np.float64]:
+    """Features of all frames."""
+    rows, values = zip(*features.chunks(), strict=True)
+    assert np.concatenate(rows).tolist() == list(range(36))
+    return np.concatenate(values)
+
+
 def test_every_set_stands_on_the_leaderboard(run: Path, board: pd.DataFrame) -> None:
     assert len(board) == PIPELINES
     assert set(board.featurizer) == SETS
@@ -108,8 +116,8 @@ def test_scores_are_those_of_the_columns_side_by_side(run: Path) -> None:
     split = data.splits[0]
     for trial, pipeline in pipelines(run).items():
         features = features_of(folder, data, pipeline)
-        ((rows, x),) = features.chunks()
-        assert rows.tolist() == list(range(36)) and x.shape[1] == sum(features.widths)
+        x = matrix(features)
+        assert x.shape == (36, sum(features.widths))
         again = fit_and_score(
             pipeline, x, data.dataset.labels, split.train, split.validation, n_classes=3, budget=1.0,
             seed=seed, threads=1, classifier=plugins.classifier("rf"), widths=features.widths,
@@ -129,7 +137,7 @@ def test_features_of_another_frame_are_those_of_all_featurizers(run: Path, board
     for trial in (a_trial(run, "glcm+histogram+sift"), int(with_network.trial)):
         pipeline = pipelines(run)[trial]
         features = features_of(folder, data, pipeline)
-        ((_, x),) = features.chunks()
+        x = matrix(features)
         frame = raw_frame(data.dataset.ref(5)).prepared(pipeline.intensity)
         np.testing.assert_allclose(features.compute(frame), x[5], rtol=1e-4, atol=1e-5)
         table = feature_table(folder, pipeline)
