@@ -1,8 +1,8 @@
 """What is fitted on features inside a fold: scaler, PCA, FastICA.
 
 Every fit sees training rows alone and comes out as one affine map, small to store and quick to apply. Of
-features side by side, each representation's columns have a fit of their own: among the thousands of columns
-of a network, directions of large variance would leave nothing of a texture's few (benchmarks/combine.py).
+features side by side, each representation's columns have a fit of their own, because a few directions of all
+columns are those of the widest representation (benchmarks/combine.py).
 The codebook, which turns ragged descriptors into rows, comes from :mod:`sweeper.features.codebook`.
 """
 
