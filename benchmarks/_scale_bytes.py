@@ -158,4 +158,4 @@ def _ready(sweep: Engine, pipelines: Sequence[Pipeline]) -> None:
     """Have the representations of all pipelines, codebooks too."""
     import ray
 
-    ray.get([sweep.actors.store.representation.remote(pipeline, 0, 1.0) for pipeline in pipelines])
+    ray.get([sweep.actors.store.features.remote(pipeline, 0, 1.0) for pipeline in pipelines])

@@ -22,7 +22,7 @@ from sweeper.evaluate.folds import fit_and_score
 from sweeper.features.blocks import block_info, load_verified, read_matrix
 from sweeper.features.keys import shards_of
 from sweeper.features.representation import Descriptors
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.plugins import classifier, texture
 from sweeper.runs.checks import check_sweep
 from sweeper.runs.spec import SweepSpec
@@ -206,7 +206,7 @@ def _fit(x: np.ndarray, name: str, chosen: dict[str, object]) -> float:
     cut = len(x) * 4 // 5
     plugin = classifier(name)
     params = {axis.name: axis.default for axis in plugin.axes} | chosen
-    pipeline = Pipeline({}, "glcm", {}, "standard", {}, name, params)
+    pipeline = Pipeline({}, (FeaturizerChoice("glcm", {}),), "standard", {}, name, params)
     started = time.process_time()
     fit_and_score(
         pipeline, x, y, rows[:cut], rows[cut:], n_classes=CLASSES, budget=1.0, seed=1, threads=1,

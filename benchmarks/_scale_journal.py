@@ -12,7 +12,7 @@ import numpy as np
 
 from sweeper.engine.tasks.evaluation import scored
 from sweeper.evaluate.folds import fit_and_score
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.plugins import classifier
 from sweeper.runs.journal import Journal
 from sweeper.runs.leaderboard import build_leaderboard
@@ -30,7 +30,7 @@ def _outcome(seed: int) -> Scored:
     x, y = rng.normal(size=(FRAMES, 4)), rng.integers(0, CLASSES, FRAMES)
     rows = rng.permutation(FRAMES)
     params = {axis.name: axis.default for axis in classifier("rf").axes} | {"n_trees": 3}
-    pipeline = Pipeline({}, "histogram", {}, "standard", {}, "rf", params)
+    pipeline = Pipeline({}, (FeaturizerChoice("histogram", {}),), "standard", {}, "rf", params)
     result = fit_and_score(
         pipeline, x, y, rows[:400], rows[400:], n_classes=CLASSES, budget=1.0, seed=0, threads=1,
         classifier=classifier("rf"),

@@ -31,7 +31,7 @@ FRAMES_PER_CLASS, SIZE_PX, TRIALS = 60, 256, 60
 
 
 def first_result(*, quick: bool) -> Usage:
-    """A sweep as `make demo` runs it; with `quick` a fifth of it."""
+    """A sweep like that of `make demo`; with `quick` a fifth of it."""
     frames, trials = (12, 12) if quick else (FRAMES_PER_CLASS, TRIALS)
     with tempfile.TemporaryDirectory(prefix="sweeper-benchmark-") as name:
         folder = Path(name)

@@ -40,7 +40,7 @@ from sweeper.api.searches import (
     draw_new,
 )
 from sweeper.errors import InputError
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 
 __all__ = [
     "CLASS_WEIGHT",
@@ -54,6 +54,7 @@ __all__ = [
     "Encoding",
     "Estimator",
     "Featurizer",
+    "FeaturizerChoice",
     "InputError",
     "Interval",
     "Legal",

@@ -62,7 +62,8 @@ class Encoding(Protocol):
     """Translates between the pipelines of a space and vectors, for searches that model a space.
 
     A subset axis becomes one yes/no variable for each value; an ordered list of numbers becomes its rank;
-    other lists become categories. Axes with a single value have no variable.
+    other lists become categories. Axes with a single value have no variable. Where featurizers stand side by
+    side, each has a yes/no variable of its own.
     """
 
     @property
@@ -86,7 +87,8 @@ class Encoding(Protocol):
     def active(self, vector: NDArray[np.float64]) -> NDArray[np.bool_] | None:
         """Return which variables exist at a point, (d,); None where it is no pipeline.
 
-        Points with an empty subset, or with parts that do not fit together, are no pipelines.
+        Points with an empty subset, with no featurizer or too many, or with parts that do not fit together,
+        are no pipelines.
         """
         ...
 

@@ -179,9 +179,11 @@ def _space(name: str) -> Entry:
             owner = slot if part.label == slot else f"{slot} {part.label}"
             lines.append(f"{owner}: {choices or 'one choice'}")
             slots[slot][part.label] = {axis: domain.written() for axis, domain in part.domains.items()}
+    if space.most > 1:
+        lines.append(f"combine: up to {space.most} featurizers side by side")
     lines += [f"scale {scale}: {cuts}" for scale, cuts in study.scales.items()]
     found = {"name": space.name, "source": space.source, "pipelines": space.size, "scales": study.scales}
-    return Entry(title, tuple(lines), {**found, **slots})
+    return Entry(title, tuple(lines), {**found, "combine": {"most": space.most}, **slots})
 
 
 @dataclass(frozen=True)

@@ -116,20 +116,24 @@ climb_task = ray.remote(num_cpus=0, max_retries=3)(climb)
 def keep_models(watch: Watch) -> None:
     """Keep the models of the best trial of each network; other models can be made again.
 
-    A trial that was stopped counts, but for a network's own head: that was not trained to its end.
+    A trial that was stopped counts, but for a network's own head: that was not trained to its end. A trial
+    that has the network beside other featurizers counts as well.
     """
     results = watch.folder.results()
     board = build_leaderboard(results, metric=watch.spec.metric, folds=watch.folds)
     heads = board.classifier.map(lambda name: plugins.classifier(name).is_head)
     whole = (board.status == "done") | ((board.status == "stopped") & ~heads)
-    best = [
-        {**row, "pipeline": results.pipeline(row["trial"]).to_dict()}
-        for row in board[whole & (board.training_set != "")]
-        .drop_duplicates("featurizer")
-        .rename(columns={watch.spec.metric: "score"})[["trial", "featurizer", "score"]]
-        .to_dict("records")
-    ]
-    ray.get(watch.actors.store.keep.remote(best))
+    best: dict[str, dict[str, Any]] = {}
+    for row in board[whole & (board.training_set != "")].to_dict("records"):
+        for single in results.pipeline(row["trial"]).singles:
+            if "training_set" in single.featurizer_params:
+                entry = {
+                    "trial": row["trial"],
+                    "featurizer": single.featurizer,
+                    "score": row[watch.spec.metric],
+                }
+                best.setdefault(single.featurizer, {**entry, "pipeline": single.to_dict()})
+    ray.get(watch.actors.store.keep.remote(list(best.values())))
 
 
 def _members(watch: Watch) -> list[tuple[int, Pipeline]]:

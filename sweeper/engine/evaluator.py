@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from sweeper import plugins
 from sweeper.engine.causes import cause_of
 from sweeper.engine.limits import GRACE_S
 from sweeper.engine.nodes import check
-from sweeper.engine.store import StoredFeatures
+from sweeper.engine.store import StoredFeatures, ms_per_frame
 from sweeper.engine.tasks.evaluation import FoldJob, FoldOutcome, SweepData, evaluate_task
 from sweeper.errors import DeadlineError, FitError, JournalError, StoppedError, described
 from sweeper.evaluate.reducers import REDUCERS
@@ -98,14 +99,14 @@ class Evaluator:
 
     def key(self, pipeline: Pipeline, budget: float, fold: int | str) -> str:
         """What an evaluation is a pure function of, digested."""
-        kind = representation(pipeline, len(self._data.classes))
+        kinds = [representation(single, len(self._data.classes)) for single in pipeline.singles]
         code = plugins.code_digest("classifier", pipeline.classifier)
-        versions = [*kind.versions, REDUCERS[pipeline.reducer].version, code]
-        if isinstance(kind, NetworkFeatures):
+        versions = [version for kind in kinds for version in kind.versions]
+        versions += [REDUCERS[pipeline.reducer].version, code]
+        if any(isinstance(kind, NetworkFeatures) for kind in kinds):
             versions += self._context.numerics
-        weights = None
-        if pipeline.featurizer_params.get("weights") == "imagenet":
-            weights = self._context.weights[pipeline.featurizer]
+        pretrained = [c.name for c in pipeline.features if c.params.get("weights") == "imagenet"]
+        weights = "+".join(self._context.weights[name] for name in pretrained) or None
         rows, seed = self._context.fold_digests[fold], self._data.folds[fold].seed
         return digest([pipeline.to_dict(), budget, rows, seed, self._context.dataset, versions, weights])
 
@@ -161,7 +162,7 @@ class Evaluator:
                     running[self._submit(rung, fold, features[fold])] = (fold, attempt + 1)
                     continue
                 outcome = self._with_head(rung, features[fold], outcome)
-                records[fold] = self._record(rung, fold, outcome, features[fold].featurize_ms_per_frame)
+                records[fold] = self._record(rung, fold, outcome, ms_per_frame(features[fold]))
                 if _is_limit(outcome.outcome):
                     return
         finally:
@@ -178,19 +179,21 @@ class Evaluator:
             if ready:
                 return ready[0]
 
-    def _with_head(self, rung: _Rung, features: StoredFeatures, outcome: FoldOutcome) -> FoldOutcome:
+    def _with_head(
+        self, rung: _Rung, features: Sequence[StoredFeatures], outcome: FoldOutcome
+    ) -> FoldOutcome:
         """Fitting a network's own head takes what training the network took."""
         found = outcome.outcome
         if not isinstance(found, Scored) or not plugins.classifier(rung.pipeline.classifier).is_head:
             return outcome
-        fit_s = round(found.fit_s + features.fit_s, 6)
+        fit_s = round(found.fit_s + sum(part.fit_s for part in features), 6)
         return FoldOutcome(structs.replace(found, fit_s=fit_s), outcome.predictions)
 
-    def _features(self, rung: _Rung, folds: list[int | str]) -> dict[int | str, StoredFeatures]:
+    def _features(self, rung: _Rung, folds: list[int | str]) -> dict[int | str, tuple[StoredFeatures, ...]]:
         """Ask the store for each fold's features, all at once; the sweep's deadline holds here too."""
-        ask = self._context.store.representation.remote
+        ask = self._context.store.features.remote
         refs = {ask(rung.pipeline, fold, rung.budget): fold for fold in folds}
-        features: dict[int | str, StoredFeatures] = {}
+        features: dict[int | str, tuple[StoredFeatures, ...]] = {}
         failures: dict[int | str, _NoFeaturesError] = {}
         while refs:
             fold = refs.pop(ref := self._next(list(refs)))
@@ -205,11 +208,13 @@ class Evaluator:
             raise next(failures[fold] for fold in folds if fold in failures)
         return features
 
-    def _submit(self, rung: _Rung, fold: int | str, features: StoredFeatures) -> Any:
+    def _submit(self, rung: _Rung, fold: int | str, features: Sequence[StoredFeatures]) -> Any:
         key, ledger = rung.keys[fold], self._context.ledger
-        job = FoldJob(rung.pipeline, rung.budget, fold, features.key, key, ledger)
+        stored = tuple((part.key, part.layout) for part in features)
+        job = FoldJob(rung.pipeline, rung.budget, fold, stored, key, ledger)
         task = evaluate_task.options(name=f"{rung.label} fold {fold}")
-        return task.remote(job, self._context.data[0], features.layout, *features.files)
+        files = [file for part in features for file in part.files]
+        return task.remote(job, self._context.data[0], *files)
 
     def _outcome(self, ref: Any, key: str, *, final: bool) -> FoldOutcome | None:
         """What a finished task gave; None when its process died and it deserves another attempt."""

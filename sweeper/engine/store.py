@@ -8,7 +8,9 @@ restarted actor builds again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ from sweeper.pipeline import Pipeline, digest
 
 @dataclass(frozen=True)
 class StoredFeatures:
-    """Features of all frames, by reference.
+    """Features of all frames that a single featurizer gives, by reference.
 
     Attributes
     ----------
@@ -47,7 +49,8 @@ class StoredFeatures:
         Parquet bytes, shard after shard.
     key : str
         Names the content: equal keys, equal features.
-    featurize_ms_per_frame : float
+    prepare_ms, compute_ms : float
+        Time a frame takes: reading and intensities; its features.
     fit_s : float
         Time it took to train the network that they come from.
     """
@@ -55,8 +58,14 @@ class StoredFeatures:
     layout: tuple[int, ...]
     files: tuple[Any, ...]
     key: str
-    featurize_ms_per_frame: float
+    prepare_ms: float
+    compute_ms: float
     fit_s: float = 0.0
+
+
+def ms_per_frame(features: Sequence[StoredFeatures]) -> float:
+    """Return the time to featurize one frame, which is read once for all featurizers."""
+    return max(part.prepare_ms for part in features) + sum(part.compute_ms for part in features)
 
 
 @dataclass(frozen=True)
@@ -164,17 +173,34 @@ class FeatureStore:
         self._codebooks.clear()
         self._networks.forget()
 
-    async def representation(self, pipeline: Pipeline, fold: int | str, budget: float) -> StoredFeatures:
-        """Features that a pipeline asks for on a fold; computed when they are not there yet.
+    async def features(
+        self, pipeline: Pipeline, fold: int | str, budget: float
+    ) -> tuple[StoredFeatures, ...]:
+        """Features of each featurizer that a pipeline asks for on a fold; computed when not there yet.
 
         The budget matters to a network's own head alone: every other classifier gets features of a
         network that was trained fully.
         """
+        textures = [choice.name for choice in pipeline.features if choice.name in self._settings.wanted]
+        if len(textures) > 1:
+            await self._try_together(pipeline.intensity, textures)
+        asked = (self._single(single, fold, budget) for single in pipeline.singles)
+        found = []
+        for outcome in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(outcome, BaseException):  # that of the first featurizer, whichever came first
+                raise outcome
+            found.append(outcome)
+        return tuple(found)
+
+    async def _single(self, pipeline: Pipeline, fold: int | str, budget: float) -> StoredFeatures:
+        """Features of a single featurizer."""
         kind = representation(pipeline, len(self._settings.networks.classes))
         if isinstance(kind, NetworkFeatures):
             block = await self._networks.block(pipeline, fold, budget)
-            ms_per_frame = block.info.prepare_ms + block.info.compute_ms
-            return StoredFeatures((len(block.files),), block.files, block.key, ms_per_frame, block.info.fit_s)
+            info = block.info
+            return StoredFeatures(
+                (len(block.files),), block.files, block.key, info.prepare_ms, info.compute_ms, info.fit_s
+            )
         families = await self._ensure(pipeline.intensity, [pipeline.featurizer])
         family = families[pipeline.featurizer]
         if isinstance(kind, Words):
@@ -186,7 +212,7 @@ class FeatureStore:
             tuple(len(files) for files in shards),
             tuple(f.data for files in shards for f in files),
             keys.family_key(pipeline.featurizer, pipeline.intensity),
-            _ms_per_frame(shards, kind.block_names),
+            *_ms_per_frame(shards, kind.block_names),
         )
 
     async def release(self, pipeline: Pipeline) -> None:
@@ -206,6 +232,14 @@ class FeatureStore:
         Missing blocks of all of them are computed in one pass over the frames.
         """
         await self._ensure(intensity, featurizers)
+
+    async def _try_together(self, intensity: Params, featurizers: list[str]) -> None:
+        """Have the blocks of several featurizers in one pass over the frames.
+
+        Where one of them fails it is not told which: each is then asked for alone, and fails for itself.
+        """
+        with contextlib.suppress(RayTaskError, WorkerCrashedError):
+            await self._ensure(intensity, featurizers)
 
     async def _ensure(self, intensity: Params, featurizers: list[str]) -> dict[str, _Family]:
         """The families, complete; whoever forgets them meanwhile does not change what is returned."""
@@ -315,8 +349,8 @@ class FeatureStore:
             if key not in self._codebooks:
                 self._codebooks[key] = await self._fit_codebook(key, family, name, params, rows)
         file = self._codebooks[key]
-        encode_ms = file.info.compute_ms + _ms_per_frame(self._by_shard(family), kind.block_names)
-        return StoredFeatures((1,), (file.data,), key, encode_ms)
+        prepare_ms, compute_ms = _ms_per_frame(self._by_shard(family), kind.block_names)
+        return StoredFeatures((1,), (file.data,), key, prepare_ms, compute_ms + file.info.compute_ms)
 
     async def _fit_codebook(
         self, key: str, family: _Family, name: str, params: Params, rows: FoldRows
@@ -354,15 +388,15 @@ class _all:  # noqa: N801 - reads as a statement: async with _all(locks)
             lock.release()
 
 
-def _ms_per_frame(shards: list[list[_File]], names: set[str]) -> float:
-    """Time to featurize one frame: reading once, and the share of each file's blocks that is used."""
-    rows = sum(max((f.info.rows for f in files), default=0) for files in shards)
-    total = 0.0
+def _ms_per_frame(shards: list[list[_File]], names: set[str]) -> tuple[float, float]:
+    """Time one frame takes: reading it once, and the share of each file's blocks that is used."""
+    rows = max(1, sum(max((f.info.rows for f in files), default=0) for files in shards))
+    prepare_ms = compute_ms = 0.0
     for files in shards:
         used = [(f.info, len(names & set(f.info.blocks)) / len(f.info.blocks)) for f in files]
-        total += max((i.prepare_ms * i.rows for i, share in used if share), default=0.0)
-        total += sum(share * i.compute_ms * i.rows for i, share in used)
-    return total / max(rows, 1)
+        prepare_ms += max((i.prepare_ms * i.rows for i, share in used if share), default=0.0)
+        compute_ms += sum(share * i.compute_ms * i.rows for i, share in used)
+    return prepare_ms / rows, compute_ms / rows
 
 
 FeatureStoreActor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=1000)(

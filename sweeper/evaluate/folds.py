@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -111,6 +111,7 @@ def fit_and_score(
     threads: int,
     classifier: Classifier,
     domains: NDArray[np.int64] | None = None,
+    widths: Sequence[int] = (),
 ) -> FoldResult:
     """Evaluate a pipeline on one fold.
 
@@ -134,6 +135,8 @@ def fit_and_score(
         The plugin that `pipeline` names.
     domains : int64, (n_rows,), optional
         Number of the domain of each row, where whole domains are held out.
+    widths : sequence of int
+        Columns of each featurizer, where several stand side by side.
 
     Raises
     ------
@@ -155,6 +158,7 @@ def fit_and_score(
             seed=seed,
             threads=threads,
             classifier=classifier,
+            widths=widths,
         )
         started = time.perf_counter()
         scores = fitted.scores(x[validation])
@@ -183,6 +187,7 @@ def fit_pipeline(
     seed: int,
     threads: int,
     classifier: Classifier,
+    widths: Sequence[int] = (),
 ) -> FittedPipeline:
     """Fit reducer and classifier on training rows; parameters and errors as :func:`fit_and_score`."""
     if not 0 < budget <= 1:
@@ -204,7 +209,7 @@ def fit_pipeline(
     )
     x_train, y_train = x[rows], y[rows]
     started = time.perf_counter()
-    reducer = fit_reducer(pipeline.reducer, pipeline.reducer_params, x_train, reducer_seed)
+    reducer = fit_reducer(pipeline.reducer, pipeline.reducer_params, x_train, reducer_seed, widths)
     estimator.fit(reducer.transform(x_train), y_train, weights)
     return FittedPipeline(reducer, estimator, n_classes, len(rows), time.perf_counter() - started)
 

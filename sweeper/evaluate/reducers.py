@@ -1,12 +1,14 @@
 """What is fitted on features inside a fold: scaler, PCA, FastICA.
 
-Every fit sees training rows alone and comes out as one affine map, small to store and quick to apply.
+Every fit sees training rows alone and comes out as one affine map, small to store and quick to apply. Of
+features side by side, each representation's columns have a fit of their own, because a few directions of all
+columns are those of the widest representation (benchmarks/combine.py).
 The codebook, which turns ragged descriptors into rows, comes from :mod:`sweeper.features.codebook`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +139,9 @@ REDUCERS: Mapping[str, Reducer] = {
 """Reducers by name."""
 
 
-def fit_reducer(name: str, params: Params, x_train: NDArray[np.float64], seed: int) -> FittedReducer:
+def fit_reducer(
+    name: str, params: Params, x_train: NDArray[np.float64], seed: int, widths: Sequence[int] = ()
+) -> FittedReducer:
     """Fit a reducer on training rows.
 
     Parameters
@@ -151,6 +155,8 @@ def fit_reducer(name: str, params: Params, x_train: NDArray[np.float64], seed: i
         are cut to what there is; a table of constants becomes zeros.
     seed : int
         0 to 2³² − 1.
+    widths : sequence of int
+        Columns of each representation, where several stand side by side: each has a fit of its own.
 
     Raises
     ------
@@ -166,4 +172,29 @@ def fit_reducer(name: str, params: Params, x_train: NDArray[np.float64], seed: i
         raise ValueError(f"{name}: unknown parameter {unknown[0]!r}")
     for axis in reducer.axes:
         axis.check(name, values[axis.name])
-    return reducer.fit(values, x_train, seed)
+    if len(widths) < 2:
+        return reducer.fit(values, x_train, seed)
+    parts = np.split(x_train, np.cumsum(widths)[:-1], axis=1)
+    return _side_by_side([reducer.fit(values, part, seed) for part in parts])
+
+
+def _side_by_side(fitted: Sequence[FittedReducer]) -> FittedReducer:
+    """Return maps of neighbouring columns as one map of all of them."""
+    shifts, scales, projections = (
+        [value for one in fitted if (value := getattr(one, name)) is not None]
+        for name in ("shift", "scale", "projection")
+    )
+    return FittedReducer(
+        np.concatenate(shifts) if shifts else None,
+        np.concatenate(scales) if scales else None,
+        _block_diagonal(projections) if projections else None,
+    )
+
+
+def _block_diagonal(blocks: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    whole = np.zeros(np.sum([block.shape for block in blocks], axis=0))
+    row = column = 0
+    for block in blocks:
+        whole[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return whole

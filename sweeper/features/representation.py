@@ -2,7 +2,8 @@
 
 There are three kinds of representations, told apart here: descriptors, which need no fit; bags of visual
 words, whose codebook was fitted on training frames; and features of a network. Each knows its columns, reads
-them from block files, and computes them from prepared frames once it has what was fitted.
+them from block files, and computes them from prepared frames once it has what was fitted. A pipeline has one
+or several, whose columns stand side by side.
 """
 
 from __future__ import annotations
@@ -199,11 +200,12 @@ class NetworkFeatures(Representation):
 
 
 def representation(pipeline: Pipeline, n_classes: int) -> Descriptors | Words | NetworkFeatures:
-    """Return the representation of a pipeline, without what is fitted.
+    """Return the representation of a pipeline with a single featurizer, without what is fitted.
 
     Parameters
     ----------
     pipeline : Pipeline
+        One of the :attr:`~sweeper.pipeline.Pipeline.singles` of a pipeline.
     n_classes : int
         Of the data set: what a network's own head gives.
     """
@@ -212,6 +214,11 @@ def representation(pipeline: Pipeline, n_classes: int) -> Descriptors | Words | 
         head = plugins.classifier(pipeline.classifier).is_head
         return NetworkFeatures(params, plugin, n_classes if head else 0)
     return of_featurizer(plugin, params)
+
+
+def side_by_side(features: Sequence[Matrix]) -> Matrix:
+    """Return the features of several representations as one table, float64, (n, columns of all)."""
+    return features[0] if len(features) == 1 else np.concatenate(features, axis=1)
 
 
 def of_featurizer(featurizer: Featurizer, params: Params) -> Descriptors | Words:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def _few(dataset: Dataset) -> list[int]:
 
 def _grid(space: Space) -> Grid:
     slots = {slot: tuple(map(_choices, space.parts[slot])) for slot in SLOTS}
-    return Grid(space.name, space.scale, slots, space.size)
+    return Grid(space.name, space.scale, slots, space.most, space.representations, space.size)
 
 
 def _choices(part: Part) -> Choices:
@@ -228,11 +229,8 @@ def _draws(space: Space, part: Part, rng: np.random.Generator) -> Iterable[Pipel
     for _ in range(_FITS):
         pipeline = space.sample(rng)
         params = {**part.sample(rng), "class_weight": None}
-        yield Pipeline(
-            pipeline.intensity, pipeline.featurizer, pipeline.featurizer_params, pipeline.reducer,
-            pipeline.reducer_params, part.name, params,
-        )  # fmt: skip
+        yield replace(pipeline, classifier=part.name, classifier_params=params)
 
 
 def _width(pipeline: Pipeline) -> int:
-    return min(1000, len(representation(pipeline, 2).columns))
+    return sum(min(1000, len(representation(single, 2).columns)) for single in pipeline.singles)

@@ -29,13 +29,20 @@ def grid_lines(grid: Grid) -> list[str]:
         if len(parts) > 1:
             terms = " + ".join(_count(part.size) for part in parts)
             lines.append(f"  {slot}s: {terms} = {_count(sum(part.size for part in parts))}")
-    sizes = [sum(part.size for part in parts) for parts in grid.slots.values()]
+        if slot == "featurizer" and grid.most > 1:
+            representations = _many(grid.representations, "representation")
+            lines.append(f"  up to {grid.most} featurizers side by side: {representations}")
+    sizes = [
+        grid.representations if slot == "featurizer" else sum(part.size for part in parts)
+        for slot, parts in grid.slots.items()
+    ]
     product = math.prod(sizes)
     lines.append(f"  {' x '.join(map(_count, sizes))} = {_count(product)}")
     if grid.pipelines < product:
         lines.append(
             f"  {_count(grid.pipelines)} of them are pipelines: a head goes with a network that is trained, "
-            "and with reducer none"
+            + ("with nothing beside it, " if grid.most > 1 else "")
+            + "and with reducer none"
         )
     return lines
 

@@ -37,14 +37,20 @@ class Grid:
         Which cut of the space it is, and what was cut; empty for all of it.
     slots : dict
         Alternatives for ``intensity``, ``featurizer``, ``reducer`` and ``classifier``.
+    most : int
+        Featurizers that may stand side by side.
+    representations : float
+        Choices of one featurizer or several side by side.
     pipelines : float
-        Combinations that are pipelines: a network's head goes with networks that are trained, and with no
-        reducer.
+        Combinations that are pipelines: a network's head goes with networks that are trained, with nothing
+        beside them, and with no reducer.
     """
 
     space: str
     scale: str
     slots: Mapping[Slot, tuple[Choices, ...]]
+    most: int
+    representations: float
     pipelines: float
 
 

@@ -6,11 +6,16 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sweeper.pipeline import value_text
+from sweeper.pipeline import unnested, value_text
 from sweeper.runs.leaderboard import ENSEMBLE
 
 SETS = {"unbalanced": "UB", "balanced": "BL", "augmented": "BLA", "pretrained": "PT"}
 """Training sets as camSortXS abbreviates them."""
+
+
+def short_sets(training_set: str) -> str:
+    """Training set of a network as camSortXS abbreviates it; of several networks: ``UB+PT``."""
+    return "+".join(SETS.get(name, name) for name in training_set.split("+"))
 
 
 _MEMBERS = 6
@@ -35,7 +40,7 @@ class Labels:
         """``glcm distance=1,2`` or ``lenet BLA``."""
         if row.featurizer == ENSEMBLE:
             return ENSEMBLE
-        name = f"{row.featurizer} {SETS.get(row.training_set, row.training_set)}".rstrip()
+        name = f"{row.featurizer} {short_sets(row.training_set)}".rstrip()
         chosen = self.params("featurizer", row) if params else ""
         return f"{name} {chosen}".rstrip()
 
@@ -70,14 +75,17 @@ def _members(params: str) -> str:
 
 
 def flat_params(text: str) -> dict[str, str]:
-    """Parameters of a leaderboard's cell as text; settings of the intensity among them."""
+    """Parameters of a leaderboard's cell as text; settings of the intensity among them.
+
+    Those of featurizers side by side are called ``glcm.distance``.
+    """
     try:
         params = json.loads(text)
     except (TypeError, ValueError):
         return {}
     intensity = params.pop("intensity", None)
     params |= intensity if isinstance(intensity, dict) else {}
-    return {name: value_text(value) for name, value in params.items()}
+    return {name: value_text(value) for name, value in unnested(params).items()}
 
 
 def _varying(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, set[str]]]:

@@ -103,10 +103,10 @@ def _outcomes(run: Run) -> str:
 def _space(run: Run) -> Table:
     """Each plugin with the choices of its parameters, as the space's file writes them."""
     rows = []
-    for slot in ("intensity", "featurizers", "reducers", "classifiers"):
+    for slot in ("intensity", "featurizers", "combine", "reducers", "classifiers"):
         found = run.space.get(slot) or {}
-        if slot == "intensity":
-            found = {"intensity": found} if found else {}
+        if slot in ("intensity", "combine"):
+            found = {slot: found} if found else {}
         plugins = found if isinstance(found, dict) else dict.fromkeys(map(str, found))
         for name, params in plugins.items():
             choices = "; ".join(f"{k}: {_choice(v)}" for k, v in (params or {}).items())

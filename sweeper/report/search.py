@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sweeper.evaluate.metrics import TITLES
 from sweeper.report import drawings
 from sweeper.report.content import Block, Chart, Interactive, Row, Section, figures, shortened
-from sweeper.report.labels import SETS, Labels, flat_params
+from sweeper.report.labels import Labels, flat_params, short_sets
 from sweeper.report.run import Run
 from sweeper.report.style import COLOURS, GROUND, MUTED
 
@@ -103,7 +103,7 @@ def _cut(rows: Any) -> Any:
 def _axes(run: Run, rows: Any) -> list[Axis]:
     axes = [_category("featurizer", rows["featurizer"].tolist(), by_score(rows, "featurizer", run.metric))]
     if (rows["training_set"] != "").any():
-        sets = [SETS.get(s, s) or None for s in rows["training_set"]]
+        sets = [short_sets(training_set) or None for training_set in rows["training_set"]]
         axes.append(_category("training set", sets))
     axes += _params(run, rows, "featurizer")
     if rows["reducer"].nunique() > 1:
@@ -133,7 +133,8 @@ def _params(run: Run, rows: Any, slot: str) -> list[Axis]:
     for plugin in sorted(set(rows[slot])):
         mine = [p if name == plugin else {} for p, name in zip(params, rows[slot], strict=True)]
         for name in dict.fromkeys(key for p in mine for key in p):
-            domain = run.domain(slot, plugin, name)
+            owner, _, parameter = name.rpartition(".")  # of featurizers side by side: glcm.distance
+            domain = run.domain(slot, owner or plugin, parameter)
             texts = [p.get(name) for p in mine]
             if isinstance(domain, dict) and {"low", "high"} <= domain.keys():
                 values = [None if text is None else _float(text) for text in texts]

@@ -150,8 +150,9 @@ def _scores(results: Results) -> dict[str, float]:
     best: dict[str, float] = {}
     for owner, trial in results.owners.items():
         if (score := at_largest.get(owner)) is not None:
-            identity = results.pipeline(trial).representation
-            best[identity] = max(score, best.get(identity, score))
+            for single in results.pipeline(trial).singles:
+                identity = single.representation
+                best[identity] = max(score, best.get(identity, score))
     return best
 
 

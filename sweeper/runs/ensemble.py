@@ -15,7 +15,7 @@ import numpy as np
 from sweeper.atomic import write_text
 from sweeper.evaluate.ensembles import ENSEMBLE_VERSION, Ensemble, Library, blend, select_ensemble
 from sweeper.evaluate.metrics import RANKED_BY, score
-from sweeper.pipeline import Pipeline, digest
+from sweeper.pipeline import FeaturizerChoice, Pipeline, digest
 from sweeper.runs import contents
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import ENSEMBLE, build_leaderboard, select
@@ -205,7 +205,8 @@ def _pipeline(first: Pipeline, trials: Sequence[int], weights: Sequence[float]) 
         {"trial": trial, "weight": round(weight, _LEAST_WEIGHT_DIGITS)}
         for trial, weight in zip(trials, weights, strict=True)
     )
-    return Pipeline(first.intensity, ENSEMBLE, {}, "none", {}, ENSEMBLE, {"members": members})
+    features = (FeaturizerChoice(ENSEMBLE, {}),)
+    return Pipeline(first.intensity, features, "none", {}, ENSEMBLE, {"members": members})
 
 
 def _evaluation(

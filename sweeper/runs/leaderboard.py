@@ -14,7 +14,7 @@ from sweeper.atomic import atomically
 from sweeper.errors import InputError, StoppedError
 from sweeper.evaluate.metrics import DOMAIN_METRICS, METRICS, RANKED_BY, WORST_DOMAIN
 from sweeper.evaluate.statistics import accuracy_intervals, p_values
-from sweeper.pipeline import canonical_json, value_text
+from sweeper.pipeline import canonical_json, params_of_each, value_text
 from sweeper.runs.results import TIMES, VALUES, CompleteRows, Results, mean_of_folds
 
 if TYPE_CHECKING:
@@ -140,7 +140,9 @@ def build_leaderboard(
         metric; then ``failed`` ones, with their error and no scores. Scores are means over the folds
         where they are defined, ``_std`` their standard deviation (none with one fold). ``reducer``
         carries its parameters as ``pca[components=5]``; settings of the intensity that differ between
-        the pipelines stand in ``featurizer_params`` under ``intensity``. An ensemble, which is no trial
+        the pipelines stand in ``featurizer_params`` under ``intensity``. Featurizers side by side are
+        written ``glcm+lbp``, with the parameters of each by its name, and the training sets of networks
+        among them in their order. An ensemble, which is no trial
         (−1), has its members and their weights in ``classifier_params``. ``p_vs_best`` is given for
         ``done`` rows but the first; chosen as the best, the first is a little lucky.
 
@@ -216,7 +218,8 @@ def _descriptions(results: Results) -> dict[int, tuple[str, ...]]:
     described: dict[int, tuple[str, ...]] = {}
     for owner, pipeline in pipelines.items():
         params = pipeline["featurizer_params"]
-        training_set = params.pop("training_set", "")
+        each = params_of_each(pipeline["featurizer"], params).values()
+        training_set = "+".join(one.pop("training_set") for one in each if "training_set" in one)
         if varying and pipeline["featurizer"] != ENSEMBLE:
             params["intensity"] = {k: pipeline["intensity"].get(k) for k in varying}
         described[owner] = (

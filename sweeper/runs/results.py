@@ -219,9 +219,9 @@ class Results:
         return None if owner is None else self._trial_of.get(owner)
 
     def fits_of(self, pipeline: Pipeline) -> list[NetworkFit]:
-        """Return the networks that were trained for the representation of a pipeline."""
-        wanted = pipeline.representation
-        return [fit for fit in self.fits.values() if fit.representation == wanted]
+        """Return the networks that were trained for the features of a pipeline."""
+        wanted = {single.representation for single in pipeline.singles}
+        return [fit for fit in self.fits.values() if fit.representation in wanted]
 
     # ------------------------------------------------------------------ evaluations
 

@@ -14,7 +14,7 @@ from typing import Any
 from sweeper import plugins
 from sweeper.api import Axis
 from sweeper.evaluate.metrics import DOMAIN_METRICS, WORST_DOMAIN
-from sweeper.pipeline import value_text
+from sweeper.pipeline import params_of_each, value_text
 from sweeper.runs.leaderboard import ENSEMBLE
 
 _PIPED_WIDTH = 160
@@ -56,10 +56,14 @@ def render(table: Any) -> str:
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
 
 
-def _short(params: dict[str, Any], axes: tuple[Axis, ...]) -> str:
-    """Return the parameters that are not the default, for people: ``distance=1,2 angle_deg=0,90``."""
+def _short(params: dict[str, Any], axes: tuple[Axis, ...], owner: str = "") -> str:
+    """Return the parameters that are not the default, for people: ``distance=1,2 angle_deg=0,90``.
+
+    With an owner such as ``glcm.``, it stands before each of them.
+    """
     default = {a.name: list(a.default) if isinstance(a.default, tuple) else a.default for a in axes}
-    return " ".join(f"{k}={value_text(v)}" for k, v in params.items() if v != default.get(k, object()))
+    chosen = {name: value for name, value in params.items() if value != default.get(name, object())}
+    return " ".join(f"{owner}{name}={value_text(value)}" for name, value in chosen.items())
 
 
 def _number(value: Any, digits: int = 3) -> str:
@@ -190,10 +194,14 @@ def representation_name(row: Any) -> str:
         return ENSEMBLE
     params = json.loads(row.featurizer_params)
     intensity = params.pop("intensity", {})
-    axes = plugins.featurizer(row.featurizer).all_axes
-    chosen = " ".join(f"{name}={value_text(value)}" for name, value in intensity.items())
+    each = params_of_each(row.featurizer, params)
+    chosen = [
+        _short(params, plugins.featurizer(name).all_axes, f"{name}." if len(each) > 1 else "")
+        for name, params in each.items()
+    ]
+    chosen += [f"{name}={value_text(value)}" for name, value in intensity.items()]
     # The training set of a network is said also where it is the default.
-    return " ".join(filter(None, (row.featurizer, row.training_set, _short(params, axes), chosen)))
+    return " ".join(filter(None, (row.featurizer, row.training_set, *chosen)))
 
 
 def _classifier(row: Any) -> str:

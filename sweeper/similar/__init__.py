@@ -122,7 +122,9 @@ class Search:
         key = digest([INDEX_VERSION, self._features.key, reducer, dict(sorted(params.items())), seed])
         kept = folder.similar if keep else None
         features = self._features
-        self._index = open_index(kept, key, features.chunks, features.rows, reducer, params, seed)
+        self._index = open_index(
+            kept, key, features.chunks, features.rows, reducer, params, seed, features.widths
+        )
         self._labels: Rows = self._data.dataset.labels[self._index.rows]
 
     @property

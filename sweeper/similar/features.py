@@ -6,8 +6,9 @@ spaces, between which distances mean nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Features of a representation.
+    """Features of a representation, or of several side by side.
 
     Attributes
     ----------
@@ -50,6 +51,8 @@ class Features:
         Fold whose fit they come from; None where nothing was fitted on a fold.
     columns : list of str
         Name of each feature, see :mod:`sweeper.features.names`.
+    widths : tuple of int
+        Number of columns of each featurizer.
     chunks : callable
         See :data:`sweeper.similar.index.Chunks`.
     compute : callable
@@ -61,6 +64,7 @@ class Features:
     unseen: Rows
     fold: int | None
     columns: list[str]
+    widths: tuple[int, ...]
     chunks: Chunks
     compute: Callable[[PreparedFrame], NDArray[np.float64]]
 
@@ -73,6 +77,53 @@ def features_of(folder: RunFolder, data: RunData, pipeline: Pipeline) -> Feature
     InputError
         Blocks that are not there, or damaged.
     """
+    parts = [_single(folder, data, single) for single in pipeline.singles]
+    return parts[0] if len(parts) == 1 else _together(parts)
+
+
+def _together(parts: list[Features]) -> Features:
+    """Return features side by side, for the rows that all of them have."""
+
+    def chunks() -> Iterator[tuple[Rows, NDArray[np.float64]]]:
+        return joined([part.chunks() for part in parts])
+
+    def compute(frame: PreparedFrame) -> NDArray[np.float64]:
+        return np.concatenate([part.compute(frame) for part in parts])
+
+    return Features(
+        digest([part.key for part in parts]),
+        reduce(np.intersect1d, (part.rows for part in parts)),
+        reduce(np.intersect1d, (part.unseen for part in parts)),
+        next((part.fold for part in parts if part.fold is not None), None),
+        [column for part in parts for column in part.columns],
+        tuple(len(part.columns) for part in parts),
+        chunks,
+        compute,
+    )
+
+
+def joined(
+    streams: Sequence[Iterator[tuple[Rows, NDArray[np.float64]]]],
+) -> Iterator[tuple[Rows, NDArray[np.float64]]]:
+    """Yield the rows that all streams have, with their features side by side, piece by piece.
+
+    Rows rise within each stream; its pieces may be cut anywhere.
+    """
+    held = [next(stream, None) for stream in streams]
+    while all(piece is not None and len(piece[0]) for piece in held):
+        pieces = [piece for piece in held if piece is not None]
+        last = min(rows[-1] for rows, _ in pieces)
+        common = reduce(np.intersect1d, (rows[rows <= last] for rows, _ in pieces))
+        if len(common):
+            yield common, np.hstack([x[np.searchsorted(rows, common)] for rows, x in pieces])
+        held = [
+            next(stream, None) if rows[-1] == last else (rows[rows > last], x[rows > last])
+            for stream, (rows, x) in zip(streams, pieces, strict=True)
+        ]
+
+
+def _single(folder: RunFolder, data: RunData, pipeline: Pipeline) -> Features:
+    """Features of a single featurizer."""
     spec = folder.load_spec()
     place = Path(spec.features) if spec.features else folder.features
     kind = representation(pipeline, 0)
@@ -108,10 +159,9 @@ def feature_table(folder: RunFolder, pipeline: Pipeline) -> pd.DataFrame:
 
 def needed_files(folder: RunFolder, pipeline: Pipeline) -> list[str]:
     """Patterns of the files of a run that :func:`features_of` may read, beside spec and journal."""
-    stem = pipeline.featurizer.replace(":", "-")
-    fits = sorted(set(_fits(folder, pipeline).values()))
-    models = [f"{NETWORKS}/{fit}/*" for fit in fits]
-    return [FRAMES, f"{FEATURES}/{stem}-*.parquet", *models]
+    blocks = [f"{FEATURES}/{single.featurizer.replace(':', '-')}-*.parquet" for single in pipeline.singles]
+    fits = sorted({fit for single in pipeline.singles for fit in _fits(folder, single).values()})
+    return [FRAMES, *blocks, *(f"{NETWORKS}/{fit}/*" for fit in fits)]
 
 
 def _missing(place: Path, pipeline: Pipeline) -> InputError:
@@ -161,7 +211,7 @@ def _descriptors(place: Path, data: RunData, pipeline: Pipeline, kind: Descripto
 
     family = keys.family_key(pipeline.featurizer, pipeline.intensity)
     key = digest([family, keys.shard_digests(data.digests), kind.columns])
-    return Features(key, rows, rows, None, kind.columns, chunks, compute)
+    return Features(key, rows, rows, None, kind.columns, (len(kind.columns),), chunks, compute)
 
 
 # --------------------------------------------------------------------------- bags of visual words
@@ -194,7 +244,7 @@ def _words(place: Path, data: RunData, pipeline: Pipeline, kind: Words, seed: in
         fitted = kind.fitted([every[i] for i in data.fitted(fold)], keys.codebook_seed(fitted_on))
         return np.asarray(fitted.compute([frame])[0])
 
-    return Features(key, rows, rows, fold, kind.columns, chunks, compute)
+    return Features(key, rows, rows, fold, kind.columns, (len(kind.columns),), chunks, compute)
 
 
 # --------------------------------------------------------------------------- networks
@@ -241,7 +291,7 @@ def _network(
         return np.asarray(replace(kind, module=module).compute([frame])[0])
 
     unseen = np.setdiff1d(rows, data.fitted(fold)) if trained else rows
-    return Features(key, rows, unseen, fold if trained else None, columns, chunks, compute)
+    return Features(key, rows, unseen, fold if trained else None, columns, (len(columns),), chunks, compute)
 
 
 def _weights(folder: RunFolder, network: Network, pipeline: Pipeline) -> str | None:

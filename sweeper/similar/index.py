@@ -7,7 +7,7 @@ Intell. 42 (2020) 824).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,14 @@ class FrameIndex:
 
 
 def open_index(
-    folder: Path | None, key: str, chunks: Chunks, rows: Rows, reducer: str, params: Params, seed: int
+    folder: Path | None,
+    key: str,
+    chunks: Chunks,
+    rows: Rows,
+    reducer: str,
+    params: Params,
+    seed: int,
+    widths: Sequence[int] = (),
 ) -> FrameIndex:
     """The index under a key: as it was kept, or built and kept.
 
@@ -140,13 +147,13 @@ def open_index(
     chunks : callable
     rows : int64, (n,)
         Rows that the chunks give in all, ascending.
-    reducer, params, seed
+    reducer, params, seed, widths
         As :func:`sweeper.evaluate.reducers.fit_reducer` takes them. It is fitted on all frames, on
         :data:`FIT_ROWS` drawn from them where there are more.
     """
     if folder is not None and (kept := _load(folder / key)) is not None:
         return kept
-    fitted = fit_reducer(reducer, params, _sample(chunks, rows, seed), seed)
+    fitted = fit_reducer(reducer, params, _sample(chunks, rows, seed), seed, widths)
     index = FrameIndex(rows, fitted, _graph(chunks, rows, fitted))
     if folder is not None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from sweeper.data.intensity import LEFT_OUT
 from sweeper.errors import InputError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.space.domains import Between, Domain, Options, Subsets
-from sweeper.space.parts import Part
+from sweeper.space.parts import Part, fit_together
 from sweeper.space.space import Space
 from sweeper.space.study import SCALE, SCALES, SWEEP, read_study
 
@@ -35,7 +36,7 @@ def load_space(name_or_path: str) -> Space:
 
 
 _KEYS = (
-    "name", "source", "intensity", "featurizers", "reducers", "classifiers", "class_order",
+    "name", "source", "intensity", "featurizers", "combine", "reducers", "classifiers", "class_order",
     SWEEP, SCALES, SCALE,
 )  # fmt: skip
 
@@ -55,25 +56,40 @@ def parse_space(data: Any, *, default_name: str) -> Space:
         raise InputError(f"space {default_name}: class_order must be a list of names, got {order!r}")
     if len(set(order)) != len(order):
         raise InputError(f"space {default_name}: class_order must name each class once, got {order!r}")
+    featurizers = _alternatives(data, "featurizers", _featurizer_parts)
     space = Space(
         name=str(data.get("name", default_name)),
         source=str(data.get("source", "")),
         scale=str(data.get(SCALE, "")),
         parts={
             "intensity": (_intensity_part(data.get("intensity")),),
-            "featurizer": _alternatives(data, "featurizers", _featurizer_parts),
+            "featurizer": featurizers,
             "reducer": _alternatives({"reducers": ["standard"], **data}, "reducers", _reducer_parts),
             "classifier": _alternatives(data, "classifiers", _classifier_parts),
         },
         class_order=tuple(order),
+        most=min(_most(data.get("combine")), len({part.name for part in featurizers})),
     )
     _check_combinations(space)
     return space
 
 
+def _most(written: Any) -> int:
+    """Return how many featurizers may stand side by side, from ``combine: {most: 3}``."""
+    if written is None:
+        return 1
+    if not isinstance(written, dict) or set(written) != {"most"}:
+        raise InputError(f"combine must be written as {{most: 3}}, got {written!r}")
+    most = written["most"]
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise InputError(f"combine: most must be a whole number of at least 1, got {most!r}")
+    return most
+
+
 def _check_combinations(space: Space) -> None:
     """Raise InputError where a part of a space is in none of its pipelines."""
-    used = [part for parts in space.combinations() for part in parts]
+    slots = (space.parts["featurizer"], space.parts["reducer"], space.parts["classifier"])
+    used = [part for f, r, c in itertools.product(*slots) if fit_together([f], r, c) for part in (f, r, c)]
     for part in space.parts["classifier"]:
         if part not in used:
             raise InputError(

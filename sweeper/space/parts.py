@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.space.domains import Domain
 
 Slot = Literal["intensity", "featurizer", "reducer", "classifier"]
@@ -53,19 +53,24 @@ class Part:
             yield dict(zip(self.domains, values, strict=True))
 
 
-def fit_together(featurizer: Part, reducer: Part, classifier: Part) -> bool:
-    """Return whether parts make a pipeline: a head needs a network that is trained, and no reducer."""
-    return not classifier.head or (featurizer.head and reducer.name == "none")
+def fit_together(featurizers: Sequence[Part], reducer: Part, classifier: Part) -> bool:
+    """Return whether parts make a pipeline.
+
+    A featurizer stands beside others, not beside itself. A head needs its network, trained, with nothing
+    beside it and no reducer.
+    """
+    if len({part.name for part in featurizers}) < len(featurizers):
+        return False
+    return not classifier.head or (len(featurizers) == 1 and featurizers[0].head and reducer.name == "none")
 
 
-def assemble(chosen: dict[Any, tuple[str, dict[str, Any]]]) -> Pipeline:
-    """Return the pipeline of ``{slot: (name, parameters)}``."""
-    return Pipeline(
-        intensity=chosen["intensity"][1],
-        featurizer=chosen["featurizer"][0],
-        featurizer_params=chosen["featurizer"][1],
-        reducer=chosen["reducer"][0],
-        reducer_params=chosen["reducer"][1],
-        classifier=chosen["classifier"][0],
-        classifier_params=chosen["classifier"][1],
-    )
+Chosen = tuple[str, dict[str, Any]]
+"""Name of a plugin and its parameters."""
+
+
+def assemble(
+    intensity: dict[str, Any], featurizers: Sequence[Chosen], reducer: Chosen, classifier: Chosen
+) -> Pipeline:
+    """Return the pipeline of what was chosen for each slot."""
+    features = tuple(FeaturizerChoice(name, params) for name, params in featurizers)
+    return Pipeline(intensity, features, *reducer, *classifier)

@@ -2,16 +2,17 @@
 
 A space offers alternatives for three places of a pipeline (featurizer, reducer, classifier), each
 with dimensions of its own, and the intensity settings that all of them share. A parameter exists
-only together with its plugin: choosing another featurizer drops it. A network's own head goes with
-networks that are trained, and with the reducer ``none``.
+only together with its plugin: choosing another featurizer drops it. Where the space combines, several
+featurizers stand side by side, each with its parameters. A network's own head goes with networks that
+are trained, with nothing beside them, and with the reducer ``none``.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,17 @@ from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
 from sweeper.space.domains import Options
 from sweeper.space.encoding import Encoding
-from sweeper.space.parts import SLOTS, Part, Slot, assemble, fit_together
+from sweeper.space.parts import Part, Slot, assemble, fit_together
+
+_Choice = tuple[Part, dict[str, Any]]
+"""A part, and values of its parameters."""
+
+
+def _assembled(
+    intensity: dict[str, Any], featurizers: Sequence[_Choice], reducer: _Choice, classifier: _Choice
+) -> Pipeline:
+    named = [(part.name, params) for part, params in (*featurizers, reducer, classifier)]
+    return assemble(intensity, named[:-2], named[-2], named[-1])
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,8 @@ class Space:
         Slot to its alternatives; ``intensity`` always has exactly one.
     class_order : tuple of str
         Order that lists of class weights go by when the data set has just these classes.
+    most : int
+        Featurizers that may stand side by side.
     """
 
     name: str
@@ -42,6 +55,7 @@ class Space:
     parts: dict[Slot, tuple[Part, ...]]
     class_order: tuple[str, ...] = ()
     scale: str = ""
+    most: int = 1
 
     def slot_size(self, slot: Slot) -> float:
         """Number of choices in one slot: plugins with their parameters."""
@@ -50,34 +64,71 @@ class Space:
     @property
     def size(self) -> float:
         """Number of pipelines: infinite when a parameter is continuous."""
-        return sum(math.prod(part.size for part in parts) for parts in self.combinations())
+        heads = sum(part.size for part in self.parts["featurizer"] if part.head)
+        pipelines: float = 0
+        for reducer, classifier in itertools.product(self.parts["reducer"], self.parts["classifier"]):
+            fitting = heads if classifier.head else self.representations
+            if fitting and (not classifier.head or reducer.name == "none"):
+                pipelines += fitting * reducer.size * classifier.size
+        return self.slot_size("intensity") * pipelines
 
-    def combinations(self) -> list[tuple[Part, ...]]:
-        """Parts that go together, one of each slot, in the order of :data:`SLOTS`."""
-        choices = itertools.product(*(self.parts[slot] for slot in SLOTS))
-        return [parts for parts in choices if fit_together(*parts[1:])]
+    @property
+    def representations(self) -> float:
+        """Number of choices of one featurizer or several side by side, with their parameters."""
+        sizes: dict[str, float] = {}
+        for part in self.parts["featurizer"]:
+            sizes[part.name] = sizes.get(part.name, 0) + part.size
+        ways: list[float] = [1, *([0] * self.most)]  # to choose none, one, two ... of the featurizers so far
+        for size in sizes.values():
+            for count in range(self.most, 0, -1):
+                ways[count] += ways[count - 1] * size if ways[count - 1] else 0
+        return sum(ways[1:])
 
     def sample(self, rng: np.random.Generator) -> Pipeline:
-        """A pipeline drawn uniformly: plugins first, then each of their parameters."""
+        """A pipeline drawn uniformly: plugins first, and of featurizers how many, then their parameters."""
         while True:
-            chosen = {}
-            for slot in SLOTS:
-                part = self.parts[slot][int(rng.integers(len(self.parts[slot])))]
-                chosen[slot] = (part, part.sample(rng))
-            if fit_together(*(part for part, _ in list(chosen.values())[1:])):
-                return assemble({slot: (part.name, params) for slot, (part, params) in chosen.items()})
+            _, intensity = self._draw("intensity", rng)
+            featurizers = self._draw_featurizers(rng)
+            reducer, classifier = self._draw("reducer", rng), self._draw("classifier", rng)
+            if fit_together([part for part, _ in featurizers], reducer[0], classifier[0]):
+                return _assembled(intensity, featurizers, reducer, classifier)
+
+    def _draw(self, slot: Slot, rng: np.random.Generator) -> _Choice:
+        """Draw a part of a slot and its parameters."""
+        part = self.parts[slot][int(rng.integers(len(self.parts[slot])))]
+        return part, part.sample(rng)
+
+    def _draw_featurizers(self, rng: np.random.Generator) -> list[_Choice]:
+        if self.most == 1:
+            return [self._draw("featurizer", rng)]
+        parts = self.parts["featurizer"]
+        count = int(rng.integers(1, self.most + 1))
+        chosen = sorted(rng.permutation(len(parts))[:count].tolist())
+        return [(parts[i], parts[i].sample(rng)) for i in chosen]
 
     def grid(self) -> Iterator[Pipeline]:
-        """Every pipeline, in the order the space is written."""
-        alternatives = [[(part, p) for part in self.parts[s] for p in part.grid()] for s in SLOTS]
-        for choice in itertools.product(*alternatives):
-            if fit_together(*(part for part, _ in choice[1:])):
-                named = ((part.name, params) for part, params in choice)
-                yield assemble(dict(zip(SLOTS, named, strict=True)))
+        """Every pipeline, in the order the space is written: single featurizers, then pairs, and so on."""
+        reducers, classifiers = self._choices("reducer"), self._choices("classifier")
+        for intensity in self.parts["intensity"][0].grid():
+            for featurizers in self._side_by_side():
+                parts = [part for part, _ in featurizers]
+                for reducer, classifier in itertools.product(reducers, classifiers):
+                    if fit_together(parts, reducer[0], classifier[0]):
+                        yield _assembled(intensity, featurizers, reducer, classifier)
+
+    def _choices(self, slot: Slot) -> list[_Choice]:
+        """Every part of a slot with every choice of its parameters."""
+        return [(part, params) for part in self.parts[slot] for params in part.grid()]
+
+    def _side_by_side(self) -> Iterator[tuple[_Choice, ...]]:
+        """Yield every choice of one featurizer or several."""
+        for count in range(1, self.most + 1):
+            for parts in itertools.combinations(self.parts["featurizer"], count):
+                yield from itertools.product(*([(part, params) for params in part.grid()] for part in parts))
 
     def encoding(self) -> Encoding:
         """Return the translation between its pipelines and vectors."""
-        return Encoding(self.parts)
+        return Encoding(self.parts, self.most)
 
     def for_classes(self, classes: tuple[str, ...]) -> Space:
         """The space as it is for a data set: lists of class weights in its class order.

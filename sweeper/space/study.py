@@ -60,7 +60,8 @@ def read_study(
         One of the space's own cuts.
     settings : sequence of str
         ``plugin.axis=value``, such as ``glcm.distance=[1, 2]``, with the value as the YAML writes it.
-        ``intensity.axis=value`` changes a setting of the intensity. They are applied after the cut.
+        ``intensity.axis=value`` changes a setting of the intensity, ``combine.most=3`` how many featurizers
+        may stand side by side. They are applied after the cut.
 
     Raises
     ------
@@ -148,9 +149,9 @@ def _read_setting(setting: str) -> tuple[str, str, Any]:
 
 def _params_of(data: dict[str, Any], plugin: str, asked: str) -> dict[str, Any]:
     """Return the parameters of a plugin in a space's mapping, made where the space leaves them out."""
-    if plugin == "intensity":
-        data["intensity"] = data.get("intensity") or {}
-        found: dict[str, Any] = data["intensity"]
+    if plugin in ("intensity", "combine"):
+        data[plugin] = data.get(plugin) or {}
+        found: dict[str, Any] = data[plugin]
         return found
     known: list[str] = []
     for slot in ("featurizers", "reducers", "classifiers"):

@@ -81,6 +81,7 @@ def test_a_space_in_json_is_written_as_its_yaml(listed: Listed) -> None:
         "name": "diffranet",
         "source": found["source"],
         "intensity": found["intensity"]["intensity"],
+        "combine": found["combine"],
         **{f"{slot}s": found[slot] for slot in ("featurizer", "reducer", "classifier")},
         "class_order": list(space.class_order),
     }

@@ -27,10 +27,13 @@ def demo_frames(run_cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return frames
 
 
+ALONE = ("--set", "combine.most=1")
+
+
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "space"), [("demo", "quick"), ("diffranet", "diffranet")])
+@pytest.mark.parametrize(("name", "space"), [("demo", ("quick", *ALONE)), ("diffranet", ("diffranet",))])
 def test_sweeps_over_simulated_frames(
-    run_cli: Cli, demo_frames: Path, tmp_path: Path, name: str, space: str
+    run_cli: Cli, demo_frames: Path, tmp_path: Path, name: str, space: tuple[str, ...]
 ) -> None:
-    sweep(run_cli, demo_frames, tmp_path / "run", "--space", space, "--trials", 60, "--seed", 1)
+    sweep(run_cli, demo_frames, tmp_path / "run", "--space", *space, "--trials", 60, "--seed", 1)
     check_unchanged(tmp_path / "run", name)

@@ -26,7 +26,7 @@ from sweeper.evaluate.ensembles import (
 from sweeper.evaluate.folds import fit_and_score
 from sweeper.evaluate.metrics import METRICS, score
 from sweeper.evaluate.statistics import interval
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.runs.ensemble import ensemble_records, run_leaderboard
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import build_leaderboard, select
@@ -174,7 +174,7 @@ def test_permuted_labels_give_an_ensemble_at_chance() -> None:
     x, y = rng.normal(size=(n, 6)), rng.permutation(np.arange(n) % CLASSES).astype(np.int64)
     splits = make_splits(y, ["a", "b", "c"], folds=4)
     pipelines = [
-        Pipeline({}, "glcm", {}, reducer, params, name, choice)
+        Pipeline({}, (FeaturizerChoice("glcm", {}),), reducer, params, name, choice)
         for reducer, params in (("standard", {}), ("pca", {"components": 2}))
         for name, choice in (
             ("svm", {"C": 1.0}), ("svm", {"C": 64.0}), ("rf", {"n_trees": 10}), ("et", {"n_trees": 10}),

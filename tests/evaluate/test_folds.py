@@ -20,7 +20,7 @@ from sweeper.api import CLASS_WEIGHT, Build, Classifier, Estimator
 from sweeper.data.splits import make_splits
 from sweeper.evaluate.folds import FoldResult, fit_and_score, fit_pipeline, sample_weights, stratified_share
 from sweeper.evaluate.metrics import METRICS
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 
 Array = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def pipeline(
 ) -> Pipeline:
     if classifier in {"rf", "et"}:
         params = {"n_trees": 15, **params}
-    return Pipeline({}, "glcm", {}, reducer, reducer_params or {}, classifier, params)
+    return Pipeline({}, (FeaturizerChoice("glcm", {}),), reducer, reducer_params or {}, classifier, params)
 
 
 def frames(

@@ -240,3 +240,23 @@ def test_sampling_keeps_order_limit_and_seed() -> None:
 def test_clusters_below_one_are_refused() -> None:
     with pytest.raises(ValueError, match="clusters must be at least 1, got 0"):
         fit_codebook(descriptors(10), 0, 0)
+
+
+def test_representations_side_by_side_are_reduced_each_by_its_own_fit() -> None:
+    rng = np.random.default_rng(0)
+    wide, narrow = rng.normal(size=(40, 30)), rng.normal(5, 3, size=(40, 2))
+    x = np.hstack([wide, narrow])
+    for name, params in (
+        ("none", {}),
+        ("standard", {}),
+        ("pca", {"components": 3}),
+        ("fastica", {"components": 2}),
+    ):
+        whole = fit_reducer(name, params, x, 7, widths=(30, 2))
+        parts = [fit_reducer(name, params, part, 7) for part in (wide, narrow)]
+        expected = np.hstack([one.transform(part) for one, part in zip(parts, (wide, narrow), strict=True)])
+        np.testing.assert_allclose(whole.transform(x), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(
+        fit_reducer("pca", {"components": 3}, wide, 7, widths=(30,)).transform(wide),
+        fit_reducer("pca", {"components": 3}, wide, 7).transform(wide),
+    )

@@ -18,7 +18,7 @@ from sweeper.features.names import block_name
 from sweeper.features.representation import Descriptors, NetworkFeatures, Words, representation
 from sweeper.networks.inputs import input_array
 from sweeper.networks.model import untrained
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 
 DENSE = Featurizer(
     name="dense",
@@ -38,7 +38,7 @@ def pipeline(featurizer: str, classifier: str = "rf", **params: Any) -> Pipeline
     plugin = plugins.featurizer(featurizer)
     axes = plugin.all_axes
     defaults = {a.name: a.default for a in axes}
-    return Pipeline({}, featurizer, {**defaults, **params}, "none", {}, classifier, {})
+    return Pipeline({}, (FeaturizerChoice(featurizer, {**defaults, **params}),), "none", {}, classifier, {})
 
 
 @pytest.fixture(scope="module")

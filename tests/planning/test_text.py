@@ -32,6 +32,8 @@ PLAN = Plan(
             "reducer": (Choices("none", 1, {}),),
             "classifier": (Choices("rf", 1, {}), Choices("head", 1, {})),
         },
+        1,
+        466,
         934,
     ),
     features=FeatureCost(2, 4.0, (FeaturizerCost("glcm", 20, 465, codebook=False, ms_per_frame=6.0),), 12.0),

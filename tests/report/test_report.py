@@ -462,3 +462,27 @@ def test_a_run_at_a_url_is_read_there(
     text = (tmp_path / "out.html").read_text()
     assert "<h1>first</h1>" in text
     assert text.count("data:image/webp;base64,") == len(pictures(made)) > 0
+
+
+def test_featurizers_side_by_side_are_told_apart_by_the_parameters_of_each(tmp_path: Path) -> None:
+    made = MadeRun(tmp_path / "run", "quick", np.arange(40) % 5)
+    for distance, radius in (([1], 1), ([1, 2], 1), ([1], 3)):
+        made.trial(
+            pipeline("glcm+lbp", "rf", glcm={"distance": distance}, lbp={"radius": radius, "points": 8}), 0.1
+        )
+    made.trial(pipeline("glcm", "rf", distance=[1]), 0.3)
+    made.trial(pipeline("glcm+lenet", "rf", lenet={"training_set": "augmented"}), 0.4)
+    html, _ = write_report(made.write(), "run", tmp_path / "report.html")
+    run = read(tmp_path / "run")
+    labels = Labels(run.board)
+    assert {labels.long(row) for row in run.done.itertuples()} == {
+        "glcm+lbp glcm.distance=1 lbp.radius=1 + rf",
+        "glcm+lbp glcm.distance=1,2 lbp.radius=1 + rf",
+        "glcm+lbp glcm.distance=1 lbp.radius=3 + rf",
+        "glcm + rf",
+        "glcm+lenet BLA + rf",
+    }
+    lines = next(b for b in section(run, "search").blocks if isinstance(b, Interactive))
+    of_pair = [axis["name"] for axis in lines.data["axes"] if axis["of"] == ["featurizer", "glcm+lbp"]]
+    assert of_pair == ["glcm.distance", "lbp.radius"]
+    assert "glcm+lbp" in "".join(Page(html.read_text()).text)

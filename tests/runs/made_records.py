@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.evaluate.metrics import METRICS
-from sweeper.pipeline import Pipeline, digest
+from sweeper.pipeline import FeaturizerChoice, Pipeline, digest
 from sweeper.runs.journal import Journal
 from sweeper.runs.records import Cause, Epoch, Evaluation, Failed, FoldName, NetworkFit, Record, Scored, Trial
 from sweeper.runs.results import Results
@@ -25,11 +25,12 @@ def made_pipeline(
     reducer_params: Mapping[str, Any] | None = None,
     classifier_params: Mapping[str, Any] | None = None,
 ) -> Pipeline:
-    """Return a pipeline; parameters that are not given are left out."""
+    """Return a pipeline; parameters that are not given are left out. Featurizers combine as ``glcm+lbp``."""
+    names, given = featurizer.split("+"), featurizer_params or {}
+    each = {featurizer: given} if len(names) == 1 else {name: given.get(name, {}) for name in names}
     return Pipeline(
         dict(intensity or {"bin": 1}),
-        featurizer,
-        dict(featurizer_params or {}),
+        tuple(FeaturizerChoice(name, dict(params)) for name, params in each.items()),
         reducer,
         dict(reducer_params or {}),
         classifier,

@@ -25,7 +25,7 @@ import pytest
 from sweeper.cli import main
 from sweeper.errors import InputError, SweeperError
 from sweeper.evaluate.metrics import METRICS
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.runs.exports.entries import Entry, Status, entries
 from sweeper.runs.exports.sending import Exports, export_run
 from sweeper.runs.exports.tools import TOOLS, check_tool, open_exporter
@@ -89,7 +89,7 @@ def trials(*numbers: int) -> Records:
 
 def ensemble(*members: int) -> Records:
     parts = tuple({"trial": trial, "weight": 1 / len(members)} for trial in members)
-    made = Pipeline({}, "ensemble", {}, "none", {}, "ensemble", {"members": parts})
+    made = Pipeline({}, (FeaturizerChoice("ensemble", {}),), "none", {}, "ensemble", {"members": parts})
     return made_trial(-1, made, *[score(0.5 + 0.1 * len(members))] * FOLDS, featurize_ms_per_frame=3.0)
 
 
@@ -200,6 +200,14 @@ def test_parameters_are_flat() -> None:
         "trial": 4, "intensity.bin": 1, "intensity.low": 0.5, "featurizer": "glcm",
         "featurizer.distance": "[1, 2]", "reducer": "standard", "classifier": "rf", "classifier.n_trees": 304,
     }  # fmt: skip
+
+
+def test_parameters_of_featurizers_side_by_side_name_their_owner() -> None:
+    made = made_pipeline("glcm+lbp", featurizer_params={"glcm": {"distance": (1, 2)}, "lbp": {"radius": 3}})
+    parameters = by_key(results_of(made_trial(0, made, *[0.5] * FOLDS)), ended=True)["trial-0"].parameters
+    assert parameters["featurizer"] == "glcm+lbp"
+    assert parameters["featurizer.glcm.distance"] == "[1, 2]"
+    assert parameters["featurizer.lbp.radius"] == 3
 
 
 def rows_of(rows: CompleteRows) -> list[tuple[int, float, list[float]]]:

@@ -404,3 +404,30 @@ def test_a_csv_that_cannot_be_written_leaves_the_old_one(
         write_csv(board_to_choose_from(), path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["leaderboard.csv"]
+
+
+def test_featurizers_side_by_side_are_one_row_with_the_parameters_of_each() -> None:
+    beside = made_pipeline(
+        "glcm+lenet+resnet50",
+        featurizer_params={
+            "glcm": {"distance": (1, 2)},
+            "lenet": {"training_set": "augmented", "epochs": 3},
+            "resnet50": {"training_set": "pretrained"},
+        },
+    )
+    alone = made_pipeline("glcm", featurizer_params={"distance": (1, 2)})
+    other = made_pipeline("glcm+lenet+resnet50", featurizer_params={**beside.featurizer_params, "glcm": {}})
+    records = [
+        *made_trial(0, beside, 0.9, 0.9),
+        *made_trial(1, alone, 0.8, 0.8),
+        *made_trial(2, other, 0.7, 0.7),
+    ]
+    board = build_leaderboard(results_of(records), folds=2)
+    assert board.featurizer.tolist() == ["glcm+lenet+resnet50", "glcm", "glcm+lenet+resnet50"]
+    assert board.training_set.tolist() == ["augmented+pretrained", "", "augmented+pretrained"]
+    assert json.loads(board.featurizer_params[0]) == {
+        "glcm": {"distance": [1, 2]}, "lenet": {"epochs": 3}, "resnet50": {},
+    }  # fmt: skip
+    assert json.loads(board.featurizer_params[1]) == {"distance": [1, 2]}
+    assert select(board, best_per="featurizer")["rank"].tolist() == [1, 2]
+    assert select(board, best_per="representation")["rank"].tolist() == [1, 2, 3]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeper.evaluate.metrics import METRICS
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.runs.records import (
     TEST,
     Cause,
@@ -37,11 +37,16 @@ VALUES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | NUMBERS | TE
 PARAMS = st.dictionaries(TEXT, VALUES | st.lists(VALUES, max_size=3), max_size=4)
 """As JSON keeps them."""
 
+NAMES = TEXT.filter(lambda name: "+" not in name)
+CHOICES = st.builds(
+    FeaturizerChoice,
+    name=NAMES,
+    params=st.dictionaries(TEXT, VALUES | st.lists(VALUES, max_size=3).map(tuple), max_size=4),
+)
 PIPELINES = st.builds(
     Pipeline,
     intensity=PARAMS,
-    featurizer=TEXT,
-    featurizer_params=st.dictionaries(TEXT, VALUES | st.lists(VALUES, max_size=3).map(tuple), max_size=4),
+    features=st.lists(CHOICES, min_size=1, max_size=3, unique_by=lambda choice: choice.name).map(tuple),
     reducer=TEXT,
     reducer_params=PARAMS,
     classifier=TEXT,
@@ -115,7 +120,7 @@ def test_the_line_of_a_trial_holds_its_whole_pipeline(pipeline: Pipeline) -> Non
     again = read_pipeline(trial.pipeline)
     assert again.to_dict() == pipeline.to_dict()
     assert trial.id == again.id == pipeline.id
-    assert again.featurizer_params == pipeline.featurizer_params  # its tuples are tuples again
+    assert again.features == pipeline.features  # its tuples are tuples again
 
 
 @pytest.mark.parametrize(

@@ -157,3 +157,16 @@ def test_settings_of_the_intensity_read_like_any_parameter(monkeypatch: pytest.M
 
 def test_an_empty_leaderboard_says_so() -> None:
     assert "no pipeline" in tables.leaderboard_table(build_leaderboard(Results()))
+
+
+def test_featurizers_side_by_side_are_named_with_the_parameters_of_each() -> None:
+    params = {
+        "glcm": {"distance": (1, 2), "angle_deg": (0, 45, 90, 135)},
+        "lbp": {"points": 8, "radius": 3},
+        "histogram": {},
+    }
+    made = made_pipeline("glcm+lbp+histogram", featurizer_params=params, intensity=resolve({}))
+    (row,) = build_leaderboard(results_of(made_trial(0, made, 0.9, 0.8)), folds=2).itertuples()
+
+    name = tables.representation_name(row)
+    assert name.split() == ["glcm+lbp+histogram", "glcm.distance=1,2", "lbp.radius=3"]

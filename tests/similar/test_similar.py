@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sweeper.cli import main
 from sweeper.evaluate.reducers import fit_reducer
 from sweeper.similar import Search, draw_retrieval, similarity_precision
+from sweeper.similar.features import joined
 from sweeper.similar.index import EXACT_ROWS, FrameIndex, open_index
 from sweeper.similar.precision import precision_at
 from tests.conftest import write_textures
@@ -356,3 +357,26 @@ def test_what_is_missing_from_a_run_is_said(
     assert "the data set must be as the sweep saw it" in capsys.readouterr().err
     assert main(["similar", str(tmp_path), frame]) == 2
     assert "no sweep here" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------- several featurizers
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10**6), streams=st.integers(1, 3))
+def test_rows_that_all_streams_have_are_joined_however_they_are_cut(seed: int, streams: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = [np.flatnonzero(rng.random(30) < 0.8) for _ in range(streams)]
+    values = [rng.normal(size=(30, width)) for width in range(1, streams + 1)]
+
+    def pieces(part: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        cuts = np.sort(rng.integers(0, len(rows[part]) + 1, 3))
+        for piece in np.split(rows[part], cuts):
+            if len(piece):
+                yield piece, values[part][piece]
+
+    found = list(joined([pieces(part) for part in range(streams)]))
+    common = [r for r in range(30) if all(r in part for part in rows)]
+    assert [row for piece, _ in found for row in piece.tolist()] == common
+    if common:
+        np.testing.assert_array_equal(np.concatenate([x for _, x in found]), np.hstack(values)[common])

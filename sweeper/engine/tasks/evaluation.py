@@ -23,7 +23,7 @@ from sweeper.engine.limits import Limits, limits
 from sweeper.engine.tasks.blocks import Bytes
 from sweeper.engine.tasks.frames import ONE_CORE
 from sweeper.errors import TimeLimitError, described
-from sweeper.features.representation import representation
+from sweeper.features.representation import representation, side_by_side
 from sweeper.pipeline import Pipeline, digest
 from sweeper.runs.predictions import to_parquet
 from sweeper.runs.records import Cause, Failed, Scored, failed, readable
@@ -61,8 +61,9 @@ class FoldJob:
     pipeline: Pipeline
     budget: float
     fold: int | str
-    columns_key: str
-    """Names what `files` hold, for the worker's cache of matrices."""
+    stored: tuple[tuple[str, tuple[int, ...]], ...]
+    """For each featurizer what names the content of its files, for the worker's cache of matrices, and the
+    number of files in each shard."""
     key: str
     ledger: Any
     """Actor that is told when the evaluation starts: a task may wait long for a core."""
@@ -80,12 +81,22 @@ _CACHE_BYTES = 256 * 2**20
 _matrices: OrderedDict[str, NDArray[np.float64]] = OrderedDict()
 
 
+def _matrices_of(job: FoldJob, data: SweepData, files: Sequence[Bytes]) -> list[NDArray[np.float64]]:
+    """Feature matrix of each featurizer; what was read before comes from this worker's cache."""
+    parts, start = [], 0
+    for single, (content, layout) in zip(job.pipeline.singles, job.stored, strict=True):
+        end = start + sum(layout)
+        parts.append(_matrix(single, content, data, layout, files[start:end]))
+        start = end
+    return parts
+
+
 def _matrix(
-    job: FoldJob, data: SweepData, layout: Sequence[int], files: Sequence[Bytes]
+    single: Pipeline, content: str, data: SweepData, layout: Sequence[int], files: Sequence[Bytes]
 ) -> NDArray[np.float64]:
-    """Feature matrix of the job, from this worker's cache when it was read before."""
-    kind = representation(job.pipeline, len(data.classes))
-    key = digest([job.columns_key, kind.columns])
+    """Feature matrix of a single featurizer, from the cache when it was read before."""
+    kind = representation(single, len(data.classes))
+    key = digest([content, kind.columns])
     if key not in _matrices:
         _matrices[key] = kind.read(layout, files, len(data.labels))
         while len(_matrices) > 1 and sum(m.nbytes for m in _matrices.values()) > _CACHE_BYTES:
@@ -94,7 +105,7 @@ def _matrix(
     return _matrices[key]
 
 
-def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes) -> FoldOutcome:
+def evaluate(job: FoldJob, data: SweepData, *files: Bytes) -> FoldOutcome:
     """Fit and score one fold within its limits; a failure is an outcome, not an exception."""
     from sweeper.evaluate.folds import fit_and_score
 
@@ -107,7 +118,8 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
     fold = data.folds[job.fold]
     try:
         with limits(bounds.time_s, bounds.memory_bytes):
-            x = _matrix(job, data, layout, files)
+            parts = _matrices_of(job, data, files)
+            x = side_by_side(parts)
     except (TimeLimitError, MemoryError) as error:
         return FoldOutcome(_limit_reached(bounds, error))
     try:
@@ -124,6 +136,7 @@ def evaluate(job: FoldJob, data: SweepData, layout: Sequence[int], *files: Bytes
                 threads=1,
                 classifier=plugins.classifier(pipeline.classifier),
                 domains=data.domains,
+                widths=[part.shape[1] for part in parts],
             )
     except (TimeLimitError, MemoryError) as error:
         return FoldOutcome(_limit_reached(bounds, error))

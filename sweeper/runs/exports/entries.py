@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sweeper.evaluate.metrics import METRICS
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import Pipeline, unnested
 from sweeper.runs.records import read_pipeline
 from sweeper.runs.results import TIMES, Results, mean_of_folds
 from sweeper.search.brackets import Ladder
@@ -141,7 +141,10 @@ class Entry:
 
     @property
     def parameters(self) -> dict[str, str | int | float | bool]:
-        """Return the pipeline's parameters, flat: ``featurizer.distance``, ``classifier.n_trees``, ..."""
+        """Return the pipeline's parameters, flat: ``featurizer.distance``, ``classifier.n_trees``, ...
+
+        Those of featurizers side by side are called ``featurizer.glcm.distance``.
+        """
         pipeline = self.pipeline.to_dict()
         if self.trial < 0:
             return {"members": json.dumps(pipeline["classifier_params"]["members"])}
@@ -149,7 +152,7 @@ class Entry:
         for name, value in pipeline.items():
             if isinstance(value, dict):
                 part = name.removesuffix("_params")
-                flat |= {f"{part}.{key}": _plain_value(v) for key, v in value.items()}
+                flat |= {f"{part}.{key}": _plain_value(v) for key, v in unnested(value).items()}
             else:
                 flat[name] = value
         return flat
