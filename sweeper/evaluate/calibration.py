@@ -1,9 +1,9 @@
 """Probabilities that mean what they say: scores of frames that were not fitted on, mapped to frequencies.
 
-Four maps are tried and the one with the lowest cross-validated log loss is taken: the scores as they are, where
-they are probabilities; temperature scaling (Guo et al., ICML 2017, section 4.2); a sigmoid for each class (Platt,
-1999); and isotonic regression for each class (Zadrozny and Elkan, KDD 2002). Frames of one group never stand on
-both sides.
+Four maps are tried and the one with the lowest cross-validated log loss is taken: the scores as they are,
+where they are probabilities; temperature scaling (Guo et al., ICML 2017, section 4.2); a sigmoid for each
+class (Platt, 1999); and isotonic regression for each class (Zadrozny and Elkan, KDD 2002). Frames of one
+group never stand on both sides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BINS = 10
 
 _PARTS = 5
 _LEAST = 1e-7  # probability of any class before its logarithm is taken
-_LOG_SHARPNESS = (-7.0, 7.0)
+_LOG_SHARPNESS = np.linspace(-7, 7, 29)
 _KNOTS = 512  # most steps that are kept of an isotonic map
 
 Matrix = NDArray[np.float64]
@@ -43,8 +43,8 @@ class Calibrator:
     margins : bool
         Whether the scores are margins; else they are probabilities.
     arrays : mapping
-        What was fitted: ``sharpness`` (1,); ``slope`` and ``offset`` (n_classes,); or ``x``, ``y`` and ``ends``,
-        the steps of each class one after the other.
+        What was fitted: ``sharpness`` (1,); ``slope`` and ``offset`` (n_classes,); or ``x``, ``y`` and
+        ``ends``, the steps of each class one after the other.
     """
 
     method: str
@@ -150,7 +150,9 @@ def _fit_temperature(margins: bool, scores: Matrix, labels: Rows) -> dict[str, N
     def loss(logarithm: float) -> float:
         return log_loss(_softmax(logits * np.exp(logarithm)), labels)
 
-    found = minimize_scalar(loss, bounds=_LOG_SHARPNESS, method="bounded").x
+    # Where probabilities are cut off the loss has several minima: the search begins in the lowest.
+    near = min(_LOG_SHARPNESS.tolist(), key=loss)
+    found = minimize_scalar(loss, bounds=(near - 0.5, near + 0.5), method="bounded").x
     return {"sharpness": np.array([np.exp(found)])}
 
 
@@ -173,7 +175,9 @@ def _fit_platt(margins: bool, scores: Matrix, labels: Rows) -> dict[str, NDArray
             return float(value.mean()), np.array([(error * z).mean(), error.mean()])
 
         start = np.array([1.0, np.log((positive + 1) / (negative + 1))])
-        slope[c], offset[c] = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)]).x
+        slope[c], offset[c] = minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)]
+        ).x
     return {"slope": slope, "offset": offset}
 
 
@@ -229,8 +233,8 @@ class Quality:
     brier : float
         Mean over frames of the squared distance from the truth, summed over classes: 0 to 2.
     ece : float
-        Expected calibration error: mean over frames of how far the accuracy in a bin of confidence is from the
-        mean confidence in it.
+        Expected calibration error: mean over frames of how far the accuracy in a bin of confidence is from
+        the mean confidence in it.
     bins : list of (float, float, int)
         Mean confidence, accuracy and number of frames of each bin that has any.
     """

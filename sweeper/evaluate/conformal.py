@@ -5,8 +5,8 @@ any order of all of them together is as likely as any other. It needs no other m
 for any number of them, on average over the calibration frames that might have been drawn.
 
 Groups (series, samples) are the units of that assumption, not frames: each weighs as much as any other. The
-argument is that of full conformal prediction (Vovk, Gammerman and Shafer, 2005) for the set of accepted frames:
-were the new group among the calibration groups and wrong throughout, the threshold would still be kept.
+argument is that of full conformal prediction (Vovk, Gammerman and Shafer, 2005) for the set of accepted
+frames: were the new group among the calibration groups and wrong throughout, the promise would still be kept.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def error_threshold(
 ) -> float:
     """Return the least confidence that is accepted so that at most this share of what is accepted is wrong.
 
-    The smallest t at which (W + 1) / (A + 1) is at most the error rate: of the frames with a confidence of t or
-    more, A is the weight of all and W the weight of the wrong ones. The one more is the new group, taken for
-    wrong.
+    The smallest t at which (W + 1) / (A + 1) is at most the error rate: of the frames with a confidence of t
+    or more, A is the weight of all and W the weight of the wrong ones. The one more is the new group, taken
+    for wrong.
 
     Parameters
     ----------

@@ -175,9 +175,7 @@ def _computed(
     return [] if found is None else list(_records(folder, results, pipelines, found[1]))
 
 
-def _selected(
-    folder: RunFolder, pipelines: Sequence[_Folds], metric: str
-) -> tuple[Library, Ensemble] | None:
+def _selected(folder: RunFolder, pipelines: Sequence[_Folds], metric: str) -> tuple[Library, Ensemble] | None:
     import pyarrow as pa
 
     folds = sorted(fold for fold in pipelines[0] if fold != TEST)

@@ -67,7 +67,9 @@ def read_archive(source: Path | bytes, called: str) -> dict[str, bytes]:
     except OSError as error:
         raise InputError(f"{called}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # zipfile raises many things over damaged files
-        raise InputError(f"{called}: must be a model file, it is damaged or something else: {error}") from None
+        raise InputError(
+            f"{called}: must be a model file, it is damaged or something else: {error}"
+        ) from None
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int, called: str) -> None:

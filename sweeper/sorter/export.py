@@ -156,7 +156,7 @@ def _chosen(
 ) -> _Choice:
     results = results_with_ensemble(folder, spec.metric, folder.folds())
     board = build_leaderboard(results, metric=spec.metric, folds=folder.folds())
-    rows = board.to_dict("records")
+    rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in board.to_dict("records")]
     if ensemble:
         found = [row for row in rows if row["featurizer"] == ENSEMBLE]
         lacking = "--ensemble: this run has none: it takes two pipelines at the full budget"
@@ -171,7 +171,9 @@ def _chosen(
         raise InputError(lacking)
     [row] = found
     if row["status"] != "done":
-        raise InputError(f"rank {row['rank']}: must be a pipeline at the full budget, it is {row['status']!r}")
+        raise InputError(
+            f"rank {row['rank']}: must be a pipeline at the full budget, it is {row['status']!r}"
+        )
     return _of_ensemble(folder, spec, results, row) if row["trial"] < 0 else _of_trial(folder, results, row)
 
 
@@ -180,8 +182,8 @@ def _of_trial(folder: RunFolder, results: Results, row: dict[str, Any]) -> _Choi
     kept = kept_predictions(folder.predictions, results.evaluations(trial))
     if not kept:
         raise InputError(
-            f"trial {trial}: cannot be calibrated, its predictions were not kept: a run keeps those of the best "
-            f"{KEPT} pipelines"
+            f"trial {trial}: cannot be calibrated, its predictions were not kept: a run keeps those of the "
+            f"best {KEPT} pipelines"
         )
     return _Choice(
         [trial],
@@ -242,9 +244,7 @@ def _card(
         "groups": None if data.dataset.groups is None else len(np.unique(data.dataset.groups[fit.rows])),
         "sizes": [list(size) for size in np.unique(fit.sizes, axis=0).tolist()][:10],
         "metric": spec.metric,
-        "scores": {
-            name: {"mean": row[name], "std": row[f"{name}_std"]} for name in METRICS
-        }
+        "scores": {name: {"mean": row[name], "std": row[f"{name}_std"]} for name in METRICS}
         | {"interval": [row.get(f"{spec.metric}_ci_low"), row.get(f"{spec.metric}_ci_high")]},
         "confusion": confusion(labels, calibrated.after.argmax(axis=1), len(classes)),
         "calibration": {
@@ -306,7 +306,9 @@ def _tested(data: RunData, model: Model) -> dict[str, Any] | None:
     rows = rows_of_test(data.dataset.split)
     if len(rows) == 0:
         return None
-    verdicts = [v for start in range(0, len(rows), 64) for v in _verdicts(data, model, rows[start : start + 64])]
+    verdicts = [
+        v for start in range(0, len(rows), 64) for v in _verdicts(data, model, rows[start : start + 64])
+    ]
     truth = [data.dataset.classes[label] for label in data.dataset.labels[rows]]
     right = np.array([v.label == name for v, name in zip(verdicts, truth, strict=True)])
     accepted = np.array([v.accepted for v in verdicts])
@@ -324,7 +326,7 @@ def _verdicts(data: RunData, model: Model, rows: Rows) -> list[Any]:
 
 
 def _false_alarms(fit: Refit, data: RunData, seed: int) -> float:
-    """Return the share of training frames that look strange by signs fitted on the other half of the groups."""
+    """Return the share of training frames that look strange by signs fitted on other groups."""
     groups = _groups(data, fit.rows)
     names = np.random.default_rng(seed).permutation(np.unique(groups))
     half = np.isin(groups, names[: len(names) // 2])

@@ -37,7 +37,7 @@ def _dumped(counts: Counts, rng: np.random.Generator) -> Counts:
 
 
 def _overexposed(counts: Counts, rng: np.random.Generator) -> Counts:
-    return np.maximum(counts, 1) * float(_HOT)
+    return np.asarray(np.maximum(counts, 1) * float(_HOT))
 
 
 def _enlarged(counts: Counts, rng: np.random.Generator) -> Counts:
@@ -45,12 +45,12 @@ def _enlarged(counts: Counts, rng: np.random.Generator) -> Counts:
     height, width = counts.shape
     rows = (np.arange(height) // 2 + height // 4).clip(0, height - 1)
     columns = (np.arange(width) // 2 + width // 4).clip(0, width - 1)
-    return counts[rows[:, None], columns]
+    return np.asarray(counts[rows[:, None], columns])
 
 
 def _cut(counts: Counts, rng: np.random.Generator) -> Counts:
     height, width = counts.shape
-    return counts[: max(1, 2 * height // 3), : max(1, width // 2)]
+    return np.asarray(counts[: max(1, 2 * height // 3), : max(1, width // 2)])
 
 
 KINDS: dict[str, Callable[[Counts, np.random.Generator], Counts]] = {
@@ -67,7 +67,9 @@ KINDS: dict[str, Callable[[Counts, np.random.Generator], Counts]] = {
 MASKED, TECHNIQUE = "mostly masked", "another technique"
 
 
-def impostors(frames: Sequence[RawFrame], classes: Sequence[str], seed: int) -> Iterator[tuple[str, list[RawFrame]]]:
+def impostors(
+    frames: Sequence[RawFrame], classes: Sequence[str], seed: int
+) -> Iterator[tuple[str, list[RawFrame]]]:
     """Yield each kind of strangers, and one of them for each of some training frames."""
     rng = np.random.default_rng(seed)
     for name, change in KINDS.items():

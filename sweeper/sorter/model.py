@@ -91,8 +91,8 @@ class Verdict:
     reason : str
         Why it is not accepted, and empty where it is: ``unsure``, ``stranger: ...`` or ``unreadable: ...``.
     keep : bool or None
-        Whether it is kept by the promise not to miss some classes; None without such a promise. What cannot be
-        read or is a stranger is kept.
+        Whether it is kept by the promise not to miss some classes; None without such a promise. What cannot
+        be read or is a stranger is kept.
     """
 
     path: str
@@ -179,7 +179,8 @@ class Model:
         InputError
             `frames` is none of these.
         """
-        return np.array(self.classes)[self.predict_proba(frames).argmax(axis=1)]
+        names = np.array(self.classes, dtype=np.str_)
+        return np.asarray(names[self.predict_proba(frames).argmax(axis=1)])
 
     def predict_proba(self, frames: Any) -> NDArray[np.float64]:
         """Return the calibrated probability of each class, (n, n_classes); parameters as :meth:`predict`."""
@@ -245,7 +246,8 @@ class Model:
             intensity = canonical_json(part.pipeline.intensity)
             if intensity not in prepared:
                 prepared[intensity] = raw.prepared(part.pipeline.intensity)
-            of = f"{isinstance(part.kind, NetworkFeatures) and part.kind.n_logits} {part.pipeline.representation}"
+            head = isinstance(part.kind, NetworkFeatures) and part.kind.n_logits
+            of = f"{head} {part.pipeline.representation}"
             if of not in computed:
                 try:
                     computed[of] = part.kind.compute([prepared[intensity]])[0]

@@ -19,7 +19,7 @@ from sweeper.errors import InputError
 from sweeper.evaluate.calibration import METHODS, Calibrator
 from sweeper.evaluate.folds import FittedPipeline
 from sweeper.evaluate.reducers import FittedReducer
-from sweeper.features.representation import Descriptors, NetworkFeatures, Words, representation
+from sweeper.features.representation import NetworkFeatures, Words, representation
 from sweeper.pipeline import Pipeline, canonical_json
 from sweeper.sorter.archive import digest_of, from_array, read_archive, to_array, write_archive
 from sweeper.sorter.estimators import dump_estimator, load_estimator
@@ -85,7 +85,8 @@ def save_model(model: Model, path: Path) -> Model:
     """
     from importlib.metadata import version
 
-    members, entries = {}, []
+    members: dict[str, bytes] = {}
+    entries = []
     for i, part in enumerate(model.parts):
         entry, more = _part_members(part, f"part{i}")
         entries.append(entry)
@@ -120,8 +121,8 @@ def load_model(path: str | Path) -> Model:
     Raises
     ------
     InputError
-        It is no model, is damaged, needs a newer Sweeper, or a plugin or library that is not here; the message
-        says which.
+        It is no model, is damaged, needs a newer Sweeper, or a plugin or library that is not here; the
+        message says which.
     """
     called = str(path)
     members = read_archive(Path(path), called)
@@ -145,8 +146,8 @@ def _read_manifest(members: Mapping[str, bytes], called: str) -> _Manifest:
         if head.format[0] != FORMAT[0]:
             newer = "a newer" if head.format[0] > FORMAT[0] else "an older"
             raise InputError(
-                f"{called}: was written in {newer} form ({head.format[0]}, this Sweeper reads {FORMAT[0]}) by "
-                f"Sweeper {head.sweeper}: install that version, or export the model again"
+                f"{called}: was written in {newer} form ({head.format[0]}, this Sweeper reads {FORMAT[0]}) "
+                f"by Sweeper {head.sweeper}: install that version, or export the model again"
             )
         manifest = msgspec.json.decode(members[_MANIFEST], type=_Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -237,13 +238,13 @@ def _calibrator(
             f"{called}: calibration must be one of {', '.join(METHODS)}, got {manifest.calibration!r}"
         )
     found = _under("calibrator", arrays)
-    shapes: dict[str, tuple[int, ...]] = {
+    by_method: dict[str, dict[str, tuple[int, ...]]] = {
         "none": {},
         "temperature": {"sharpness": (1,)},
         "platt": {"slope": (n_classes,), "offset": (n_classes,)},
         "isotonic": {"ends": (n_classes,)},
-    }[manifest.calibration]
-    _check_shapes(called, shapes, found)
+    }
+    _check_shapes(called, by_method[manifest.calibration], found)
     if manifest.calibration == "isotonic":
         ends = np.concatenate([[0], found["ends"]])
         if found["x"].shape != (ends[-1],) or found["y"].shape != (ends[-1],) or (np.diff(ends) < 1).any():
@@ -302,7 +303,11 @@ def _part(
         case Words():
             centres = arrays[f"{folder}/centres"]
             width = kind.featurizer.descriptor_width
-            if centres.ndim != 2 or len(centres) > kind.clusters or (centres.size and centres.shape[1] != width):
+            if (
+                centres.ndim != 2
+                or len(centres) > kind.clusters
+                or (centres.size and centres.shape[1] != width)
+            ):
                 raise InputError(f"{called}: is damaged: its codebook is of shape {centres.shape}")
             kind = Words(kind.params, kind.featurizer, centres.astype(np.float32))
         case NetworkFeatures():
@@ -367,8 +372,6 @@ def _network_bytes(part: Part) -> bytes:
         path = Path(folder, "network.safetensors")
         save_weights(path, module.state_dict(), info)
         return path.read_bytes()
-
-
 
 
 def _network(kind: NetworkFeatures, data: bytes, called: str) -> NetworkFeatures:

@@ -53,8 +53,8 @@ class Promise:
     Attributes
     ----------
     error_rate : float or None
-        Largest share of the accepted frames whose class may be wrong; None: frames are not refused for want of
-        confidence.
+        Largest share of the accepted frames whose class may be wrong; None: frames are not refused for want
+        of confidence.
     by_class : bool
         Whether that holds of the frames accepted as each class, not only of all of them together.
     never_miss : tuple of str
@@ -155,20 +155,18 @@ def _accept_note(
     if never:
         what = ", ".join(never) if promise.by_class else "any class"
         text += (
-            f"; none as {what}: that needs {int(np.ceil(1 / rate)) - 1} groups of calibration frames or more, "
-            "with fewer errors"
+            f"; none as {what}: that needs more calibration frames or fewer errors among them, "
+            f"{int(np.ceil(1 / rate)) - 1} groups without one at least"
         )
     return text
 
 
-def _keep_note(
-    promise: Promise, found: Thresholds, calibration: Calibration, rows: NDArray[np.bool_]
-) -> str:
+def _keep_note(promise: Promise, found: Thresholds, calibration: Calibration, rows: NDArray[np.bool_]) -> str:
     kept = found.keeps(calibration.probabilities)
     names = ", ".join(promise.never_miss)
     text = (
-        f"at least {100 * promise.recall:.5g} % of {names} are kept: {100 * kept.mean():.3g} % of all frames, of "
-        f"which {100 * rows.mean():.3g} % are {names}"
+        f"at least {100 * promise.recall:.5g} % of {names} are kept: {100 * kept.mean():.3g} % of all frames "
+        f"are kept, {100 * rows.mean():.3g} % are {names}"
     )
     if found.keep == 0.0:
         needed = int(np.ceil(1 / (1 - promise.recall) - 1e-9)) - 1

@@ -1,7 +1,7 @@
 """Pipelines of a run fitted anew on all of its training frames, the test split left out.
 
-A representation that was fitted on frames set apart is fitted on these again. Seeds are those by which the sweep
-scored the test split: a pipeline that has a test score is exported as it was when it was scored.
+A representation that was fitted on frames set apart is fitted on these again. Seeds are those by which the
+sweep scored the test split: a pipeline that has a test score is exported as it was when it was scored.
 """
 
 from __future__ import annotations
@@ -194,7 +194,9 @@ class _Frames:
             module = untrained(network, params, n_classes, seed, weights)
         else:
             self._note(f"training {network.name} on {len(self.fitted)} frames")
-            fit = Fit(network.name, params, dataset.classes, seed, folder, weights, intensity=pipeline.intensity)
+            fit = Fit(
+                network.name, params, dataset.classes, seed, folder, weights, intensity=pipeline.intensity
+            )
             groups = None if dataset.groups is None else dataset.groups[self.read]
             train_rows = np.searchsorted(self.read, self.fitted)
             training = TrainingData(inputs, dataset.labels[self.read], train_rows, groups)

@@ -36,8 +36,8 @@ Matrix = NDArray[np.float64]
 def count_statistics(frame: PreparedFrame) -> Vector:
     """Return what the counts of a frame say before features are computed, float64, (9,).
 
-    The share of masked pixels; then, of the valid pixels of some rows, the share of zeros, and as logarithms the
-    mean, the standard deviation and four percentiles; and how alike neighbours are.
+    The share of masked pixels; then, of the valid pixels of some rows, the share of zeros, and as logarithms
+    the mean, the standard deviation and four percentiles; and how alike neighbours are.
     """
     step = max(1, frame.counts.shape[0] // _SAMPLED_ROWS)
     counts, valid = frame.counts[::step], frame.valid[::step]
@@ -165,7 +165,9 @@ def _upper(values: Vector, groups: Rows, share: float) -> float:
     A group counts by its largest value.
     """
     names = np.unique(groups)
-    largest = np.sort([values[groups == name].max() for name in names]) if len(names) < len(values) else values
+    largest = (
+        np.sort([values[groups == name].max() for name in names]) if len(names) < len(values) else values
+    )
     ordered = np.sort(largest)
     position = min(int(np.ceil((1 - share) * (len(ordered) + 1))), len(ordered)) - 1
     return float(ordered[position]) * (1 + 1e-9)

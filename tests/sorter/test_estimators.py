@@ -142,7 +142,7 @@ def test_a_tree_of_xgboost_that_leads_out_of_its_arrays_is_refused(name: str, va
 
 def test_what_cannot_be_exported_is_said() -> None:
     class Odd:
-        estimator = {1, 2}
+        estimator = frozenset((1, 2))
 
     with pytest.raises(InputError, match="'estimator' must hold a model of one of sklearn, lightgbm"):
         dump_estimator(plugins.classifier("rf"), Odd())  # type: ignore[arg-type]
