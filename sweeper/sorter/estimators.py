@@ -6,6 +6,7 @@ of a file are checked before a frame is classified by it.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -126,28 +128,33 @@ def load_estimator(
 
 
 def _dump_sklearn(fitted: Any) -> bytes:
-    import skops.io
-
-    data: bytes = skops.io.dumps(fitted)
-    _check_types(data)
+    data: bytes = _skops().dumps(fitted)
+    _checked_types(data)
     return data
 
 
 def _load_sklearn(data: bytes, n_features: int, n_classes: int) -> Any:
-    import skops.io
-
-    _check_types(data)
-    fitted = skops.io.loads(data, trusted=[_TREE])
+    fitted = _skops().loads(data, trusted=_checked_types(data))
     _check_sklearn(fitted, n_features, n_classes)
     return fitted
 
 
-def _check_types(data: bytes) -> None:
-    """Refuse a skops file that names a type which is not on the list, before any object is made of it."""
+def _skops() -> Any:
+    """Return ``skops.io``, imported without its look through scikit-learn for types that it trusts.
+
+    That takes seconds and imports torch where it is installed; what is trusted is on the list above alone.
+    """
+    with patch("sklearn.utils.all_estimators", list):
+        return importlib.import_module("skops.io")
+
+
+def _checked_types(data: bytes) -> list[str]:
+    """Return the types that a skops file names; refuse one off the list before an object is made of it."""
     members = read_archive(data, "the scikit-learn model")
     for name, member in members.items():
         if name != "schema.json":
             to_array(member, f"the scikit-learn model, {name}")
+    types = set()
     for node in _nodes(json.loads(members["schema.json"]), 0):
         named = f"{node.get('__module__')}.{node.get('__class__')}"
         of_type = node.get("__loader__")
@@ -155,6 +162,8 @@ def _check_types(data: bytes) -> None:
             raise InputError(f"type {named} ({of_type}) is not one that a model may hold")
         if named not in _TYPES and not named.startswith(tuple(f"{module}." for module in _MODULES)):
             raise InputError(f"type {named} is not one that a model may hold")
+        types.add(named)
+    return sorted(types)
 
 
 def _nodes(value: Any, depth: int) -> Iterator[dict[str, Any]]:

@@ -212,11 +212,11 @@ class Model:
     def read(self, ref: FrameRef) -> RawFrame | FrameError:
         """Read a frame; return why it cannot be read instead of raising it."""
         try:
-            return self._masked(raw_frame(ref))
+            return self.masked(raw_frame(ref))
         except FrameError as error:
             return error
 
-    def _masked(self, raw: RawFrame) -> RawFrame:
+    def masked(self, raw: RawFrame) -> RawFrame:
         """Return a frame with the detector's mask, which frames of another size do not have."""
         if self.mask is None or self.mask.shape != raw.counts.shape:
             return raw
@@ -227,7 +227,7 @@ class Model:
             counts = check_frame(f"frames[{raw.ref.index}]", raw.counts)
         except FrameError as error:
             return error
-        return self._masked(replace(raw, counts=counts))
+        return self.masked(replace(raw, counts=counts))
 
     # ------------------------------------------------------------------ frames to verdicts
 

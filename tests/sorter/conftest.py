@@ -34,8 +34,10 @@ INTENSITY = {
     "scale": "log1p",
 }  # fmt: skip
 PIPELINES = tuple(
-    made_pipeline("glcm", name, intensity=INTENSITY, featurizer_params={"distance": (1, 2), "angle_deg": (0, 90)},
-                  classifier_params=params)
+    made_pipeline(
+        "glcm", name, intensity=INTENSITY, featurizer_params={"distance": (1, 2), "angle_deg": (0, 90)},
+        classifier_params=params,
+    )
     for name, params in (("rf", {"n_trees": 30}), ("svm", {"C": 8}), ("lightgbm", {"n_trees": 20}))
 )  # fmt: skip
 
@@ -53,7 +55,8 @@ def write_run(path: Path, data: Path, pipelines: Sequence[Pipeline], seed: int =
     folder.spec.write_text(to_yaml(spec.resolved()))
     splits, _ = sweep_splits(spec, dataset)
     environment = {
-        "dataset_digest": dataset.digest([r.digest for r in reports]), "folds": len(splits), "frames": len(dataset),
+        "dataset_digest": dataset.digest([r.digest for r in reports]), "folds": len(splits),
+        "frames": len(dataset),
     }  # fmt: skip
     folder.environment.write_text(json.dumps(environment))
     rows = [{"path": r.path, "index": r.index, "digest": r.digest, "error": None} for r in reports]
@@ -73,8 +76,8 @@ def write_run(path: Path, data: Path, pipelines: Sequence[Pipeline], seed: int =
         records.append(Trial.of(number, pipeline))
         for fold, (train, held) in folds.items():
             result = fit_and_score(
-                pipeline, x, dataset.labels, train, held, n_classes=len(dataset.classes), budget=1.0, seed=seed,
-                threads=1, classifier=plugins.classifier(pipeline.classifier),
+                pipeline, x, dataset.labels, train, held, n_classes=len(dataset.classes), budget=1.0,
+                seed=seed, threads=1, classifier=plugins.classifier(pipeline.classifier),
             )  # fmt: skip
             record = made_evaluation(pipeline, fold, _scored(result), seed=seed)
             records.append(record)

@@ -68,7 +68,9 @@ def test_scores_before_and_after_are_equal_to_the_bit(
     for choice in ({"trial": 0}, {"trial": 1}, {"trial": 2}, {"ensemble": True}):
         after = export_model(made.run, tmp_path / "m", **choice)
         assert before[-1].predict_proba(made.new).tobytes() == after.predict_proba(made.new).tobytes()
-        assert before[-1].promising(Promise(0.1)).accept(made.new) == after.promising(Promise(0.1)).accept(made.new)
+        assert before[-1].promising(Promise(0.1)).accept(made.new) == after.promising(Promise(0.1)).accept(
+            made.new
+        )
 
 
 def test_the_ensemble_is_its_members_blended(made: Made, tmp_path: Path) -> None:
@@ -121,10 +123,10 @@ def test_a_frame_that_cannot_be_read_is_a_verdict(made: Made, exported: Path, tm
         model.predict([np.full((48, 48), np.nan)])
 
 
-def test_a_model_loads_without_ray_torch_or_tables(made: Made, exported: Path) -> None:
+def test_a_model_loads_without_ray_or_torch(made: Made, exported: Path) -> None:
     code = (
         f"import sys, sweeper\nm = sweeper.load_model({str(exported)!r})\nm.accept({str(made.new)!r})\n"
-        "heavy = {'ray', 'torch', 'pandas', 'pyarrow', 'matplotlib', 'ConfigSpace'}\n"
+        "heavy = {'ray', 'torch', 'matplotlib', 'ConfigSpace', 'hpbandster'}\n"
         "print(sorted({n.partition('.')[0] for n in sys.modules} & heavy))"
     )
     done = subprocess.run(
@@ -188,7 +190,10 @@ def array(name: str, values: Any) -> Callable[[dict[str, bytes]], None]:
 
 
 def without(name: str) -> Callable[[dict[str, bytes]], None]:
-    return lambda members: None if members.pop(name) else None
+    def change(members: dict[str, bytes]) -> None:
+        del members[name]
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -271,7 +276,7 @@ def zipped(path: Path, members: list[tuple[str, bytes]], compression: int = zipf
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     path = zipped(tmp_path / "m", [("model.json", b"0" * 50_000_000)], zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 100_000
-    with pytest.raises(InputError, match="model.json is compressed"):
+    with pytest.raises(InputError, match=r"model\.json is compressed"):
         load_model(path)
 
 
@@ -312,7 +317,7 @@ def test_an_array_that_claims_to_be_huge_takes_no_memory(exported: Path, tmp_pat
         np.lib.format.write_array_header_1_0(file, header)
         members["masked.npy"] = file.getvalue()
 
-    with pytest.raises(InputError, match="masked.npy: must be an array of numbers"):
+    with pytest.raises(InputError, match=r"masked\.npy: must be an array of numbers"):
         load_model(changed(exported, tmp_path / "m", change))
 
 
@@ -322,5 +327,5 @@ def test_an_array_of_objects_is_refused(exported: Path, tmp_path: Path) -> None:
         np.save(file, np.array([print, 1], dtype=object), allow_pickle=True)
         members["masked.npy"] = file.getvalue()
 
-    with pytest.raises(InputError, match="masked.npy: must be an array of numbers"):
+    with pytest.raises(InputError, match=r"masked\.npy: must be an array of numbers"):
         load_model(changed(exported, tmp_path / "m", change))

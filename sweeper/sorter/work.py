@@ -1,0 +1,195 @@
+"""Sorting units of frames: in this process, or in several others that each hold the model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+from sweeper.data.frames import open_frames
+from sweeper.data.masks import kept_mask
+from sweeper.data.prepared import FrameRef, RawFrame, read_raw
+from sweeper.errors import FrameError
+from sweeper.sorter.files import Unit
+from sweeper.sorter.model import Model
+from sweeper.sorter.modelfile import load_model
+from sweeper.sorter.promises import Promise
+from sweeper.sorter.table import Sorted
+
+Done = list[tuple[Unit, list[Sorted]]]
+"""Units, and what was said of their frames."""
+
+_BATCH = 64  # frames that are classified together
+
+
+def sort_units(model: Model, units: Sequence[Unit]) -> Done:
+    """Sort some units; what is wrong with a file that cannot be opened is said of its first frame."""
+    found: list[tuple[Unit, list[Sorted]]] = [(unit, []) for unit in units]
+    waiting: list[tuple[int, RawFrame, float]] = []
+
+    def classify() -> None:
+        verdicts = model.verdicts([raw for _, raw, _ in waiting])
+        now = time.time()
+        for (number, _, since), verdict in zip(waiting, verdicts, strict=True):
+            found[number][1].append(Sorted(verdict, 1e3 * max(0.0, now - since)))
+        waiting.clear()
+
+    for number, unit in enumerate(units):
+        begin = time.time()
+        for item in _frames(model, unit):
+            since = unit.seen or begin
+            if isinstance(item, RawFrame):
+                waiting.append((number, item, since))
+            else:
+                verdict = model.unreadable(*item)
+                found[number][1].append(Sorted(verdict, 1e3 * max(0.0, time.time() - since)))
+            begin = time.time()
+            if len(waiting) == _BATCH:
+                classify()
+    if waiting:
+        classify()
+    return found
+
+
+def _frames(model: Model, unit: Unit) -> Iterator[RawFrame | tuple[FrameRef, FrameError]]:
+    """Yield the frames of a unit, opening its file once, or why one cannot be read."""
+
+    def ref(index: int) -> FrameRef:
+        return FrameRef(unit.path, index, unit.mask, "", model.reading)
+
+    try:
+        mask = None if unit.mask is None else kept_mask(unit.mask)
+        with open_frames(unit.path, reading=model.reading) as file:
+            for index in range(file.count) if unit.frames is None else unit.frames:
+                try:
+                    yield model.masked(read_raw(file, ref(index), mask))
+                except FrameError as error:
+                    yield ref(index), error
+    except FrameError as error:
+        for index in unit.frames or (0,):
+            yield ref(index), error
+
+
+class Workers(Protocol):
+    """What sorts units: some are submitted, and come back sorted, in any order."""
+
+    @property
+    def room(self) -> int:
+        """How many more lists of units should be submitted before some are collected."""
+        ...
+
+    @property
+    def running(self) -> int:
+        """How many lists of units were submitted and not collected."""
+        ...
+
+    def submit(self, units: Sequence[Unit]) -> None:
+        """Have units sorted."""
+        ...
+
+    def collect(self, timeout_s: float) -> Done:
+        """Return what was sorted, waiting so long for it at most; nothing where nothing is under way."""
+        ...
+
+
+class Here(AbstractContextManager["Here"]):
+    """Sorts in this process."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._done: Done = []
+        self._limits = model.one_thread()
+
+    def __enter__(self) -> Here:
+        self._limits.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._limits.__exit__(*error)
+
+    @property
+    def room(self) -> int:
+        """One list at a time."""
+        return 1 - self.running
+
+    @property
+    def running(self) -> int:
+        """Whether there is a list to collect."""
+        return 1 if self._done else 0
+
+    def submit(self, units: Sequence[Unit]) -> None:
+        """Sort units at once."""
+        self._done += sort_units(self._model, units)
+
+    def collect(self, timeout_s: float) -> Done:
+        """Return what was sorted."""
+        done, self._done = self._done, []
+        return done
+
+
+class Processes(AbstractContextManager["Processes"]):
+    """Sorts in several processes of this machine.
+
+    Parameters
+    ----------
+    model : Path
+        The file, which each of them reads.
+    promise : Promise
+    count : int
+    plugins : sequence of Path
+        Folders of plugins.
+    """
+
+    def __init__(self, model: Path, promise: Promise, count: int, plugins: Sequence[Path] = ()) -> None:
+        self._count = count
+        self._running: set[Future[Done]] = set()
+        self._pool = ProcessPoolExecutor(
+            count, get_context("spawn"), initializer=_begin, initargs=(model, promise, tuple(plugins))
+        )
+
+    def __exit__(self, *error: Any) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def room(self) -> int:
+        """Two lists for each process: one that it sorts, one that waits."""
+        return 2 * self._count - len(self._running)
+
+    @property
+    def running(self) -> int:
+        """Lists that are sorted or wait."""
+        return len(self._running)
+
+    def submit(self, units: Sequence[Unit]) -> None:
+        """Hand units to the next process that is free."""
+        self._running.add(self._pool.submit(_sort_here, tuple(units)))
+
+    def collect(self, timeout_s: float) -> Done:
+        """Return what was sorted."""
+        ready, self._running = wait(self._running, timeout_s, FIRST_COMPLETED)
+        return [each for future in ready for each in future.result()]
+
+
+_model: list[Model] = []
+"""The model of this process."""
+
+
+def _begin(path: Path, promise: Promise, folders: Sequence[Path]) -> None:
+    """Read the model in a new process; whoever started the process ends it."""
+    import signal
+
+    from sweeper import plugins
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for folder in folders:
+        plugins.add_folder(folder)
+    _model[:] = [load_model(path).promising(promise)]
+    _model[0].one_thread().__enter__()
+
+
+def _sort_here(units: Sequence[Unit]) -> Done:
+    return sort_units(_model[0], units)
