@@ -126,7 +126,8 @@ def _workers(args: argparse.Namespace, model: Model) -> Iterator[Workers]:
     if args.address is not None:
         from sweeper.engine.sorting import Cluster
 
-        with Cluster(args.address, args.model, model.promise) as cluster:
+        samples = [str(Path(text).absolute()) for text in args.paths if Path(text).exists()]
+        with Cluster(args.address, args.model, model.promise, samples) as cluster:
             yield cluster
     elif args.processes > 1:
         with Processes(args.model, model.promise, args.processes, args.plugins) as processes:

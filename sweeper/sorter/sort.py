@@ -204,7 +204,7 @@ class Screen:
             self._warned = True
             print(
                 f"\nwarning: {refused} of the last {len(self._recent)} frames were not accepted, of frames "
-                f"like the training frames at most {100 * self._refused:.2g} % are not: the stream has drifted "
-                "from what this model was trained on",
+                f"like the training frames at most {100 * self._refused:.2g} % are not: the stream has "
+                "drifted from what this model was trained on",
                 file=sys.stderr,
             )

@@ -1,8 +1,8 @@
 """Frames as they arrive in folders: each file once, when it is whole; stacks as they grow.
 
 A file is whole when the kernel says that its writer closed it or moved it there, or when it has not changed
-for a while. Where the kernel says nothing, as on network file systems, folders are looked through instead, the
-less often the longer that takes. A stack is read as far as it is written, however long that goes on.
+for a while. Where the kernel says nothing, as on network file systems, folders are looked through instead,
+the less often the longer that takes. A stack is read as far as it is written, however long that goes on.
 """
 
 from __future__ import annotations
