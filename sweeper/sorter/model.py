@@ -281,27 +281,31 @@ class Model:
 
     def verdicts(self, frames: Sequence[RawFrame | FrameError]) -> list[Verdict]:
         """Return what is said of frames, in order."""
-        looks: dict[int, Look] = {}
-        problems: dict[int, FrameError] = {}
-        for i, raw in enumerate(frames):
-            try:
-                looks[i] = self.look(_good(raw))
-            except FrameError as error:
-                problems[i] = error
+        return self.judge([(*_where(raw), self.looked(raw)) for raw in frames])
+
+    def looked(self, raw: RawFrame | FrameError) -> Look | FrameError:
+        """Return the look at a frame, or why there is none instead of raising it."""
+        try:
+            return self.look(_good(raw))
+        except FrameError as error:
+            return error
+
+    def judge(self, seen: Sequence[tuple[str, int, Look | FrameError]]) -> list[Verdict]:
+        """Return what is said of frames that were looked at: path and position of each, and the look."""
+        looks = [look for *_, look in seen if isinstance(look, Look)]
         if looks:
-            probabilities = self.probabilities(list(looks.values()))
-            signs = self.signs_of(list(looks.values()))
+            probabilities, signs = self.probabilities(looks), self.signs_of(looks)
             accepts, keeps = self.thresholds.accepts(probabilities), self.thresholds.keeps(probabilities)
         found, row = [], 0
-        for i, raw in enumerate(frames):
-            where = _where(raw, i)
-            if i in problems:
-                found.append(self._unreadable(*where, problems[i]))
+        for path, frame, look in seen:
+            if isinstance(look, FrameError):
+                found.append(self._unreadable(path, frame, look))
                 continue
             reason = f"{STRANGER}: {signs[row]}" if signs[row] else "" if accepts[row] else UNSURE
             found.append(
                 Verdict(
-                    *where,
+                    path,
+                    frame,
                     label=self.classes[int(probabilities[row].argmax())],
                     probabilities=tuple(probabilities[row].tolist()),
                     accepted=not reason,
@@ -316,10 +320,6 @@ class Model:
         nothing = (float("nan"),) * len(self.classes)
         keep = True if self.promise.never_miss else None
         return Verdict(path, frame, "", nothing, False, f"{UNREADABLE}: {error.problem}", keep)
-
-    def unreadable(self, ref: FrameRef, error: FrameError) -> Verdict:
-        """Return what is said of a frame that cannot be read."""
-        return self._unreadable(ref.path, ref.index, error)
 
     def one_thread(self) -> AbstractContextManager[Any]:
         """Limit the native threads of this process to one, for as long as the context lasts."""
@@ -340,7 +340,7 @@ def _good(raw: RawFrame | FrameError) -> RawFrame:
     return raw
 
 
-def _where(raw: RawFrame | FrameError, position: int) -> tuple[str, int]:
+def _where(raw: RawFrame | FrameError) -> tuple[str, int]:
     return (raw.path, 0) if isinstance(raw, FrameError) else (raw.ref.path, raw.ref.index)
 
 

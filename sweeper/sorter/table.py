@@ -34,7 +34,8 @@ class Sorted:
     ----------
     verdict : Verdict
     latency_ms : float
-        From when the frame was seen (or, of files that were there from the start, taken up) to its verdict.
+        From when the frame was seen to arrive to its verdict; of frames that were there from the start, what
+        it took to read, look at and classify it.
     """
 
     verdict: Verdict

@@ -15,7 +15,7 @@ from sweeper.data.masks import kept_mask
 from sweeper.data.prepared import FrameRef, RawFrame, read_raw
 from sweeper.errors import FrameError
 from sweeper.sorter.files import Unit
-from sweeper.sorter.model import Model
+from sweeper.sorter.model import Look, Model
 from sweeper.sorter.modelfile import load_model
 from sweeper.sorter.promises import Promise
 from sweeper.sorter.table import Sorted
@@ -29,33 +29,32 @@ _BATCH = 64  # frames that are classified together
 def sort_units(model: Model, units: Sequence[Unit]) -> Done:
     """Sort some units; what is wrong with a file that cannot be opened is said of its first frame."""
     found: list[tuple[Unit, list[Sorted]]] = [(unit, []) for unit in units]
-    waiting: list[tuple[int, RawFrame, float]] = []
+    waiting: list[tuple[int, FrameRef, Look | FrameError, float]] = []
 
     def classify() -> None:
-        verdicts = model.verdicts([raw for _, raw, _ in waiting])
+        begin = time.time()
+        verdicts = model.judge([(ref.path, ref.index, look) for _, ref, look, _ in waiting])
         now = time.time()
-        for (number, _, since), verdict in zip(waiting, verdicts, strict=True):
-            found[number][1].append(Sorted(verdict, 1e3 * max(0.0, now - since)))
+        share = (now - begin) / len(waiting)
+        for (number, _, _, took), verdict in zip(waiting, verdicts, strict=True):
+            seen = units[number].seen
+            found[number][1].append(Sorted(verdict, 1e3 * max(0.0, now - seen if seen else took + share)))
         waiting.clear()
 
     for number, unit in enumerate(units):
         begin = time.time()
-        for item in _frames(model, unit):
-            since = unit.seen or begin
-            if isinstance(item, RawFrame):
-                waiting.append((number, item, since))
-            else:
-                verdict = model.unreadable(*item)
-                found[number][1].append(Sorted(verdict, 1e3 * max(0.0, time.time() - since)))
-            begin = time.time()
+        for ref, item in _frames(model, unit):
+            look = model.looked(item)
+            waiting.append((number, ref, look, time.time() - begin))
             if len(waiting) == _BATCH:
                 classify()
+            begin = time.time()
     if waiting:
         classify()
     return found
 
 
-def _frames(model: Model, unit: Unit) -> Iterator[RawFrame | tuple[FrameRef, FrameError]]:
+def _frames(model: Model, unit: Unit) -> Iterator[tuple[FrameRef, RawFrame | FrameError]]:
     """Yield the frames of a unit, opening its file once, or why one cannot be read."""
 
     def ref(index: int) -> FrameRef:
@@ -66,9 +65,10 @@ def _frames(model: Model, unit: Unit) -> Iterator[RawFrame | tuple[FrameRef, Fra
         with open_frames(unit.path, reading=model.reading) as file:
             for index in range(file.count) if unit.frames is None else unit.frames:
                 try:
-                    yield model.masked(read_raw(file, ref(index), mask))
+                    raw: RawFrame | FrameError = model.masked(read_raw(file, ref(index), mask))
                 except FrameError as error:
-                    yield ref(index), error
+                    raw = error
+                yield ref(index), raw
     except FrameError as error:
         for index in unit.frames or (0,):
             yield ref(index), error
