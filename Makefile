@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 demo: setup
 	$(BIN)/sweeper simulate diffraction demo/frames --per-class 60 --size 256 --seed 1
 	$(BIN)/sweeper run demo/frames --space quick --search bohb --trials 60 --seed 1 --out demo/run
-	$(BIN)/sweeper export demo/run demo/best.sweeper --error-rate 0.03
+	$(BIN)/sweeper export demo/run demo/best.sweeper --error-rate 0.02
 	$(BIN)/sweeper simulate diffraction demo/new --per-class 20 --size 256 --seed 2
 	$(BIN)/sweeper sort demo/best.sweeper demo/new --csv demo/sorted.csv --link-to demo/by-class
 

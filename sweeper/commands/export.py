@@ -40,11 +40,12 @@ def add_promise(parser: argparse.ArgumentParser) -> None:
         "--error-rate",
         type=float,
         metavar="R",
-        help="accept as many frames as keep the share of wrong ones among them at R, such as 0.02 "
-        "(default: the model's; without one, every frame that is no stranger is accepted)",
+        help="accept as many frames as can be so that at most the share R of all frames, such as 0.02, is "
+        "accepted with a wrong class (default: the model's; without one, every frame that is no stranger is "
+        "accepted)",
     )
     parser.add_argument(
-        "--by-class", action="store_true", help="keep the error rate for the frames accepted as each class"
+        "--by-class", action="store_true", help="keep the error rate for the frames of each predicted class"
     )
     parser.add_argument(
         "--never-miss",

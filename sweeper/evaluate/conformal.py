@@ -4,9 +4,9 @@ The promise rests on one assumption: that new frames come from where the calibra
 any order of all of them together is as likely as any other. It needs no other model of the frames, and holds
 for any number of them, on average over the calibration frames that might have been drawn.
 
-Groups (series, samples) are the units of that assumption, not frames: each weighs as much as any other. The
-argument is that of full conformal prediction (Vovk, Gammerman and Shafer, 2005) for the set of accepted
-frames: were the new group among the calibration groups and wrong throughout, the promise would still be kept.
+Groups (series, samples) are the units of that assumption, not frames: each weighs as much as any other.
+The argument is that of conformal risk control (Angelopoulos, Bates, Fisch, Lei and Schuster, ICLR 2024,
+theorem 1): the loss of a new group is at most 1, falls as the threshold rises, and is counted as 1 beforehand.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from sweeper.data.splits import Rows
 NEVER = np.inf
 """Threshold that no confidence reaches: the calibration frames are too few for the promise."""
 
+_ROUNDING = 1e-12
+
 
 def group_weights(groups: Rows) -> NDArray[np.float64]:
     """Return the weight of each row, (n,): those of a group sum to 1."""
@@ -29,11 +31,10 @@ def group_weights(groups: Rows) -> NDArray[np.float64]:
 def error_threshold(
     confidence: NDArray[np.float64], right: NDArray[np.bool_], groups: Rows, error_rate: float
 ) -> float:
-    """Return the least confidence that is accepted so that at most this share of what is accepted is wrong.
+    """Return the least confidence to accept so that at most this share of all frames is accepted and wrong.
 
-    The smallest t at which (W + 1) / (A + 1) is at most the error rate: of the frames with a confidence of t
-    or more, A is the weight of all and W the weight of the wrong ones. The one more is the new group, taken
-    for wrong.
+    The smallest t at which (W + 1) / (N + 1) is at most the error rate, where W is the weight of the frames
+    that are wrong with a confidence of t or more, and N that of all frames.
 
     Parameters
     ----------
@@ -53,11 +54,10 @@ def error_threshold(
         return NEVER
     weight = group_weights(groups)
     order = np.argsort(-confidence, kind="stable")
-    accepted = np.cumsum(weight[order])
     wrong = np.cumsum(np.where(right, 0.0, weight)[order])
     # Equal confidences are accepted together: the last of them counts.
     last = np.append(np.diff(confidence[order]) != 0, True)
-    kept = np.flatnonzero(last & ((wrong + 1) / (accepted + 1) <= error_rate))
+    kept = np.flatnonzero(last & ((wrong + 1) / (weight.sum() + 1) <= error_rate + _ROUNDING))
     return float(confidence[order][kept[-1]]) if len(kept) else NEVER
 
 
@@ -85,5 +85,5 @@ def recall_threshold(score: NDArray[np.float64], groups: Rows, recall: float) ->
     # What lies below a threshold is lost, and the new group may be lost as a whole.
     lost = np.cumsum(weight[order]) - weight[order]
     first = np.insert(np.diff(score[order]) != 0, 0, True)
-    kept = np.flatnonzero(first & ((lost + 1) / (weight.sum() + 1) <= 1 - recall + 1e-12))
+    kept = np.flatnonzero(first & ((lost + 1) / (weight.sum() + 1) <= 1 - recall + _ROUNDING))
     return float(score[order][kept[-1]]) if len(kept) else 0.0

@@ -160,7 +160,7 @@ def _page(model: Model) -> str:
     promises = _table(
         ("error rate", "accepted", "of these wrong"),
         [tuple(_percent(row[k]) for k in ("error_rate", "accepted", "wrong")) for row in card["promises"]],
-        "Frames that are accepted so that at most a promised share of them is wrong.",
+        "So many are accepted that at most a promised share of all frames has a wrong class.",
     )
     counts = np.array(card["confusion"], dtype=np.int64)
     speed = f"{sum(card['speed'].values()):.3g}"

@@ -53,10 +53,10 @@ class Promise:
     Attributes
     ----------
     error_rate : float or None
-        Largest share of the accepted frames whose class may be wrong; None: frames are not refused for want
-        of confidence.
+        Largest share of all frames that may be accepted with a wrong class; None: frames are not refused for
+        want of confidence.
     by_class : bool
-        Whether that holds of the frames accepted as each class, not only of all of them together.
+        Whether that holds of the frames that look like each class, not only of all of them together.
     never_miss : tuple of str
         Classes of which frames must not be lost; empty: frames are not marked to be kept or thrown away.
     recall : float
@@ -148,15 +148,14 @@ def _accept_note(
     assert rate is not None
     accepted = found.accepts(calibration.probabilities)
     share = float(accepted.mean())
-    text = f"at most {100 * rate:.3g} % of the accepted frames are wrong"
-    text += " in each class" if promise.by_class else ""
-    text += f": {100 * share:.3g} % of frames like the training frames are accepted"
+    text = f"at most {100 * rate:.3g} % of {'the frames of each class' if promise.by_class else 'all frames'}"
+    text += f" are accepted with a wrong class: {100 * share:.3g} % of frames like the training frames are "
+    text += "accepted"
     never = [name for name, least in zip(classes, found.accept, strict=True) if least == NEVER]
     if never:
         what = ", ".join(never) if promise.by_class else "any class"
         text += (
-            f"; none as {what}: that needs more calibration frames or fewer errors among them, "
-            f"{int(np.ceil(1 / rate)) - 1} groups without one at least"
+            f"; none as {what}: that needs {int(np.ceil(1 / rate)) - 1} groups of calibration frames at least"
         )
     return text
 

@@ -388,18 +388,29 @@ def test_folders_without_notices_are_looked_through(
     assert idle_units(watch, 5) == ["a.tif"]
 
 
+GROWING = """
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], "w", libver="latest") as file:
+    data = file.create_dataset("data", (0, 48, 48), "u2", maxshape=(None, 48, 48), chunks=(1, 48, 48))
+    file.swmr_mode = True
+    for line in sys.stdin:
+        data.resize(int(line), axis=0)
+        data[:] = 7
+        data.flush()
+"""
+
+
 def test_a_stack_is_read_as_it_grows(folder: Path, model: Model) -> None:
     watch = made_watch(folder, model)
-    rng = np.random.default_rng(0)
-    with h5py.File(folder / "growing.h5", "w", libver="latest") as file:
-        data = file.create_dataset("data", (0, 48, 48), "u2", maxshape=(None, 48, 48), chunks=(1, 48, 48))
-        file.swmr_mode = True
+    watch.wait(0)
+    arguments = [sys.executable, "-c", GROWING, str(folder / "growing.h5")]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, text=True) as writer:
+        assert writer.stdin is not None
         taken: list[int] = []
         for frames in (3, 4, 9):
-            data.resize(frames, axis=0)
-            data[:] = rng.poisson(20, (frames, 48, 48))
-            data.flush()
-            end = time.monotonic() + 30
+            writer.stdin.write(f"{frames}\n")
+            writer.stdin.flush()
+            end = time.monotonic() + 60
             while len(taken) < frames and time.monotonic() < end:
                 for unit in watch.wait(0.2):
                     assert unit.frames is not None
