@@ -6,7 +6,7 @@ for any number of them, on average over the calibration frames that might have b
 
 Groups (series, samples) are the units of that assumption, not frames: each weighs as much as any other.
 The argument is that of conformal risk control (Angelopoulos, Bates, Fisch, Lei and Schuster, ICLR 2024,
-theorem 1): the loss of a new group is at most 1, falls as the threshold rises, and is counted as 1 beforehand.
+theorem 1): the loss of a new group is at most 1 and falls as the threshold rises; it is counted as 1.
 """
 
 from __future__ import annotations
