@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,24 @@ import numpy as np
 import pytest
 
 import sweeper
+from sweeper import plugins
 from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
 from sweeper.data.splits import rows_of_test
 from sweeper.errors import InputError
+from sweeper.runs.data import run_data
 from sweeper.runs.ensemble import results_with_ensemble
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.predictions import kept_predictions
 from sweeper.sorter.archive import digest_of, from_array, read_archive, write_archive
 from sweeper.sorter.export import export_model
 from sweeper.sorter.model import Model
-from sweeper.sorter.modelfile import load_model
+from sweeper.sorter.modelfile import load_model, save_model
 from sweeper.sorter.promises import Promise
+from sweeper.sorter.refit import refit
 from tests.conftest import REPOSITORY
-from tests.sorter.conftest import PIPELINES, Made
+from tests.runs.made_records import made_pipeline
+from tests.sorter.conftest import INTENSITY, PIPELINES, Made
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +166,41 @@ def test_predictions_that_were_not_kept_are_said(made: Made, tmp_path: Path) -> 
         export_model(run, tmp_path / "m", trial=1)
 
 
+def test_what_is_fitted_on_frames_goes_along(made: Made, exported: Path, tmp_path: Path) -> None:
+    """A bag of visual words and a trained network, each with its classifier, beside descriptors."""
+    folder = RunFolder(made.run)
+    lenet = {"training_set": "unbalanced", "size": 32, "epochs": 1, "batch_size": 16}
+    defaults = {axis.name: axis.default for axis in plugins.network("lenet").all_axes}
+    pipelines = [
+        PIPELINES[0],
+        made_pipeline("sift", "rf", intensity=INTENSITY, featurizer_params={"clusters": 8}),
+        made_pipeline(
+            "lenet", "head", intensity=INTENSITY, featurizer_params=defaults | lenet, reducer="none"
+        ),
+        made_pipeline("lenet", "svm", intensity=INTENSITY, featurizer_params=defaults | lenet),
+    ]
+    sharpness = [float("nan")] * 3 + [1.0]
+    fit = refit(pipelines, [0.25] * 4, sharpness, run_data(folder), folder.load_spec(), lambda text: None)
+    before = replace(load_model(exported), parts=tuple(fit.parts))
+    after = save_model(before, tmp_path / "m")
+    assert [len(part.kind.columns) for part in after.parts][1:3] == [8, 3]
+    expected = before.predict_proba(made.new)
+    assert after.predict_proba(made.new).tobytes() == expected.tobytes()
+    assert expected.shape == (30, 3)
+    for name in ("part1/centres.npy", "part2/network.safetensors", "part3/network.safetensors"):
+        assert name in read_archive(tmp_path / "m", "m")
+    for name, said in (("part1/centres.npy", "codebook"), ("part2/network.safetensors", "not a model file")):
+        broken = changed(
+            tmp_path / "m", tmp_path / "broken", lambda members, n=name: members.update({n: bad(n)})
+        )
+        with pytest.raises(InputError, match=said):
+            load_model(broken)
+
+
+def bad(name: str) -> bytes:
+    return from_array(np.zeros((3, 3), np.float32)) if name.endswith(".npy") else b"\xff" * 100
+
+
 # --------------------------------------------------------------------------- hostile files
 
 
@@ -202,7 +242,7 @@ def without(name: str) -> Callable[[dict[str, bytes]], None]:
         (manifest_with(format=[2, 0], sweeper="9.9"), "newer form (2, this Sweeper reads 1) by Sweeper 9.9"),
         (manifest_with(format=[0, 9]), "an older form"),
         (manifest_with(classes=["a"]), "two classes"),
-        (manifest_with(classes=["a", "b"]), "shape"),
+        (manifest_with(classes=["a", "b"]), "2 classes"),
         (manifest_with(parts=[]), "a pipeline"),
         (manifest_with(calibration="magic"), "calibration must be one of"),
         (manifest_with(error_rate=7.0), "error rate"),
