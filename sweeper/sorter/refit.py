@@ -173,6 +173,8 @@ class _Frames:
     def _network(
         self, pipeline: Pipeline, kind: NetworkFeatures, found: list[Any], folder: Path
     ) -> tuple[Kind, Matrix]:
+        import torch
+
         from sweeper.networks.devices import Device
         from sweeper.networks.extract import extract
         from sweeper.networks.fit import Fit, TrainingData
@@ -202,6 +204,8 @@ class _Frames:
             training = TrainingData(inputs, dataset.labels[self.read], train_rows, groups)
             module = load_model(train(fit, training, int(params["epochs"]), Device()))[0]
         features, logits = extract(module, inputs, np.arange(len(found)), Device())
+        # Extraction left it in another memory layout, in which sums are rounded otherwise.
+        module = module.to(memory_format=torch.contiguous_format)
         x = (logits if kind.n_logits else features).astype(np.float64)
         return replace(kind, module=module), x
 
