@@ -202,14 +202,16 @@ def open_run(run: str | Path, *, plugins: str | Path | Sequence[str | Path] = ()
     return Run(run)
 
 
-def load_model(path: str | Path) -> Model:
+def load_model(path: str | Path, *, plugins: str | Path | Sequence[str | Path] = ()) -> Model:
     """Read a model that ``sweeper export`` wrote, to classify new frames: no Ray, no run folder.
 
-    Nothing that stands in the file is run; plugins are taken from this installation.
+    Nothing that stands in the file is run, and plugins are not in it.
 
     Parameters
     ----------
     path : str or Path
+    plugins : str, Path, or sequence of them
+        Folders of plugins that the model uses, see :func:`run`.
 
     Returns
     -------
@@ -223,6 +225,7 @@ def load_model(path: str | Path) -> Model:
     """
     from sweeper.sorter.modelfile import load_model
 
+    _add(plugins)
     return load_model(path)
 
 

@@ -13,6 +13,7 @@ import ray
 
 from sweeper.engine import nodes
 from sweeper.engine.cluster import connected
+from sweeper.engine.private.tune import trial_environment
 from sweeper.errors import InputError
 from sweeper.sorter.files import Unit
 from sweeper.sorter.model import Model
@@ -28,8 +29,8 @@ class Cluster(AbstractContextManager["Cluster"]):
 
     Parameters
     ----------
-    address : str
-        Of the cluster.
+    address : str or None
+        Of the cluster; None starts Ray here, or joins the one of this process.
     model : Path
         The file, which is sent along.
     promise : Promise
@@ -37,7 +38,7 @@ class Cluster(AbstractContextManager["Cluster"]):
         Some of the files: a machine that does not see them as this one does is refused.
     """
 
-    def __init__(self, address: str, model: Path, promise: Promise, samples: Sequence[str]) -> None:
+    def __init__(self, address: str | None, model: Path, promise: Promise, samples: Sequence[str]) -> None:
         self._connection = connected(address, None)
         self._model, self._promise = model, promise
         self._samples = list(samples)
@@ -46,7 +47,7 @@ class Cluster(AbstractContextManager["Cluster"]):
 
     def __enter__(self) -> Cluster:
         cores = self._connection.__enter__()
-        asked = nodes.probe(self._samples)
+        asked = nodes.probe(self._samples, trial_environment())
         for path in self._samples:
             if blind := nodes.unseeing(asked, path):
                 raise InputError(f"--address: every machine must see {path}, {blind[0]} does not")
@@ -71,7 +72,7 @@ class Cluster(AbstractContextManager["Cluster"]):
 
     def submit(self, units: Sequence[Unit]) -> None:
         """Have units sorted on some machine."""
-        task = _sort_task.options(name=f"sort {len(units)} files")
+        task = _sort_task.options(name=f"sort {len(units)} files", runtime_env=trial_environment())
         self._running.append(task.remote(self._sent, self._promise, tuple(units)))
 
     def collect(self, timeout_s: float) -> Done:
