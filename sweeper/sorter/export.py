@@ -29,7 +29,7 @@ from sweeper.runs.predictions import KEPT, kept_predictions
 from sweeper.runs.results import Results
 from sweeper.runs.spec import SweepSpec
 from sweeper.sorter.impostors import told_apart
-from sweeper.sorter.model import STRANGER, Model
+from sweeper.sorter.model import STRANGER, Model, Verdict
 from sweeper.sorter.modelfile import save_model
 from sweeper.sorter.promises import Calibration, Promise, thresholds
 from sweeper.sorter.refit import Note, Refit, refit
@@ -40,6 +40,7 @@ _RATES = (0.005, 0.01, 0.02, 0.05, 0.1)
 """Error rates for which the card says how many frames are accepted."""
 _REHEARSED = 20
 """Training frames that impostors are made of, and that times are measured on."""
+_TOGETHER = 64  # test frames that are looked at before they are classified
 _CURVE = 20  # points of risk against coverage
 
 
@@ -306,9 +307,10 @@ def _tested(data: RunData, model: Model) -> dict[str, Any] | None:
     rows = rows_of_test(data.dataset.split)
     if len(rows) == 0:
         return None
-    verdicts = [
-        v for start in range(0, len(rows), 64) for v in _verdicts(data, model, rows[start : start + 64])
-    ]
+    verdicts: list[Verdict] = []
+    for begin in range(0, len(rows), _TOGETHER):
+        refs = [data.dataset.ref(row) for row in rows[begin : begin + _TOGETHER].tolist()]
+        verdicts += model.judge([(ref.path, ref.index, model.looked(model.read(ref))) for ref in refs])
     truth = [data.dataset.classes[label] for label in data.dataset.labels[rows]]
     right = np.array([v.label == name for v, name in zip(verdicts, truth, strict=True)])
     accepted = np.array([v.accepted for v in verdicts])
@@ -319,10 +321,6 @@ def _tested(data: RunData, model: Model) -> dict[str, Any] | None:
         "wrong": float((~right[accepted]).mean()) if accepted.any() else 0.0,
         "strangers": float(np.mean([v.reason.startswith(STRANGER) for v in verdicts])),
     }
-
-
-def _verdicts(data: RunData, model: Model, rows: Rows) -> list[Any]:
-    return model.verdicts([model.read(data.dataset.ref(row)) for row in rows.tolist()])
 
 
 def _false_alarms(fit: Refit, data: RunData, seed: int) -> float:

@@ -14,19 +14,23 @@ from numpy.typing import NDArray
 
 from sweeper.data.dataset import Dataset
 from sweeper.data.format import DEFAULT_READING, Reading
-from sweeper.data.frames import check_frame, combine_masks
-from sweeper.data.prepared import FrameRef, RawFrame, raw_frame
+from sweeper.data.frames import check_frame, combine_masks, open_frames
+from sweeper.data.masks import kept_mask
+from sweeper.data.prepared import FrameRef, RawFrame, raw_frame, read_raw
 from sweeper.errors import FrameError, InputError
 from sweeper.evaluate.calibration import Calibrator
 from sweeper.evaluate.ensembles import blend
 from sweeper.evaluate.folds import FittedPipeline
 from sweeper.features.representation import Descriptors, NetworkFeatures, Words
 from sweeper.pipeline import Pipeline, canonical_json
+from sweeper.sorter.files import Unit, check_paths, find_units
 from sweeper.sorter.promises import Calibration, Promise, Thresholds, thresholds
 from sweeper.sorter.strangers import Signs, count_statistics
 
 STRANGER, UNSURE, UNREADABLE = "stranger", "unsure", "unreadable"
 """What the reason begins with why a frame is not accepted."""
+
+_Frame = tuple[FrameRef, RawFrame | FrameError]
 
 _BATCH = 64  # frames that are classified together: a forest takes as long for one as for many
 
@@ -186,28 +190,59 @@ class Model:
         """Return the calibrated probability of each class, (n, n_classes); parameters as :meth:`predict`."""
         found = [np.zeros((0, len(self.classes)))]
         for batch in _batches(self.raw_frames(frames)):
-            found.append(self.probabilities([self.look(_good(item)) for item in batch]))
+            found.append(self.probabilities([self.look(_good(raw)) for _, raw in batch]))
         return np.concatenate(found)
 
     def accept(self, frames: Any) -> list[Verdict]:
-        """Return what the model says of each frame, and whether that is accepted; never raises for a frame.
+        """Return what the model says of each frame, and whether that is accepted.
 
-        Parameters as :meth:`predict`; ``pandas.DataFrame(model.accept(frames))`` is a table.
+        Parameters as :meth:`predict`. A frame that cannot be read or used is a verdict too, and no error.
+        ``pandas.DataFrame(model.accept(frames))`` is a table.
         """
-        return [v for batch in _batches(self.raw_frames(frames)) for v in self.verdicts(batch)]
+        found: list[Verdict] = []
+        for batch in _batches(self.raw_frames(frames)):
+            found += self.judge([(ref.path, ref.index, self.looked(raw)) for ref, raw in batch])
+        return found
 
     # ------------------------------------------------------------------ frames
 
-    def raw_frames(self, frames: Any) -> Iterator[RawFrame | FrameError]:
+    def raw_frames(self, frames: Any) -> Iterator[_Frame]:
         """Yield frames as they were counted, or why one cannot be read; parameters as :meth:`predict`."""
         if isinstance(frames, Dataset):
-            yield from map(self.read, map(frames.ref, range(len(frames))))
+            for ref in map(frames.ref, range(len(frames))):
+                yield ref, self.read(ref)
         elif isinstance(frames, str | Path):
-            yield from map(self.read, _refs([Path(frames)], self.reading))
+            yield from self._at([frames])
         elif isinstance(frames, Sequence) and any(isinstance(item, str | Path) for item in frames):
-            yield from map(self.read, _refs([Path(item) for item in frames], self.reading))
+            yield from self._at(frames)
         else:
-            yield from map(self._checked, _arrays(frames))
+            for raw in _arrays(frames):
+                yield raw.ref, self._checked(raw)
+
+    def _at(self, paths: Sequence[str | Path]) -> Iterator[_Frame]:
+        given = [str(path) for path in paths]
+        check_paths(given)
+        for unit in find_units(given, None, self.reading):
+            yield from self.frames_of(unit)
+
+    def frames_of(self, unit: Unit) -> Iterator[_Frame]:
+        """Yield the frames of a unit, opening its file once, or why one cannot be read."""
+
+        def ref(index: int) -> FrameRef:
+            return FrameRef(unit.path, index, unit.mask, "", self.reading)
+
+        try:
+            mask = None if unit.mask is None else kept_mask(unit.mask)
+            with open_frames(unit.path, reading=self.reading) as file:
+                for index in range(file.count) if unit.frames is None else unit.frames:
+                    try:
+                        raw: RawFrame | FrameError = self.masked(read_raw(file, ref(index), mask))
+                    except FrameError as error:
+                        raw = error
+                    yield ref(index), raw
+        except FrameError as error:
+            for index in unit.frames or (0,):
+                yield ref(index), error
 
     def read(self, ref: FrameRef) -> RawFrame | FrameError:
         """Read a frame; return why it cannot be read instead of raising it."""
@@ -279,9 +314,9 @@ class Model:
         early = [self.signs.early(look.shape, look.statistics) for look in looks]
         return [sign or ("features" if is_far else "") for sign, is_far in zip(early, far, strict=True)]
 
-    def verdicts(self, frames: Sequence[RawFrame | FrameError]) -> list[Verdict]:
-        """Return what is said of frames, in order."""
-        return self.judge([(*_where(raw), self.looked(raw)) for raw in frames])
+    def verdicts(self, frames: Sequence[RawFrame]) -> list[Verdict]:
+        """Return what is said of frames that were read, in order."""
+        return self.judge([(raw.ref.path, raw.ref.index, self.looked(raw)) for raw in frames])
 
     def looked(self, raw: RawFrame | FrameError) -> Look | FrameError:
         """Return the look at a frame, or why there is none instead of raising it."""
@@ -340,12 +375,8 @@ def _good(raw: RawFrame | FrameError) -> RawFrame:
     return raw
 
 
-def _where(raw: RawFrame | FrameError) -> tuple[str, int]:
-    return (raw.path, 0) if isinstance(raw, FrameError) else (raw.ref.path, raw.ref.index)
-
-
-def _batches(items: Iterable[RawFrame | FrameError]) -> Iterator[list[RawFrame | FrameError]]:
-    batch: list[RawFrame | FrameError] = []
+def _batches(items: Iterable[_Frame]) -> Iterator[list[_Frame]]:
+    batch: list[_Frame] = []
     for item in items:
         batch.append(item)
         if len(batch) == _BATCH:
@@ -353,12 +384,6 @@ def _batches(items: Iterable[RawFrame | FrameError]) -> Iterator[list[RawFrame |
             batch = []
     if batch:
         yield batch
-
-
-def _refs(paths: Sequence[Path], reading: Reading) -> list[FrameRef]:
-    from sweeper.explain.frames import find_frames
-
-    return [frame.ref for frame in find_frames(paths, allow_outside=True, reading=reading)]
 
 
 def _arrays(frames: Any) -> Iterator[RawFrame]:

@@ -1,13 +1,16 @@
 """Frames as they arrive in folders: each file once, when it is whole; stacks as they grow.
 
-A file is whole when the kernel says that its writer closed it or moved it there, or when it has not changed
-for a while. Where the kernel says nothing, as on network file systems, folders are looked through instead,
-the less often the longer that takes. A stack is read as far as it is written, however long that goes on.
+A file is whole when the kernel says that its writer closed it or moved it there, that nobody writes to it, or
+when it has not changed for a while. Where the kernel says nothing, as on network file systems, folders are
+looked through instead, the less often the longer that takes. A stack is read as far as it is written, however
+long that goes on.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -30,6 +33,7 @@ _LOOK_S = 1.0  # between two looks through folders that give no notices
 _LOOK_ANYWAY_S = 30.0  # and through those that do
 _SHARE = 200  # a look takes at most one part in so many of the time
 _GROWING_S = (0.1, 600.0)  # between two looks at a stack: a tenth of the time since it grew
+_SET_SIGNAL = 10  # F_SETSIG of Linux, which the module fcntl lacks
 _NETWORK = (b"nfs", b"cifs", b"smb", b"fuse", b"lustre", b"beegfs", b"gpfs", b"ceph", b"9p", b"afs")
 
 
@@ -213,7 +217,8 @@ class Watch:
             return
         stamp = (found.st_size, found.st_mtime_ns)
         # A file that is older than that by its own account need not be looked at twice.
-        if stamp == young.stamp or time.time() - found.st_mtime > PATIENCE_S:
+        old = time.time() - found.st_mtime > PATIENCE_S
+        if stamp == young.stamp or old or (self._notices is not None and _has_no_writer(path)):
             seen = 0.0 if young.stamp == (-1, -1) else time.time()
             yield from self._whole(path, seen)
         else:
@@ -236,6 +241,18 @@ class Watch:
             yield from ranges(path, new, self._mask, time.time())
         least, most = _GROWING_S
         stack.look = now + min(most, max(least, 0.1 * (now - stack.grew)))
+
+
+def _has_no_writer(path: str) -> bool:
+    """Return whether the kernel knows that nobody has a file open for writing: a lease is then to be had."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            fcntl.fcntl(file, _SET_SIGNAL, signal.SIGURG)  # which is ignored, should a writer come just now
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except (OSError, AttributeError):  # there is a writer; or no leases, or none on files of others
+        return False
+    return True
 
 
 def _changed(path: str) -> float:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
-from sweeper.data.frames import open_frames
-from sweeper.data.masks import kept_mask
-from sweeper.data.prepared import FrameRef, RawFrame, read_raw
+from sweeper.data.prepared import FrameRef
 from sweeper.errors import FrameError
 from sweeper.sorter.files import Unit
 from sweeper.sorter.model import Look, Model
@@ -43,7 +41,7 @@ def sort_units(model: Model, units: Sequence[Unit]) -> Done:
 
     for number, unit in enumerate(units):
         begin = time.time()
-        for ref, item in _frames(model, unit):
+        for ref, item in model.frames_of(unit):
             look = model.looked(item)
             waiting.append((number, ref, look, time.time() - begin))
             if len(waiting) == _BATCH:
@@ -52,26 +50,6 @@ def sort_units(model: Model, units: Sequence[Unit]) -> Done:
     if waiting:
         classify()
     return found
-
-
-def _frames(model: Model, unit: Unit) -> Iterator[tuple[FrameRef, RawFrame | FrameError]]:
-    """Yield the frames of a unit, opening its file once, or why one cannot be read."""
-
-    def ref(index: int) -> FrameRef:
-        return FrameRef(unit.path, index, unit.mask, "", model.reading)
-
-    try:
-        mask = None if unit.mask is None else kept_mask(unit.mask)
-        with open_frames(unit.path, reading=model.reading) as file:
-            for index in range(file.count) if unit.frames is None else unit.frames:
-                try:
-                    raw: RawFrame | FrameError = model.masked(read_raw(file, ref(index), mask))
-                except FrameError as error:
-                    raw = error
-                yield ref(index), raw
-    except FrameError as error:
-        for index in unit.frames or (0,):
-            yield ref(index), error
 
 
 class Workers(Protocol):

@@ -20,8 +20,9 @@ import sweeper
 from sweeper import plugins
 from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
+from sweeper.data.prepared import raw_frame
 from sweeper.data.splits import rows_of_test
-from sweeper.errors import InputError
+from sweeper.errors import FrameError, InputError
 from sweeper.runs.data import run_data
 from sweeper.runs.ensemble import results_with_ensemble
 from sweeper.runs.folder import RunFolder
@@ -52,7 +53,7 @@ def test_the_refit_is_what_was_scored_on_the_test_split(trial: int, made: Made, 
     assert record is not None
     [kept] = kept_predictions(RunFolder(made.run).predictions, [record]) or []
     data = load_dataset(made.manifest)
-    looks = [model.look(raw) for raw in map(model.read, map(data.ref, rows_of_test(data.split).tolist()))]
+    looks = [model.look(raw_frame(data.ref(row))) for row in rows_of_test(data.split).tolist()]
     assert np.array_equal(model.scores(looks).astype(np.float32), kept.scores)
     assert [model.parts[0].pipeline] == [results.pipeline(trial)]
 
@@ -123,6 +124,13 @@ def test_a_frame_that_cannot_be_read_is_a_verdict(made: Made, exported: Path, tm
     good = read_frame(next(made.new.rglob("*.tif")))
     verdicts = model.accept([good, np.full((48, 48), np.nan), good])
     assert [v.reason.partition(":")[0] for v in verdicts][1] == "unreadable"
+    assert [v.frame for v in verdicts] == [0, 1, 2]
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    [broken] = model.accept(tmp_path)
+    assert (broken.path, broken.label) == (str(tmp_path / "a.tif"), "")
+    assert broken.reason.startswith("unreadable: ")
+    with pytest.raises(FrameError):
+        model.predict([tmp_path / "a.tif"])
     assert verdicts[0].label == verdicts[2].label != ""
     with pytest.raises(InputError, match="no valid pixel"):
         model.predict([np.full((48, 48), np.nan)])

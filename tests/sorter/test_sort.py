@@ -360,13 +360,18 @@ def test_a_file_that_is_moved_there_is_whole(folder: Path, model: Model, made: M
     assert idle_units(watch) == []
 
 
-def test_what_was_there_is_taken_once_it_has_not_changed(folder: Path, model: Model) -> None:
+def test_what_was_there_is_taken_unless_it_is_being_written(folder: Path, model: Model) -> None:
     (folder / "old.tif").write_bytes(b"x")
     os.utime(folder / "old.tif", (0, 0))
     (folder / "young.tif").write_bytes(b"x")
-    watch = made_watch(folder, model)
-    assert idle_units(watch) == ["old.tif"]
-    assert idle_units(watch, 5) == ["young.tif"]
+    with (folder / "written.tif").open("wb") as file:
+        file.write(b"x")
+        file.flush()
+        watch = made_watch(folder, model)
+        assert sorted(idle_units(watch)) == ["old.tif", "young.tif"]
+        assert idle_units(watch) == []
+        assert watch.waiting == [str(folder / "written.tif")]
+    assert idle_units(watch, 5) == ["written.tif"]
 
 
 def test_folders_without_notices_are_looked_through(

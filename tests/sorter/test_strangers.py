@@ -11,6 +11,7 @@ import pytest
 from sweeper.cli import main
 from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
+from sweeper.data.prepared import raw_frame
 from sweeper.sorter.export import export_model
 from sweeper.sorter.model import STRANGER, Model
 from sweeper.sorter.promises import Calibration, Promise, thresholds
@@ -189,7 +190,7 @@ def test_what_a_promise_costs_is_said() -> None:
 def test_the_test_split_is_what_the_card_says(made: Made, model: Model) -> None:
     data = load_dataset(made.manifest)
     rows = np.flatnonzero(data.split == "test")
-    verdicts = model.verdicts([model.read(data.ref(row)) for row in rows.tolist()])
+    verdicts = model.verdicts([raw_frame(data.ref(row)) for row in rows.tolist()])
     truth = [data.classes[label] for label in data.labels[rows]]
     assert model.card["test"]["accuracy"] == np.mean(
         [v.label == t for v, t in zip(verdicts, truth, strict=True)]
