@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
 from sweeper.data.prepared import FrameRef
-from sweeper.errors import FrameError
+from sweeper.errors import EXIT_FAULT, FrameError
 from sweeper.sorter.files import Unit
 from sweeper.sorter.model import Look, Model
 from sweeper.sorter.modelfile import load_model
@@ -157,16 +160,23 @@ _model: list[Model] = []
 
 
 def _begin(path: Path, promise: Promise, folders: Sequence[Path]) -> None:
-    """Read the model in a new process; whoever started the process ends it."""
-    import signal
-
+    """Read the model in a new process; whoever started the process ends it, also by being killed."""
     from sweeper import plugins
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     for folder in folders:
         plugins.add_folder(folder)
     _model[:] = [load_model(path).promising(promise)]
     _model[0].one_thread().__enter__()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has ended: nobody else would."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(EXIT_FAULT)
 
 
 def _sort_here(units: Sequence[Unit]) -> Done:

@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import tifffile
 
@@ -319,6 +320,20 @@ def test_killed_and_started_again_it_does_no_frame_twice_and_skips_none(
     assert sorted(names) == [f"{i:03}.tif" for i in range(90)]
     assert all(row["class"] for row in found)
     assert len([p for p in (tmp_path / "by-class").rglob("*") if p.is_symlink()]) == 90
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_started_them(
+    watched: Callable[..., Watched], made: Made, tmp_path: Path
+) -> None:
+    run = watched("--processes", 2)
+    (tmp_path / "in" / "a.tif").write_bytes(next(made.new.rglob("*.tif")).read_bytes())
+    run.wait_for(1)
+    children = psutil.Process(run.process.pid).children(recursive=True)
+    assert len(children) >= 2
+    run.kill()
+    _, left = psutil.wait_procs(children, timeout=30)
+    assert not left
 
 
 def idle_units(watch: Watch, timeout_s: float = 0.3) -> list[str]:
