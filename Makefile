@@ -13,10 +13,14 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,dev]"
 	touch $@
 
-# Simulate 5 x 60 frames, sweep 60 pipelines of one featurizer each with BOHB, show the leaderboard.
+# Simulate 5 x 60 frames, sweep 60 pipelines of one featurizer each with BOHB, show the leaderboard; export the
+# best, sort 100 new frames.
 demo: setup
 	$(BIN)/sweeper simulate diffraction demo/frames --per-class 60 --size 256 --seed 1
 	$(BIN)/sweeper run demo/frames --space quick --set combine.most=1 --search bohb --trials 60 --seed 1 --out demo/run
+	$(BIN)/sweeper export demo/run demo/best.sweeper --error-rate 0.02
+	$(BIN)/sweeper simulate diffraction demo/new --per-class 20 --size 256 --seed 2
+	$(BIN)/sweeper sort demo/best.sweeper demo/new --csv demo/sorted.csv --link-to demo/by-class
 
 # All that CI runs: formatting, lint, types, tests.
 test: check

@@ -33,6 +33,7 @@ CLASSIFIER = Classifier(
     axes=(),
     budget="epochs",
     build=build,
+    fitted="",
 )
 """The classifier of a network that was trained: rows are its logits, not its features.
 

@@ -90,4 +90,5 @@ CLASSIFIER = Classifier(
     axes=AXES,
     budget="trees",
     build=build,
+    fitted="model",
 )

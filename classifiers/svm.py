@@ -64,4 +64,5 @@ CLASSIFIER = Classifier(
     axes=AXES,
     budget="rows",
     build=build,
+    fitted="machine",
 )

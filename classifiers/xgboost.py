@@ -96,4 +96,5 @@ CLASSIFIER = Classifier(
     budget="trees",
     build=build,
     requires=("xgboost",),
+    fitted="model",
 )

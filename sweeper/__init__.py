@@ -1,6 +1,7 @@
 """Sweeper: finds the best way to classify X-ray detector frames.
 
-From Python: :func:`run` searches, :func:`plan` says what a search would cost, :func:`open_run` reads a run.
+From Python: :func:`run` searches, :func:`plan` says what a search would cost, :func:`open_run` reads a run,
+:func:`load_model` reads what ``sweeper export`` wrote, to classify new frames.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sweeper.opened import Run
     from sweeper.planning import Plan
     from sweeper.runs.spec import SweepSpec
+    from sweeper.sorter.model import Model
 
 __all__ = [
     "BadFramesError",
@@ -35,6 +37,7 @@ __all__ = [
     "InputError",
     "StoppedError",
     "SweeperError",
+    "load_model",
     "open_run",
     "plan",
     "run",
@@ -197,6 +200,33 @@ def open_run(run: str | Path, *, plugins: str | Path | Sequence[str | Path] = ()
 
     _add(plugins)
     return Run(run)
+
+
+def load_model(path: str | Path, *, plugins: str | Path | Sequence[str | Path] = ()) -> Model:
+    """Read a model that ``sweeper export`` wrote, to classify new frames: no Ray, no run folder.
+
+    Nothing that stands in the file is run, and plugins are not in it.
+
+    Parameters
+    ----------
+    path : str or Path
+    plugins : str, Path, or sequence of them
+        Folders of plugins that the model uses, see :func:`run`.
+
+    Returns
+    -------
+    Model
+        Its ``predict``, ``predict_proba`` and ``accept`` take arrays, paths and data sets.
+
+    Raises
+    ------
+    InputError
+        It is no model, is damaged, or needs another version or a library that is not here.
+    """
+    from sweeper.sorter.modelfile import load_model
+
+    _add(plugins)
+    return load_model(path)
 
 
 def _add(folders: str | Path | Sequence[str | Path]) -> None:

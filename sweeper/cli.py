@@ -126,10 +126,12 @@ class _Version(argparse.Action):
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands and their options."""
     from sweeper.commands import (
+        card,
         check_plugin,
         completion,
         curves,
         explain,
+        export,
         leaderboard,
         listing,
         log,
@@ -138,6 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
         run,
         similar,
         simulate,
+        sort,
         status,
         stop,
         submit,
@@ -154,8 +157,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(root=parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     verbs = (
-        simulate, plan, run, submit, stop, status, leaderboard, curves, report, log, explain, similar,
-        listing, check_plugin, completion,
+        simulate, plan, run, submit, stop, status, leaderboard, curves, report, log, export, card,
+        sort, explain, similar, listing, check_plugin, completion,
     )  # fmt: skip
     for verb in verbs:
         verb.add(commands)

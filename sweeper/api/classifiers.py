@@ -69,6 +69,9 @@ class Classifier:
     requires : tuple of str
         Import names of the libraries it needs beyond Sweeper's own: `list`, `plan` and `run` name one
         that is not installed.
+    fitted : str
+        Attribute of the estimator that holds all that was fitted, a model of scikit-learn, LightGBM, XGBoost
+        or CatBoost: ``sweeper export`` saves it and puts it back. Empty: nothing is fitted.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Classifier:
     budget: Literal["trees", "rows", "epochs"]
     build: Callable[[Build], Estimator]
     requires: tuple[str, ...] = ()
+    fitted: str = "estimator"
 
     @property
     def is_head(self) -> bool:

@@ -16,6 +16,12 @@ from sweeper.errors import InputError
 _EIGER_DATA = re.compile(r"(?P<series>.*)_data_\d+\.h5")
 
 
+def eiger_master(path: str | Path) -> Path | None:
+    """Return the master file of the Eiger series that a file is a data file of; None for any other file."""
+    part = _EIGER_DATA.fullmatch(Path(path).name)
+    return None if part is None else Path(path).with_name(f"{part['series']}_master.h5")
+
+
 def list_folder(root: Path) -> Listing:
     """List the frame files of a folder of classes, or of train, val and test folders of classes.
 

@@ -93,8 +93,23 @@ def raw_frames(refs: Sequence[FrameRef]) -> Iterator[RawFrame]:
         mask = None if mask_file is None else kept_mask(mask_file)
         with open_frames(path, reading=reading) as file:
             for ref in group:
-                counts = file.read(ref.index)
-                yield RawFrame(ref, counts, _mask(file, ref.index, counts, mask))
+                yield read_raw(file, ref, mask)
+
+
+def read_raw(file: OpenFile, ref: FrameRef, mask: NDArray[np.bool_] | None = None) -> RawFrame:
+    """Read a frame of a file that is open.
+
+    Parameters
+    ----------
+    file : OpenFile
+        From :func:`sweeper.data.frames.open_frames`.
+    ref : FrameRef
+        A frame of this file.
+    mask : bool, (height, width), optional
+        That of a mask file.
+    """
+    counts = file.read(ref.index)
+    return RawFrame(ref, counts, _mask(file, ref.index, counts, mask))
 
 
 def _from_one_file(ref: FrameRef) -> tuple[str, str | None, Reading]:

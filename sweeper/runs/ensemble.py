@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from sweeper.atomic import write_text
 from sweeper.evaluate.ensembles import ENSEMBLE_VERSION, Ensemble, Library, blend, select_ensemble
@@ -31,6 +33,29 @@ _LEAST_WEIGHT_DIGITS = 4
 
 _Folds = dict[FoldName, Evaluation]
 """Evaluations of one pipeline at the full budget, by fold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The ensemble of a run: its members, the heaviest first, and what it says of frames.
+
+    Attributes
+    ----------
+    trials : list of int
+    weights, sharpness : float64, (members,)
+        See :class:`sweeper.evaluate.ensembles.Ensemble`.
+    frame, labels : int64, (rows,)
+        Row of the data set, and its class.
+    nested : float64, (rows, n_classes)
+        Probabilities by members that were selected without the row's fold.
+    """
+
+    trials: list[int]
+    weights: NDArray[np.float64]
+    sharpness: NDArray[np.float64]
+    frame: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    nested: NDArray[np.float64]
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -101,6 +126,25 @@ def ensemble_members(folder: RunFolder, results: Results, metric: str, folds: in
     return [int(member["trial"]) for member in members]
 
 
+def selected_ensemble(folder: RunFolder, results: Results, metric: str, folds: int) -> Selection | None:
+    """Return the ensemble of a run in full; None where there is none, as for :func:`ensemble_records`."""
+    pipelines = _with_predictions(folder, results, folds)
+    found = _selected(folder, pipelines, metric) if len(pipelines) > 1 else None
+    if found is None:
+        return None
+    library, ensemble = found
+    heaviest = _heaviest(ensemble)
+    records = [next(iter(pipelines[i].values())) for i in heaviest]
+    return Selection(
+        [results.trial_of(record.pipeline) or 0 for record in records],
+        ensemble.weights[heaviest],
+        ensemble.sharpness[heaviest],
+        library.frame,
+        library.labels,
+        ensemble.nested,
+    )
+
+
 def _kept(folder: RunFolder, key: str, *, has_files: bool) -> list[Trial | Evaluation] | None:
     """What was kept under this key; without files of predictions, as from a URL, whatever was kept."""
     try:
@@ -127,17 +171,22 @@ def _with_predictions(folder: RunFolder, results: Results, folds: int) -> list[_
 def _computed(
     folder: RunFolder, results: Results, pipelines: Sequence[_Folds], metric: str
 ) -> list[Trial | Evaluation]:
+    found = _selected(folder, pipelines, metric)
+    return [] if found is None else list(_records(folder, results, pipelines, found[1]))
+
+
+def _selected(folder: RunFolder, pipelines: Sequence[_Folds], metric: str) -> tuple[Library, Ensemble] | None:
     import pyarrow as pa
 
     folds = sorted(fold for fold in pipelines[0] if fold != TEST)
     try:
         library = _library(folder, pipelines, folds)
     except (OSError, pa.ArrowException, KeyError):  # removed by a sweep that goes on, or damaged
-        return []
+        return None
     if library is None:
-        return []
+        return None
     ensemble = select_ensemble(library, metric, folder.load_spec().seed)
-    return [] if ensemble is None else list(_records(folder, results, pipelines, ensemble))
+    return None if ensemble is None else (library, ensemble)
 
 
 def _library(folder: RunFolder, pipelines: Sequence[_Folds], folds: Sequence[FoldName]) -> Library | None:
@@ -182,7 +231,7 @@ def _read(folder: RunFolder, record: Evaluation) -> Predictions:
 def _records(
     folder: RunFolder, results: Results, pipelines: Sequence[_Folds], ensemble: Ensemble
 ) -> Iterator[Trial | Evaluation]:
-    heaviest = np.argsort(-ensemble.weights, kind="stable")[: np.count_nonzero(ensemble.weights)]
+    heaviest = _heaviest(ensemble)
     members = [(pipelines[i], float(ensemble.weights[i])) for i in heaviest]
     trials = [results.trial_of(next(iter(folds.values())).pipeline) or 0 for folds, _ in members]
     described = [results.pipeline(trial) for trial in trials]
@@ -197,6 +246,12 @@ def _records(
         blended = blend(scores, ensemble.weights[heaviest], ensemble.sharpness[heaviest])
         values = score(parts[0].labels.astype(np.int64), blended, blended.shape[1])
         yield _evaluation(trial, TEST, values, None, tests, described)
+
+
+def _heaviest(ensemble: Ensemble) -> NDArray[np.int64]:
+    """Return which pipelines are members, the heaviest first."""
+    order = np.argsort(-ensemble.weights, kind="stable")
+    return np.asarray(order[: np.count_nonzero(ensemble.weights)])
 
 
 def _pipeline(first: Pipeline, trials: Sequence[int], weights: Sequence[float]) -> Pipeline:

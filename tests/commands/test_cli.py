@@ -48,8 +48,8 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 # --------------------------------------------------------------------------- without a sweep
 
 COMMANDS = ["", "simulate", "simulate diffraction", "simulate scattering", "plan", "run", "submit", "stop"]
-COMMANDS += ["status", "leaderboard", "curves", "report", "log", "explain", "similar", "list", "check-plugin"]
-COMMANDS += ["completion"]
+COMMANDS += ["status", "leaderboard", "curves", "report", "log", "export", "card", "sort"]
+COMMANDS += ["explain", "similar", "list", "check-plugin", "completion"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,173 @@
+"""What a sorter promises of the frames that it accepts and of those that it keeps, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.errors import InputError
+from sweeper.evaluate.conformal import NEVER, error_threshold, recall_threshold
+from sweeper.plugins import nearest
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was predicted of frames that the predictor was not fitted on.
+
+    Attributes
+    ----------
+    probabilities : float64, (n, n_classes)
+        Calibrated, by a map that was fitted on other frames.
+    labels : int64, (n,)
+    groups : int64, (n,)
+        Frames of equal number belong together.
+    """
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Predicted classes, (n,)."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability of the predicted class, (n,)."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the prediction is true, (n,)."""
+        return np.asarray(self.predicted == self.labels)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is asked of a sorter.
+
+    Attributes
+    ----------
+    error_rate : float or None
+        Largest share of all frames that may be accepted with a wrong class; None: frames are not refused for
+        want of confidence.
+    by_class : bool
+        Whether that holds of the frames that look like each class, not only of all of them together.
+    never_miss : tuple of str
+        Classes of which frames must not be lost; empty: frames are not marked to be kept or thrown away.
+    recall : float
+        Least share of the frames of these classes, taken together, that are kept.
+    """
+
+    error_rate: float | None = None
+    by_class: bool = False
+    never_miss: tuple[str, ...] = ()
+    recall: float = 0.999
+
+    def check(self, classes: Sequence[str]) -> None:
+        """Raise InputError for a share outside (0, 1), or a class that the model does not know."""
+        if self.error_rate is not None and not 0 < self.error_rate < 1:
+            raise InputError(f"error rate must be above 0 and below 1, got {self.error_rate:g}")
+        if not 0 < self.recall < 1:
+            raise InputError(f"recall must be above 0 and below 1, got {self.recall:g}")
+        if self.by_class and self.error_rate is None:
+            raise InputError("by class needs an error rate, such as 0.02")
+        for name in self.never_miss:
+            if name not in classes:
+                raise InputError(f"never miss: unknown class {name!r}; {nearest(name, classes)}")
+        if len(set(self.never_miss)) == len(classes):
+            raise InputError("never miss must leave a class out: otherwise every frame is kept")
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """A promise, found for a model.
+
+    Attributes
+    ----------
+    accept : float64, (n_classes,)
+        Least probability at which a frame is accepted as each class.
+    hits : bool, (n_classes,)
+        The classes that are not to be missed.
+    keep : float
+        Least probability of being one of these at which a frame is kept.
+    notes : tuple of str
+        What the promise costs, in words.
+    """
+
+    accept: NDArray[np.float64]
+    hits: NDArray[np.bool_]
+    keep: float
+    notes: tuple[str, ...]
+
+    def keeps(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which frames are kept, (n,)."""
+        return np.asarray(probabilities[:, self.hits].sum(axis=1) >= self.keep)
+
+    def accepts(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which frames are accepted, (n,)."""
+        return np.asarray(probabilities.max(axis=1) >= self.accept[probabilities.argmax(axis=1)])
+
+
+def thresholds(promise: Promise, calibration: Calibration, classes: Sequence[str]) -> Thresholds:
+    """Find the thresholds that keep a promise, and say what they cost."""
+    promise.check(classes)
+    hits = np.isin(np.array(classes, dtype=object), promise.never_miss)
+    found = Thresholds(np.zeros(len(classes)), hits, 0.0, ())
+    notes = []
+    if promise.error_rate is not None:
+        found = Thresholds(_accept(promise, calibration, len(classes)), hits, 0.0, ())
+        notes.append(_accept_note(promise, found, calibration, classes))
+    if promise.never_miss:
+        rows = hits[calibration.labels]
+        score = calibration.probabilities[:, hits].sum(axis=1)
+        keep = recall_threshold(score[rows], calibration.groups[rows], promise.recall)
+        found = Thresholds(found.accept, hits, keep, ())
+        notes.append(_keep_note(promise, found, calibration, rows))
+    return Thresholds(found.accept, hits, found.keep, tuple(notes))
+
+
+def _accept(promise: Promise, calibration: Calibration, n_classes: int) -> NDArray[np.float64]:
+    assert promise.error_rate is not None
+    confidence, right, groups = calibration.confidence, calibration.right, calibration.groups
+    if not promise.by_class:
+        return np.full(n_classes, error_threshold(confidence, right, groups, promise.error_rate))
+    of_class = [calibration.predicted == c for c in range(n_classes)]
+    found = [error_threshold(confidence[m], right[m], groups[m], promise.error_rate) for m in of_class]
+    return np.array(found)
+
+
+def _accept_note(
+    promise: Promise, found: Thresholds, calibration: Calibration, classes: Sequence[str]
+) -> str:
+    rate = promise.error_rate
+    assert rate is not None
+    accepted = found.accepts(calibration.probabilities)
+    share = float(accepted.mean())
+    text = f"at most {100 * rate:.3g} % of {'the frames of each class' if promise.by_class else 'all frames'}"
+    text += f" are accepted with a wrong class: {100 * share:.3g} % of frames like the training frames are "
+    text += "accepted"
+    never = [name for name, least in zip(classes, found.accept, strict=True) if least == NEVER]
+    if never:
+        what = ", ".join(never) if promise.by_class else "any class"
+        text += (
+            f"; none as {what}: that needs {int(np.ceil(1 / rate)) - 1} groups of calibration frames at least"
+        )
+    return text
+
+
+def _keep_note(promise: Promise, found: Thresholds, calibration: Calibration, rows: NDArray[np.bool_]) -> str:
+    kept = found.keeps(calibration.probabilities)
+    names = ", ".join(promise.never_miss)
+    text = (
+        f"at least {100 * promise.recall:.5g} % of {names} are kept: {100 * kept.mean():.3g} % of all frames "
+        f"are kept, {100 * rows.mean():.3g} % are {names}"
+    )
+    if found.keep == 0.0:
+        needed = int(np.ceil(1 / (1 - promise.recall) - 1e-9)) - 1
+        text += f"; every frame is kept: to promise more needs {needed} groups of calibration frames of them"
+    return text

@@ -1,0 +1,232 @@
+"""Frames unlike any that a model was trained on, told apart by two kinds of signs.
+
+Before any feature is computed: the size of the frame, the share of it that is masked, and statistics of its
+counts. And in the space of features: how far the nearest training frames are. A sign speaks where a frame is
+farther from the training frames than all but a small share of these are from each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.api import PreparedFrame
+from sweeper.data.splits import Rows
+from sweeper.errors import InputError
+
+FALSE_ALARMS = 0.01
+"""Share of frames like the training frames that may be called strangers, over all signs."""
+
+_SIGNS = 3  # which share it: masked pixels, counts, features; a size is known or it is not
+_NEAREST = 5
+_KEPT = 2000  # most training frames that distances are taken from
+_COMPONENTS = 16
+_SIZES = 50  # most sizes that are kept as they are; of more, their range
+_SAMPLED_ROWS = 64
+_FAR = 30.0  # deviations that a coordinate counts at most
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+def count_statistics(frame: PreparedFrame) -> Vector:
+    """Return what the counts of a frame say before features are computed, float64, (9,).
+
+    The share of masked pixels; then, of the valid pixels of some rows, the share of zeros, and as logarithms
+    the mean, the standard deviation and four percentiles; and how alike neighbours are.
+    """
+    step = max(1, frame.counts.shape[0] // _SAMPLED_ROWS)
+    counts, valid = frame.counts[::step], frame.valid[::step]
+    masked = 1.0 - float(np.count_nonzero(frame.valid)) / frame.valid.size
+    some = counts[valid].astype(np.float64)
+    if len(some) == 0:
+        return np.array([masked, *[0.0] * 8])
+    logs = np.log1p(np.maximum(some, 0))
+    mean, deviation = float(logs.mean()), float(logs.std())
+    both = valid[:, 1:] & valid[:, :-1]
+    alike = 0.0
+    if deviation > 0 and both.any():
+        wide = np.log1p(np.maximum(counts, 0).astype(np.float64)) - mean
+        alike = float((wide[:, 1:] * wide[:, :-1])[both].mean()) / deviation**2
+    percentiles = np.quantile(logs, (0.05, 0.5, 0.95, 0.999))
+    zeros = float((some <= 0).mean())
+    return np.array([masked, zeros, mean, deviation, *percentiles, np.clip(alike, -1, 2)])
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """How far a vector is from those of training frames.
+
+    Vectors are standardised and turned to the directions of largest variance, each of which is brought to one
+    deviation; what these directions leave out counts as one more.
+
+    Attributes
+    ----------
+    shift, scale : float64, (d,)
+    axes : float64, (d, k)
+    points : float64, (n, k + 1)
+    rest : float64, (1,)
+        Deviation of what the directions leave out.
+    threshold : float64, (1,)
+        Distance beyond which a vector is a stranger's.
+    """
+
+    shift: Vector
+    scale: Vector
+    axes: Matrix
+    points: Matrix
+    rest: Vector
+    threshold: Vector
+
+    def distance(self, x: Matrix) -> Vector:
+        """Return the mean distance of vectors (n, d) from the nearest training frames, (n,)."""
+        return _nearest(self._place(x), self.points, min(_NEAREST, len(self.points)))
+
+    def is_far(self, x: Matrix) -> NDArray[np.bool_]:
+        """Return which vectors (n, d) are strangers', (n,)."""
+        return np.asarray(self.distance(x) > self.threshold[0])
+
+    def _place(self, x: Matrix) -> Matrix:
+        return _placed(x, self.shift, self.scale, self.axes, float(self.rest[0]))
+
+    @classmethod
+    def fit(cls, x: Matrix, groups: Rows, seed: int) -> Neighbours:
+        """Fit on vectors (n, d) of training frames; those of a group are no neighbours of each other."""
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.permutation(len(x))[:_KEPT])
+        x, groups = x[chosen], groups[chosen]
+        shift, scale = x.mean(axis=0), x.std(axis=0)
+        # A constant of the training frames that moves at all is a sign: it is not divided away.
+        scale = np.where(scale <= 1e-9 * (1 + np.abs(shift)), 1e-3 * (1 + np.abs(shift)), scale)
+        z = (x - shift) / scale
+        _, singular, directions = np.linalg.svd(z, full_matrices=False)
+        k = int(min(_COMPONENTS, max(1, len(x) // 5), (singular > 1e-6 * max(singular[0], 1e-12)).sum() or 1))
+        axes = directions[:k].T / np.maximum(singular[:k] / np.sqrt(len(x)), 1e-9)
+        left = np.sqrt(np.maximum((z**2).sum(axis=1) - ((z @ directions[:k].T) ** 2).sum(axis=1), 0))
+        rest = max(float(np.sqrt((left**2).mean())), 1e-3)
+        points = _placed(x, shift, scale, axes, rest)
+        own = _nearest_of_others(points, groups)
+        threshold = _upper(own, groups, FALSE_ALARMS / _SIGNS)
+        return cls(shift, scale, axes, points, np.array([rest]), np.array([threshold]))
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what it is made of, by name."""
+        return dict(vars(self))
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], width: int, called: str) -> Neighbours:
+        """Return it from what :meth:`to_arrays` gave; InputError where that does not fit together."""
+        try:
+            found = cls(**{name: np.asarray(values, dtype=np.float64) for name, values in arrays.items()})
+        except TypeError as error:
+            raise InputError(f"{called}: must hold the neighbours of frames: {error}") from None
+        k = found.axes.shape[-1]
+        shapes = {"shift": (width,), "scale": (width,), "axes": (width, k), "rest": (1,), "threshold": (1,)}
+        wrong = [name for name, shape in shapes.items() if getattr(found, name).shape != shape]
+        if wrong or found.points.shape != (len(found.points), k + 1) or len(found.points) == 0:
+            raise InputError(f"{called}: must hold the neighbours of frames, {wrong or 'points'} do not fit")
+        return found
+
+
+def _placed(x: Matrix, shift: Vector, scale: Vector, axes: Matrix, rest: float) -> Matrix:
+    """Return vectors (n, d) as points (n, k + 1)."""
+    z = np.clip((x - shift) / scale, -1e6, 1e6)
+    inside = z @ axes
+    # Directions are orthogonal: what they hold of a vector follows from the points themselves.
+    lengths = np.sqrt((axes**2).sum(axis=0))
+    held = ((inside / lengths) ** 2).sum(axis=1)
+    left = np.sqrt(np.maximum((z**2).sum(axis=1) - held, 0)) / rest
+    return np.asarray(np.clip(np.column_stack([inside, left]), -_FAR, _FAR))
+
+
+def _nearest(x: Matrix, points: Matrix, k: int) -> Vector:
+    """Return the mean distance of points (n, w) from the k nearest of others (m, w), (n,)."""
+    squared = (x**2).sum(axis=1)[:, None] - 2 * x @ points.T + (points**2).sum(axis=1)
+    smallest = np.partition(np.maximum(squared, 0), k - 1, axis=1)[:, :k]
+    return np.asarray(np.sqrt(smallest).mean(axis=1))
+
+
+def _nearest_of_others(points: Matrix, groups: Rows) -> Vector:
+    """Return the same for each point, from those of other groups."""
+    squared = (points**2).sum(axis=1)[:, None] - 2 * points @ points.T + (points**2).sum(axis=1)
+    squared = np.where(groups[:, None] == groups, np.inf, np.maximum(squared, 0))
+    k = int(min(_NEAREST, max(1, np.isfinite(squared).sum(axis=1).min())))
+    own = np.sqrt(np.partition(squared, k - 1, axis=1)[:, :k]).mean(axis=1)
+    return np.asarray(np.where(np.isfinite(own), own, 0.0))
+
+
+def _upper(values: Vector, groups: Rows, share: float) -> float:
+    """Return what at most this share of values like these are above; with few of them, their largest.
+
+    A group counts by its largest value.
+    """
+    names = np.unique(groups)
+    largest = (
+        np.sort([values[groups == name].max() for name in names]) if len(names) < len(values) else values
+    )
+    ordered = np.sort(largest)
+    position = min(int(np.ceil((1 - share) * (len(ordered) + 1))), len(ordered)) - 1
+    return float(ordered[position]) * (1 + 1e-9)
+
+
+@dataclass(frozen=True, eq=False)
+class Signs:
+    """What tells strangers apart.
+
+    Attributes
+    ----------
+    sizes : int64, (n, 2)
+        Heights and widths of training frames; of more than 50 different ones, the smallest and the largest.
+    between : bool
+        Whether all sizes between the two of `sizes` are known.
+    masked : float64, (2,)
+        Least and largest share of masked pixels that is not strange.
+    counts, features : Neighbours
+        Of count statistics, and of features.
+    """
+
+    sizes: NDArray[np.int64]
+    between: bool
+    masked: Vector
+    counts: Neighbours
+    features: Neighbours
+
+    @classmethod
+    def fit(
+        cls, sizes: NDArray[np.int64], statistics: Matrix, features: Matrix, groups: Rows, seed: int
+    ) -> Signs:
+        """Fit on training frames: sizes (n, 2), count statistics (n, 9) and features (n, d)."""
+        known = np.unique(sizes, axis=0)
+        between = len(known) > _SIZES
+        if between:
+            known = np.stack([sizes.min(axis=0), sizes.max(axis=0)])
+        masked = statistics[:, 0]
+        low = 1 - _upper(1 - masked, groups, FALSE_ALARMS / _SIGNS)
+        high = _upper(masked, groups, FALSE_ALARMS / _SIGNS)
+        margin = 0.01 + 0.5 * (high - low)
+        return cls(
+            known,
+            between,
+            np.array([low - margin, high + margin]),
+            Neighbours.fit(statistics[:, 1:], groups, seed),
+            Neighbours.fit(features, groups, seed),
+        )
+
+    def early(self, shape: tuple[int, int], statistics: Vector) -> str:
+        """Return the sign that a frame gives before its features, in words; empty for none."""
+        height, width = shape
+        if not self._is_known(height, width):
+            return f"size {height} x {width}"
+        if not self.masked[0] <= statistics[0] <= self.masked[1]:
+            return f"{100 * statistics[0]:.3g} % masked"
+        return "counts" if self.counts.is_far(statistics[None, 1:])[0] else ""
+
+    def _is_known(self, height: int, width: int) -> bool:
+        size = np.array([height, width])
+        if self.between:
+            return bool(((self.sizes[0] <= size) & (size <= self.sizes[1])).all())
+        return bool((self.sizes == size).all(axis=1).any())

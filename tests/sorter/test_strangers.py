@@ -1,0 +1,198 @@
+"""Frames of another kind are told apart at the rate that the card says; promises are kept on new frames."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweeper.cli import main
+from sweeper.data.dataset import load_dataset
+from sweeper.data.frames import read_frame
+from sweeper.data.prepared import raw_frame
+from sweeper.sorter.export import export_model
+from sweeper.sorter.model import STRANGER, Model
+from sweeper.sorter.promises import Calibration, Promise, thresholds
+from sweeper.sorter.strangers import FALSE_ALARMS, Neighbours, Signs
+from tests.conftest import write_textures
+from tests.sorter.conftest import Made
+
+
+@pytest.fixture(scope="module")
+def model_file(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "m.sweeper"
+    export_model(made.run, path, trial=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(model_file: Path) -> Model:
+    from sweeper.sorter.modelfile import load_model
+
+    return load_model(model_file)
+
+
+def strange(model: Model, frames: list[np.ndarray]) -> list[str]:
+    verdicts = model.accept(frames)
+    assert all(v.accepted != v.reason.startswith(STRANGER) for v in verdicts)
+    return [v.reason for v in verdicts]
+
+
+def test_strangers_are_told_apart_and_new_frames_of_the_kind_are_not(model: Model, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    new = [read_frame(path) for path in sorted(write_textures(tmp_path, per_class=20, seed=9).rglob("*.tif"))]
+    alarms = [reason for reason in strange(model, new) if reason]
+    assert len(alarms) <= 0.15 * len(new)  # 60 training frames say little of what one in a hundred is like
+    dark = [np.zeros((48, 48), np.uint16)] * 3
+    noise = [rng.poisson(200, (48, 48)).astype(np.uint16) for _ in range(3)]
+    large = [np.kron(frame, np.ones((2, 2), np.uint16)) for frame in new[:3]]
+    assert all(reason.startswith(STRANGER) for reason in strange(model, dark + noise + large))
+    assert strange(model, large) == ["stranger: size 96 x 96"] * 3
+
+
+def test_signs_speak_as_often_as_they_are_set_to() -> None:
+    rng = np.random.default_rng(1)
+    mixing = rng.normal(size=(4, 12))
+    x, new = (rng.normal(size=(n, 4)) @ mixing + 0.01 * rng.normal(size=(n, 12)) for n in (1500, 4000))
+    found = Neighbours.fit(x, np.arange(1500), 0)
+    alarms = found.is_far(new).mean()
+    assert alarms == pytest.approx(FALSE_ALARMS / 3, abs=0.004)
+    assert found.is_far(new + 3 * rng.normal(size=12)).mean() > 0.99  # off the plane that frames lie in
+    assert found.is_far(new * 8).mean() > 0.8
+
+
+def test_frames_of_a_group_are_no_neighbours() -> None:
+    """Else near-duplicates would make every new frame a stranger."""
+    rng = np.random.default_rng(2)
+    centres = rng.normal(size=(150, 3))
+    x = np.repeat(centres, 4, axis=0) + 1e-4 * rng.normal(size=(600, 3))
+    new = rng.normal(size=(2000, 3))
+    by_group = Neighbours.fit(x, np.arange(600) // 4, 0).is_far(new).mean()
+    by_frame = Neighbours.fit(x, np.arange(600), 0).is_far(new).mean()
+    assert by_group < 0.04 < by_frame
+
+
+def test_a_constant_that_moves_is_a_sign() -> None:
+    x = np.column_stack([np.random.default_rng(3).normal(size=(100, 2)), np.full(100, 5.0)])
+    found = Neighbours.fit(x, np.arange(100), 0)
+    moved = x + np.array([0, 0, 1])
+    assert not found.is_far(x).mean() > 0.05
+    assert found.is_far(moved).all()
+
+
+def test_sizes_are_those_known_or_between_many() -> None:
+    rng = np.random.default_rng(4)
+    statistics, features = rng.uniform(size=(200, 9)), rng.normal(size=(200, 2))
+    statistics[:, 0] = 0.0
+    two = np.array([[10, 20], [30, 40]])[np.arange(200) % 2]
+    signs = Signs.fit(two, statistics, features, np.arange(200), 0)
+    middle = np.median(statistics, axis=0)
+    assert [signs.early(s, middle) for s in ((10, 20), (30, 40), (20, 30))] == ["", "", "size 20 x 30"]
+    many = np.column_stack([np.arange(100, 300), np.arange(200, 400)])
+    signs = Signs.fit(many, statistics, features, np.arange(200), 0)
+    assert [signs.early(s, middle) for s in ((150, 333), (99, 300))] == ["", "size 99 x 300"]
+    assert signs.early((150, 300), np.r_[0.5, middle[1:]]) == "50 % masked"
+
+
+def test_the_card_says_what_is_told_apart(
+    model: Model, model_file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["card", str(model_file)]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        f"model {model.id}: glcm+rf", "trained on 60 frames in 30 groups: coarse 20, fine 20, medium 20",
+        "cross-validated accuracy 0.", "calibration: ", "test split, 30 frames: accuracy ",
+        "error rate  accepted", "promised: nothing", "shutter closed", "another technique: diffraction",
+        "speed on one core", "note: ",
+    ):  # fmt: skip
+        assert part in text, part
+    assert main(["card", str(model_file), "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card["strangers"]["shutter closed"]["told_apart"] == 1.0
+    assert card["strangers"]["another size"] == {"frames": 20, "told_apart": 1.0, "accepted": 0.0}
+    assert sum(map(sum, card["confusion"])) == 60
+    assert main(["card", str(model_file), "--html", str(tmp_path / "card.html")]) == 0
+    page = (tmp_path / "card.html").read_text()
+    assert page.count("<svg") >= 2
+    assert "shutter closed" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_card_that_is_damaged_is_said(model: Model) -> None:
+    from dataclasses import replace
+
+    from sweeper.errors import InputError
+    from sweeper.sorter.card import card_text
+
+    for card in ({}, {**model.card, "scores": 3}, {**model.card, "strangers": [1]}):
+        with pytest.raises(InputError, match="is damaged"):
+            card_text(replace(model, card=card))
+
+
+# --------------------------------------------------------------------------- promises
+
+
+def calibration(n: int, seed: int) -> Calibration:
+    """Probabilities of three classes that mean what they say."""
+    rng = np.random.default_rng(seed)
+    logits = 2.5 * rng.normal(size=(n, 3))
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = np.minimum((rng.uniform(size=(n, 1)) > p.cumsum(axis=1)).sum(axis=1), 2)
+    return Calibration(p, labels, np.arange(n))
+
+
+NAMES = ("a", "b", "c")
+
+
+def test_the_promise_holds_on_new_frames() -> None:
+    promise = Promise(0.05, never_miss=("b",), recall=0.95)
+    wrong, missed = [], []
+    for seed in range(200):
+        found = thresholds(promise, calibration(200, seed), NAMES)
+        new = calibration(2000, 10_000 + seed)
+        wrong.append(float((found.accepts(new.probabilities) & ~new.right).mean()))
+        is_b = new.labels == 1
+        missed.append(float((~found.keeps(new.probabilities))[is_b].mean()))
+    assert np.mean(wrong) <= 0.05 + 3 * np.std(wrong) / np.sqrt(200)
+    assert np.mean(missed) <= 0.05 + 3 * np.std(missed) / np.sqrt(200)
+    assert np.mean(wrong) > 0.03
+
+
+def test_by_class_each_class_keeps_it() -> None:
+    wrong = []
+    for seed in range(200):
+        found = thresholds(Promise(0.06, by_class=True), calibration(300, seed), NAMES)
+        new = calibration(2000, 10_000 + seed)
+        bad = found.accepts(new.probabilities) & ~new.right
+        wrong.append([float(bad[new.predicted == c].mean()) for c in range(3)])
+    mean, deviation = np.mean(wrong, axis=0), np.std(wrong, axis=0)
+    assert (mean <= 0.06 + 3 * deviation / np.sqrt(200)).all()
+
+
+def test_what_a_promise_costs_is_said() -> None:
+    data = calibration(500, 0)
+    [accept, keep] = thresholds(Promise(0.05, never_miss=("a", "c"), recall=0.9), data, NAMES).notes
+    assert accept.startswith("at most 5 % of all frames are accepted with a wrong class: ")
+    assert keep.startswith("at least 90 % of a, c are kept: ")
+    few = calibration(30, 0)
+    [note] = thresholds(Promise(0.01), few, NAMES).notes
+    assert (
+        "0 % of frames like the training frames are accepted; none as any class: that needs 99 groups" in note
+    )
+    [note] = thresholds(Promise(never_miss=("a",), recall=0.999), few, NAMES).notes
+    assert note.endswith(
+        "every frame is kept: to promise more needs 999 groups of calibration frames of them"
+    )
+
+
+def test_the_test_split_is_what_the_card_says(made: Made, model: Model) -> None:
+    data = load_dataset(made.manifest)
+    rows = np.flatnonzero(data.split == "test")
+    verdicts = model.verdicts([raw_frame(data.ref(row)) for row in rows.tolist()])
+    truth = [data.classes[label] for label in data.labels[rows]]
+    assert model.card["test"]["accuracy"] == np.mean(
+        [v.label == t for v, t in zip(verdicts, truth, strict=True)]
+    )
+    assert model.card["test"]["strangers"] == np.mean([v.reason.startswith(STRANGER) for v in verdicts])
