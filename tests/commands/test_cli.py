@@ -276,8 +276,11 @@ def test_tables_are_as_wide_as_columns_says(
     assert ("95% interval" in "".join(lines)) == (width == 200)
 
 
-def test_leaderboard_as_a_table_and_as_csv(say: Say, sweep: Sweep, tmp_path: Path) -> None:
+def test_leaderboard_as_a_table_and_as_csv(
+    say: Say, sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, done = sweep
+    monkeypatch.setenv("COLUMNS", "160")
     text = say("leaderboard", run, "--csv", tmp_path / "board.csv")
     rows = f"{len(pd.read_csv(run / 'leaderboard.csv'))} rows in"
     assert f"{rows} {tmp_path / 'board.csv'}" in text
