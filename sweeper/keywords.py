@@ -33,6 +33,7 @@ class Settings(TypedDict, total=False):
     skip_bad: bool
     drop_duplicates: bool
     group_by: str | None
+    hold_out: str | None
     allow_outside: bool
     trial_time_limit: str | float
     trial_time_limit_s: float

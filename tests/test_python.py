@@ -97,6 +97,17 @@ def of_arrays(of_files: pd.DataFrame, frames: NDArray[Any], labels: list[str], f
     return asyncio.run(cell())
 
 
+@pytest.fixture(scope="module")
+def others(frames: NDArray[Any]) -> NDArray[Any]:
+    """As many frames of the same size, with other pixels."""
+    return frames // 2 + np.random.default_rng(5).integers(0, 3000, frames.shape).astype(frames.dtype)
+
+
+@pytest.fixture(scope="module")
+def of_others(of_arrays: pd.DataFrame, others: NDArray[Any], labels: list[str], folder: Path) -> pd.DataFrame:
+    return run(None, folder / "others", frames=others, labels=labels, trials=3)
+
+
 def test_arrays_give_the_leaderboard_of_the_same_frames_as_files(
     of_files: pd.DataFrame, of_arrays: pd.DataFrame
 ) -> None:
@@ -278,7 +289,7 @@ class Counter:
 
 
 @pytest.fixture(scope="module")
-def counter(of_arrays: pd.DataFrame) -> Iterator[Any]:
+def counter(of_others: pd.DataFrame) -> Iterator[Any]:
     """An actor in a Ray that the caller started, after the sweeps that started their own."""
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     counter = Counter.remote()
@@ -335,6 +346,18 @@ def test_a_sweep_joins_the_ray_that_is_there(
     assert ray.get(counter.count.remote()) == 2
     assert "SWEEPER_VERSIONS" not in os.environ
     assert logging.getLogger("ray").level != logging.CRITICAL
+
+
+def test_a_sweep_over_other_frames_in_that_ray_has_features_of_its_own(
+    joined: tuple[pd.DataFrame, Any],
+    of_others: pd.DataFrame,
+    others: NDArray[Any],
+    labels: list[str],
+    folder: Path,
+) -> None:
+    """Workers outlive a sweep there, and what they keep of the one before must not be taken for this one's."""
+    board = run(None, folder / "joined-others", frames=others, labels=labels, trials=3)
+    """Workers outlive a sweep there; what they keep of the one before must not be taken for this one's."""
 
 
 def test_a_run_can_be_read_while_it_is_written(joined: tuple[pd.DataFrame, list[dict[str, Any]]]) -> None:

@@ -133,6 +133,8 @@ class FeatureStore:
         self._settings = settings
         self._files = settings.files
         self._contents = Contents.by(settings.shard_digests)
+        # A worker of a Ray that runs already keeps matrices of the sweeps before this one.
+        self._frames_key = digest(settings.shard_digests)
         self._families: dict[str, _Family] = {}
         self._codebooks: dict[str, _File] = {}
         self._codebook_locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -211,7 +213,7 @@ class FeatureStore:
         return StoredFeatures(
             tuple(len(files) for files in shards),
             tuple(f.data for files in shards for f in files),
-            keys.family_key(pipeline.featurizer, pipeline.intensity),
+            digest([keys.family_key(pipeline.featurizer, pipeline.intensity), self._frames_key]),
             *_ms_per_frame(shards, kind.block_names),
         )
 

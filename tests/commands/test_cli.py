@@ -111,7 +111,7 @@ def test_plan_in_json_has_the_numbers(say: Say, textures: Path, tmp_path: Path) 
     found = json.loads(say(*command, "--json"))
     assert (found["frames"], found["classes"]) == (36, {"coarse": 12, "fine": 12, "medium": 12})
     assert found["cpus"] == 2
-    assert found["grid"]["pipelines"] == 1496
+    assert found["grid"]["pipelines"] == 15164
     glcm, lbp, _ = found["grid"]["slots"]["featurizer"]
     assert glcm == {"name": "glcm", "size": 15, "parameters": {"distance": 15}}
     assert lbp["parameters"] == {"points": 2, "radius": 3}

@@ -286,7 +286,8 @@ def _values(name: str) -> st.SearchStrategy[Any]:
     elif isinstance(legal, Names):
         strategy = st.lists(st.text()).map(tuple)
     elif isinstance(legal, FilePath):
-        strategy = st.text(st.characters(exclude_characters="\0")).filter(str.strip).map(lambda t: f"/{t}")
+        letters = st.characters(codec="utf-8", exclude_characters="\0")
+        strategy = st.text(letters).filter(str.strip).map(lambda t: f"/{t}")
     elif isinstance(legal, Text):
         strategy = st.text().filter(str.strip)
     else:

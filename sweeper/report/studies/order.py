@@ -63,7 +63,7 @@ def relations(run: Run) -> list[Relation]:
     rows: list[Any] = list(run.done.itertuples())
     best = {row.featurizer: row for row in reversed(rows)}
     wanted = [("glcm", "≥", "lbp"), ("lbp", "≫", "sift")]
-    networks = (row.featurizer for row in rows if row.training_set and row.featurizer in run.featurizers)
+    networks = (row.featurizer for row in rows if row.training_set and "+" not in row.featurizer)
     network = next(networks, None)
     if network:
         wanted.append((network, "≈", "glcm"))
