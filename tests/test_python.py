@@ -355,9 +355,9 @@ def test_a_sweep_over_other_frames_in_that_ray_has_features_of_its_own(
     labels: list[str],
     folder: Path,
 ) -> None:
-    """Workers outlive a sweep there, and what they keep of the one before must not be taken for this one's."""
-    board = run(None, folder / "joined-others", frames=others, labels=labels, trials=3)
     """Workers outlive a sweep there; what they keep of the one before must not be taken for this one's."""
+    board = run(None, folder / "joined-others", frames=others, labels=labels, trials=3)
+    pd.testing.assert_frame_equal(scores(board), scores(of_others), check_exact=True)
 
 
 def test_a_run_can_be_read_while_it_is_written(joined: tuple[pd.DataFrame, list[dict[str, Any]]]) -> None:
