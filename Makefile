@@ -23,9 +23,9 @@ demo: setup
 	$(BIN)/sweeper sort demo/best.sweeper demo/new --csv demo/sorted.csv --link-to demo/by-class
 
 # All that CI runs: formatting, lint, types, tests.
-# Three tests at once on two cores: sweeps wait now and then.
+# Two tests at a time.
 test: check
-	$(BIN)/python -m pytest -m "not long" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 # More faults, injected into whole sweeps, and tens of thousands of damaged files: about fifteen minutes.
 test-long: setup
