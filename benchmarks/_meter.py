@@ -26,7 +26,7 @@ _GRACE_S = 30.0
 
 @dataclass
 class Usage:
-    """What a command took.
+    """The resources that a command took.
 
     Attributes
     ----------

@@ -98,7 +98,7 @@ class Clock:
         self._last = time.process_time()
 
     def lap(self, name: str) -> None:
-        """What passed since the last lap went into `name`."""
+        """Count the time since the last lap for `name`."""
         now = time.process_time()
         self.spent[name] = self.spent.get(name, 0.0) + now - self._last
         self._last = now

@@ -1,4 +1,4 @@
-"""What frames cost: featurizing on one core and on two, and the parts of a sweep as frames grow."""
+"""The cost of frames: featurizing on one core and on two, and the parts of a sweep as frames grow."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _no_answer(*arguments: object) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the parts of a sweep took, for a number of frames.
+    """The times that the parts of a sweep took, for a number of frames.
 
     Attributes
     ----------

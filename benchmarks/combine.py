@@ -77,7 +77,7 @@ INNER_FOLDS = 3
 WIDE = 64
 MOST = 3
 TRIPLE = ("glcm", "lbp", "histogram")
-"""What is put side by side at one intensity, and each at its own."""
+"""Featurizers put side by side at one intensity, and each at its own."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def network(data: Dataset, weights: str) -> Matrix:
 
 @dataclass(frozen=True)
 class Reducer:
-    """What features are reduced by: PCA to so many components, standardised only where there are none.
+    """A reducer of features: PCA to so many components, standardised only where there are none.
 
     Attributes
     ----------

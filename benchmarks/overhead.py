@@ -1,4 +1,4 @@
-"""What Ray costs a trial: a sweep whose evaluations are next to nothing, with journal and leaderboard.
+"""Ray's overhead a trial: a sweep whose evaluations are next to nothing, with journal and leaderboard.
 
 Forty-eight frames of 32 × 32, one tree of depth 2 on seven histogram features, one split as given, random
 search. ``seconds_per_trial`` is the wall time from the begin of the search, actors not yet started, to the

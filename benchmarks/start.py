@@ -1,4 +1,4 @@
-"""What a person waits for the first time: a small sweep from a cold start to its leaderboard.
+"""The first wait of a new user: a small sweep from a cold start to its leaderboard.
 
 - ``first_result_s``: `sweeper run` with 60 trials of ``quick`` over 300 simulated frames of 256 × 256, from
   the command to its exit, in seconds; kernels were compiled before, nothing else is warm.

@@ -124,7 +124,7 @@ def draw_pipelines(dataset: Dataset, settings: Settings) -> list[Pipeline]:
 
 
 def plain_job(dataset: Dataset, pipelines: Sequence[Pipeline], settings: Settings) -> dict[str, Any]:
-    """What ``_plain.py`` needs, with the seeds that the sweep's fits have."""
+    """Return the job of ``_plain.py``, with the seeds that the sweep's fits have."""
     (split,) = make_splits(dataset.labels, dataset.classes, split=dataset.split, seed=settings.seed)
     return {
         "paths": list(dataset.paths),

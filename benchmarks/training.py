@@ -146,7 +146,7 @@ def our_rate(case: Case, device: Device, epochs: int) -> float:
 
 
 class BareLoop:
-    """What one writes who wants the network trained and nothing else."""
+    """Train as somebody would write it who wants the network trained and nothing else."""
 
     def __init__(self, case: Case, device: Device) -> None:
         plugin = network(case.name)

@@ -1,4 +1,4 @@
-"""What pipelines are worth on instruments that they were not trained on.
+"""The accuracy of pipelines on instruments that they were not trained on.
 
 Simulated frames come in families of instruments, and each family is held out in turn: pipelines are chosen by
 the mean and the worst accuracy over families, without a real frame. ``--real`` then trains on all simulated
@@ -38,7 +38,7 @@ from sweeper.data.prepared import FrameRef, raw_frame
 from sweeper.evaluate.folds import fit_pipeline
 from sweeper.evaluate.metrics import score
 from sweeper.features.representation import of_featurizer
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.simulate.camera import Camera, digitise
 from sweeper.simulate.classes import draw_exposure
 from sweeper.simulate.diffraction import expected_photons
@@ -243,7 +243,9 @@ def predict(
     seed: int,
 ) -> NDArray[np.int64]:
     """Fit on some rows and return the classes predicted for others."""
-    pipeline = Pipeline({}, "features", {}, "standard", {}, classifier, CLASSIFIERS[classifier])
+    pipeline = Pipeline(
+        {}, (FeaturizerChoice("features", {}),), "standard", {}, classifier, CLASSIFIERS[classifier]
+    )
     fitted = fit_pipeline(
         pipeline, x, y, train, n_classes=int(y.max()) + 1, budget=1.0, seed=seed, threads=1,
         classifier=plugins.classifier(classifier),

@@ -30,7 +30,7 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Found:
-    """What stands out of a frame.
+    """The spots that stand out of a frame.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ FEATURIZER = Featurizer(
     columns=_columns,
     compute=_compute,
 )
-"""What tells a crystal: how many spots stand out of their surroundings, how far, and how they are arranged.
+"""Signs of a crystal: how many spots stand out of their surroundings, how far, and their arrangement.
 
 The counts of the frame are cut into tiles of 16 to 32 pixels. Each has a mean and a noise, without the
 pixels more than three deviations above it; where it counts single quanta, one quantum is added to the noise

@@ -202,7 +202,7 @@ FEATURIZER = Featurizer(
     columns=_columns,
     compute=_compute,
 )
-"""What a person looks at first: is it round about the beam, one mirror line or two, is there a horizon?
+"""A person's first look: is it round about the beam, one mirror line or two, is there a horizon?
 
 The scaled image is reduced to `grid` cells along its longer edge (means of valid pixels), so that nothing
 depends on the frame's size, and turned by quarters until the clearest level edge has its dark side below, so

@@ -1,4 +1,4 @@
-"""What a command takes from its surroundings: streams, import path, warnings, where kernels are kept.
+"""The surroundings of a command: streams, import path, warnings, where kernels are kept.
 
 Light, and called before anything else is imported.
 """

@@ -1,4 +1,4 @@
-"""What the commands share: how one is declared, kinds of arguments, and what is said about wrong ones."""
+"""Parts that commands share: their declaration, kinds of arguments, messages about wrong ones."""
 
 from __future__ import annotations
 

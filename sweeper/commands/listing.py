@@ -240,4 +240,4 @@ KINDS: Mapping[str, Kind] = {
     "formats": Kind("format", lambda: [one.name for one in formats()], _format),
     "searches": Kind("search", plugins.search_names, _search, brief=True),
 }
-"""What can be listed: a further kind is a further line here."""
+"""Kinds that can be listed: a further kind is a further line here."""

@@ -1,4 +1,4 @@
-"""What a file format is: all that a file in ``sweeper/data/formats/`` imports, beside ``FrameError``.
+"""The interface of file formats: all that a file in ``sweeper/data/formats/`` imports but ``FrameError``.
 
 ``docs/add_a_format.md`` shows how the parts go together.
 """
@@ -109,7 +109,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file's header says of the counts that are valid.
+    """The limits of valid counts that a file's header states.
 
     Attributes
     ----------
@@ -225,7 +225,7 @@ class Format:
 
     @property
     def called(self) -> str:
-        """What messages call it."""
+        """Return the name of the format in messages."""
         return self.title or self.name.upper()
 
 

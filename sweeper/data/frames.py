@@ -51,7 +51,7 @@ def count_frames(path: str | Path, reading: Reading = DEFAULT_READING) -> int:
 
 @dataclass(frozen=True)
 class Counted:
-    """What the headers of a file say.
+    """The headers of a file.
 
     Attributes
     ----------

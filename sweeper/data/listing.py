@@ -13,7 +13,7 @@ SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "
 """Names that a split may go by, in lower case, and the name that it has here."""
 
 MISSING = "no such file"
-"""What is wrong with a file that is not there; more may follow."""
+"""The problem of a file that is not there; more may follow."""
 
 _SHOWN = 5  # examples in a message
 

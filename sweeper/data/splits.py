@@ -59,7 +59,7 @@ class Fold:
 
     @property
     def name(self) -> int | str:
-        """What others ask for it by: its number, with the seed when it is a rerun."""
+        """Return the fold's name: its number, with the seed when it is a rerun."""
         return f"{self.number} seed {self.seed}" if self.rerun else self.number
 
 

@@ -15,7 +15,7 @@ from sweeper.errors import InputError
 
 _TIMEOUT_S = 6.0
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""What a client of HTTP/2, and so of gRPC, sends first: a fixed text and an empty frame of settings."""
+"""The first bytes of a client of HTTP/2, and so of gRPC: a fixed text and an empty frame of settings."""
 _FRAME_BYTES, _SETTINGS = 9, 4
 
 

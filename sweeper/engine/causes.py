@@ -1,4 +1,4 @@
-"""What went wrong in a task or an actor, as one of our errors."""
+"""Causes of failures in tasks and actors, as our own errors."""
 
 from __future__ import annotations
 

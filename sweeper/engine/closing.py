@@ -1,4 +1,4 @@
-"""What follows a search: the best scored on the test split, run again with other seeds, their models kept."""
+"""The end of a search: the best are scored on the test split, run again with other seeds, and kept."""
 
 from __future__ import annotations
 

@@ -279,7 +279,7 @@ def _plugin_folders() -> str:
 
 
 def trial_resources() -> tuple[dict[str, float], int]:
-    """What one trial holds, and how many may run at once.
+    """Return the resources that one trial holds, and how many trials may run at once.
 
     A slot where the cluster declares them, else a share of the memory that Ray counts, one for each
     core and one more; never a core, which the tasks that a trial waits for need.

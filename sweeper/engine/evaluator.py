@@ -98,7 +98,7 @@ class Evaluator:
         return cls(ray.get(ray.get_actor(ledger).context.remote()))
 
     def key(self, pipeline: Pipeline, budget: float, fold: int | str) -> str:
-        """What an evaluation is a pure function of, digested."""
+        """Return a digest of all that an evaluation depends on."""
         kinds = [representation(single, len(self._data.classes)) for single in pipeline.singles]
         code = plugins.code_digest("classifier", pipeline.classifier)
         versions = [version for kind in kinds for version in kind.versions]
@@ -217,7 +217,7 @@ class Evaluator:
         return task.remote(job, self._context.data[0], *files)
 
     def _outcome(self, ref: Any, key: str, *, final: bool) -> FoldOutcome | None:
-        """What a finished task gave; None when its process died and it deserves another attempt."""
+        """Return the outcome of a finished task; None when its process died and it is tried again."""
         try:
             outcome: FoldOutcome = ray.get(ref)
             return outcome
@@ -262,7 +262,7 @@ def _is_limit(outcome: Scored | Failed) -> bool:
 
 
 def _why_no_features(cause: Exception) -> Exception:
-    """What to raise when the store gave no features: lost and full disks are no fault of the pipeline."""
+    """Return the error for missing features: a lost or full disk is no fault of the pipeline."""
     if isinstance(cause, (*_LOST, StoppedError)):
         return cause
     if isinstance(cause, OSError):

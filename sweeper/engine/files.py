@@ -69,7 +69,7 @@ class FileActors:
         return self._actors[self._next]
 
     def reader(self) -> Reader | None:
-        """What a task needs that reads frames, on whichever node it is."""
+        """Return the reader for tasks that read frames, on whichever node they run."""
         return None if self._samples is None else Reader(self.any(), self._samples)
 
 

@@ -1,4 +1,4 @@
-"""What Ray needs of the machine that it is started on, found out before it starts."""
+"""Preparing the machine for a Ray that is started on it."""
 
 from __future__ import annotations
 

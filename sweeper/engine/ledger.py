@@ -54,7 +54,7 @@ class Ledger:
         self._context = context
 
     def context(self) -> Any:
-        """What :meth:`set_context` was given."""
+        """Return the context that :meth:`set_context` was given."""
         return self._context
 
     def set_store_settings(self, settings: Any) -> None:
@@ -62,7 +62,7 @@ class Ledger:
         self._store_settings = settings
 
     def store_settings(self) -> Any:
-        """What :meth:`set_store_settings` was given."""
+        """Return the settings that :meth:`set_store_settings` was given."""
         return self._store_settings
 
     def end_in(self, seconds: float) -> None:

@@ -17,7 +17,7 @@ from sweeper.errors import TimeLimitError
 
 @dataclass(frozen=True)
 class Limits:
-    """What one fit with its predictions, one codebook, or a featurizer on one frame may take."""
+    """Limits of one fit with its predictions, one codebook, or a featurizer on one frame."""
 
     time_s: float
     memory_bytes: int

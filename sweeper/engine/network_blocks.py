@@ -52,7 +52,7 @@ _DIED = (WorkerCrashedError, NodeDiedError, LocalRayletDiedError)
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What networks are fitted with.
+    """The settings by which networks are fitted.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What training one network takes of a cluster, and how many are trained at once."""
+"""Resources for training one network, and how many are trained at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_LOADER_CORES = 8
 
 @dataclass(frozen=True)
 class Resources:
-    """What training one network takes.
+    """The resources for training one network.
 
     Attributes
     ----------

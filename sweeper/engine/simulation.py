@@ -91,7 +91,7 @@ def _run(
 
 
 def _memory_bytes(size: int) -> int:
-    """What a task claims so that large frames do not fill a machine of many cores; never more than it has."""
+    """Return a task's claim of memory, with which large frames do not fill a machine of many cores."""
     had = [node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]]
     return min(_BYTES_A_PIXEL * size**2, int(max(had)))
 

@@ -70,7 +70,7 @@ def ms_per_frame(features: Sequence[StoredFeatures]) -> float:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What the store is made for.
+    """The settings of a store.
 
     Attributes
     ----------
@@ -281,7 +281,7 @@ class FeatureStore:
     async def _missing(
         self, intensity: Params, families: dict[str, _Family]
     ) -> dict[int, dict[str, list[dict[str, Any]]]]:
-        """What has to be computed, by content, after loading what is on disk."""
+        """Return what has to be computed, by content, after loading what is on disk."""
         missing: dict[int, dict[str, list[dict[str, Any]]]] = defaultdict(dict)
         for name, family in families.items():
             wanted = {block_name(name, block): block for block in self._settings.wanted[name]}
@@ -334,7 +334,7 @@ class FeatureStore:
         self._stats["frames_featurized"] += len(self._settings.shards[shard])
 
     async def _load_file(self, path: Path) -> tuple[BlockInfo | None, Any]:
-        """What a file says about itself and its bytes by reference; None when it is damaged."""
+        """Return a file's own description and its bytes by reference; None when it is damaged."""
         info, data = self._files.any().load.options(num_returns=2).remote(path)
         return await info, data
 

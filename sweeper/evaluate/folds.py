@@ -29,7 +29,7 @@ _ROWS_PER_CLASS = 2  # least of a class that a share of the rows keeps, where it
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What one fold gave.
+    """The result of one fold.
 
     Attributes
     ----------

@@ -32,7 +32,7 @@ METRICS = tuple(name for name in TITLES if name not in DOMAIN_METRICS)
 """Those that every sweep has; for each, larger is better and 1 is perfect."""
 
 RANKED_BY = (*METRICS, *DOMAIN_METRICS)
-"""What a leaderboard can be ranked by, those of domains only where whole domains are held out."""
+"""Metrics that can rank a leaderboard, those of domains only where whole domains are held out."""
 
 
 def score(

@@ -1,4 +1,4 @@
-"""What is fitted on features inside a fold: scaler, PCA, FastICA.
+"""Fits on features inside a fold: scaler, PCA, FastICA.
 
 Every fit sees training rows alone and comes out as one affine map, small to store and quick to apply. Of
 features side by side, each representation's columns have a fit of their own, because a few directions of all

@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was explained.
+    """The explained frames.
 
     Attributes
     ----------

@@ -35,7 +35,7 @@ _FONT_PX = 13
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What is drawn of one frame.
+    """The drawing of one frame.
 
     Attributes
     ----------

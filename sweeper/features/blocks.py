@@ -66,7 +66,7 @@ def shard_size(n_frames: int) -> int:
 
 @dataclass(frozen=True)
 class BlockInfo:
-    """What a file says about itself.
+    """A block file's description of itself.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ def _open(data: NDArray[np.uint8]) -> Any:
 
 
 def block_info(data: NDArray[np.uint8]) -> BlockInfo:
-    """What the file in these bytes says about itself."""
+    """Return the description that the file in these bytes holds of itself."""
     return _info(_open(data).schema_arrow)
 
 

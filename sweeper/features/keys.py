@@ -157,7 +157,7 @@ def family_key(featurizer: str, intensity: Params) -> str:
 
 
 def shard_prefix(featurizer: str, intensity: Params, shard_digest: str) -> str:
-    """What the names of the block files of one shard begin with."""
+    """Return the first part of the names of one shard's block files."""
     return f"{featurizer}-{digest([family_key(featurizer, intensity), shard_digest])}"
 
 

@@ -50,7 +50,7 @@ class Representation(ABC):
     @property
     @abstractmethod
     def versions(self) -> list[int | str]:
-        """What decides the features besides frames and parameters: versions, and code from outside."""
+        """Return versions, and digests of code from outside, on which the features depend."""
 
     @abstractmethod
     def read(self, layout: Sequence[int], files: Sequence[Bytes], n_rows: int) -> Matrix:
@@ -152,7 +152,7 @@ class Words(_OfBlocks):
 
 @dataclass(frozen=True, eq=False)
 class NetworkFeatures(Representation):
-    """What a network says of a frame: the features before its head, or the logits of the head.
+    """A network's view of a frame: the features before its head, or the logits of the head.
 
     Attributes
     ----------

@@ -84,7 +84,7 @@ class Course:
         return loader(Frames(self._data.inputs, frames, self._data.labels), batches, self._device, again=True)
 
     def _training_set(self) -> tuple[TrainingFrames, TrainingFrames]:
-        """What is learnt from and, with patience, what is held out of it."""
+        """Return the rows that are learnt from and, with patience, those held out of them."""
         data, none = self._data, np.empty(0, dtype=np.int64)
         kind = self._params["training_set"]
         if kind == PRETRAINED:

@@ -21,7 +21,7 @@ def world() -> tuple[int, int]:
 
 
 def from_first(value: T) -> T:
-    """What the first process has; the others' value is ignored."""
+    """Return the value of the first process; that of the others is ignored."""
     import torch.distributed as dist
 
     if not _together():

@@ -14,7 +14,7 @@ from sweeper.errors import InputError, OutOfMemoryError
 
 @dataclass(frozen=True)
 class Device:
-    """What one process trains or reads a network on.
+    """The device on which one process trains or reads a network.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a network is fitted as, and on what."""
+"""The declaration of one fit: which network, and the data it is fitted on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What networks see: prepared frames at the network's size, in files that are mapped, not loaded."""
+"""Inputs of networks: prepared frames at the network's size, in files that are mapped, not loaded."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _METADATA = "sweeper"
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file says about its network.
+    """The description of a network in its model file.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ def save_weights(path: Path, weights: Mapping[str, Any], info: ModelInfo) -> Non
 
 
 def read_info(path: Path) -> ModelInfo:
-    """What a model file says about its network; reads the header alone.
+    """Return the description of a network in its model file; reads the header alone.
 
     Raises
     ------

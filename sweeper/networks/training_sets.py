@@ -22,7 +22,7 @@ _ASSIGNMENTS = 20_000  # groups assigned in all attempts together
 
 @dataclass(frozen=True, eq=False)
 class TrainingFrames:
-    """What one epoch goes through.
+    """The rows that one epoch goes through.
 
     Attributes
     ----------

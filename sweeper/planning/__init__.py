@@ -1,4 +1,4 @@
-"""What a sweep will cost."""
+"""The cost of a sweep before it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sweeper.planning.values import FeatureCost, Grid, NetworkCosts, SearchCost
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep will cost.
+    """The estimated cost of a sweep.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the networks of a sweep cost: they train on a few random frames and read them, on one core here."""
+"""The cost of a sweep's networks: they train on a few random frames and read them, on one core here."""
 
 from __future__ import annotations
 

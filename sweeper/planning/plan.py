@@ -1,4 +1,4 @@
-"""What a sweep will cost: the grid is counted, the blocks are listed, and a few frames and fits are timed."""
+"""The cost of a sweep: the grid is counted, the blocks are listed, and a few frames and fits are timed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from sweeper.space.space import Space
 _FRAMES = 5
 _FITS = 13
 _OVERHEAD_S = 0.03
-"""What an evaluation takes beside its fit (benchmarks/overhead.py)."""
+"""Overhead of an evaluation beside its fit (benchmarks/overhead.py)."""
 _ROWS = 2000
 
 

@@ -56,7 +56,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class FeaturizerCost:
-    """What a featurizer that is not trained computes.
+    """The work of a featurizer that is not trained.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class FeaturizerCost:
 
 @dataclass(frozen=True)
 class FeatureCost:
-    """What computing the features costs, once for the whole sweep.
+    """The cost of computing the features, once for the whole sweep.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class FeatureCost:
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """What a network costs, in seconds of one core.
+    """The cost of a network, in seconds of one core.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class NetworkCost:
 
 @dataclass(frozen=True)
 class NetworkCosts:
-    """What all networks cost.
+    """The cost of all networks.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class NetworkCosts:
 
 @dataclass(frozen=True)
 class SearchCost:
-    """What the search costs, features and networks aside.
+    """The cost of the search, features and networks aside.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What sections of a report are made of: text, tables, charts, pictures; and numbers as text."""
+"""Elements of a report's sections: text, tables, charts, pictures; and numbers as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the best pipeline is worth in each domain, predicted by fits on the others."""
+"""The best pipeline's accuracy in each domain, predicted by fits on the others."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def domains(run: Run, labels: Labels) -> Section:
 
 @dataclass(frozen=True)
 class InDomain:
-    """What a pipeline is worth in one domain.
+    """The accuracy of a pipeline in one domain.
 
     Attributes
     ----------

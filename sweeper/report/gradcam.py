@@ -1,4 +1,4 @@
-"""What the best network went by: Grad-CAM of some frames of each class (camSortXS Figure 3)."""
+"""Grad-CAM of the best network for some frames of each class (camSortXS Figure 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was searched, and what it cost."""
+"""The overview of a report: what was searched, and what it cost."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _fits(run: Run) -> list[tuple[str, float, str]]:
 
 
 def _reused(run: Run) -> list[str]:
-    """What caching and stopping early have saved."""
+    """Return a paragraph on what caching and stopping early have saved."""
     said = []
     usable = run.tried[run.tried["status"] != "failed"]
     if run.n_frames and run.blocks and len(usable):

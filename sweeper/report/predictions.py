@@ -1,4 +1,4 @@
-"""What pipelines said of each frame: ``RUN/predictions``, one file an evaluation."""
+"""Predictions of each frame by pipelines: ``RUN/predictions``, one file an evaluation."""
 
 from __future__ import annotations
 

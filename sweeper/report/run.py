@@ -1,4 +1,4 @@
-"""What a report is made of: a run folder, read once."""
+"""A run folder, read once for its report."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ class Run:
         return set(map(str, self.space.get("featurizers") or ()))
 
     def domain(self, slot: str, plugin: str, parameter: str) -> Any:
-        """What the space says of a parameter of a ``featurizer`` or ``classifier``; None: nothing."""
+        """Return the domain of a ``featurizer``'s or ``classifier``'s parameter; None: it has none."""
         plugins = self.space.get(f"{slot}s")
         params = plugins.get(plugin) if isinstance(plugins, dict) else None
         return params.get(parameter) if isinstance(params, dict) else None
 
     @property
     def metric(self) -> str:
-        """What the rows are ranked by."""
+        """Return the metric that ranks the rows."""
         return self.spec.metric
 
     @property
@@ -155,14 +155,14 @@ class Run:
         return tuple(self.results.evaluations(trial))
 
     def folds(self, trial: int) -> tuple[Scored, ...]:
-        """What came of them; read once."""
+        """Return the results of the trials; read once."""
         if trial not in self._folds:
             outcomes = [e.outcome for e in self.evaluations(trial)]
             self._folds[trial] = tuple(o for o in outcomes if isinstance(o, Scored))
         return self._folds[trial]
 
     def test(self, trial: int) -> Scored | None:
-        """What came of a trial on the test split; None where it was not scored there."""
+        """Return a trial's outcome on the test split; None where it was not scored there."""
         record = self.results.test(trial)
         return record.outcome if record is not None and isinstance(record.outcome, Scored) else None
 
@@ -250,7 +250,7 @@ class Run:
 
     @cached_property
     def blocks(self) -> list[BlockInfo]:
-        """What the files of blocks say about themselves; none where they are not at hand."""
+        """Return the descriptions that block files hold of themselves; none where they are not at hand."""
         from sweeper.features.blocks import read_info
 
         folder = self.folder.features

@@ -1,4 +1,4 @@
-"""What can be checked of a sweep before any pixel is read."""
+"""Checks of a sweep before any pixel is read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sweeper.space.space import Space
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """What a sweep is about, as far as it can be told without reading pixels.
+    """A checked sweep, as far as it is known without reading pixels.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ _LIVE_HZ = 4.0
 
 @dataclass(frozen=True)
 class View:
-    """What there is to show.
+    """The state of a sweep as it is shown.
 
     Attributes
     ----------

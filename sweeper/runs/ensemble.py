@@ -59,7 +59,7 @@ class Selection:
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """What RUN/ensemble.json holds: the records, and a digest of what they are a function of."""
+    """The content of RUN/ensemble.json: the records, and a digest of all that they depend on."""
 
     key: str
     records: list[Trial | Evaluation]
@@ -146,7 +146,7 @@ def selected_ensemble(folder: RunFolder, results: Results, metric: str, folds: i
 
 
 def _kept(folder: RunFolder, key: str, *, has_files: bool) -> list[Trial | Evaluation] | None:
-    """What was kept under this key; without files of predictions, as from a URL, whatever was kept."""
+    """Return what was kept under this key; without files of predictions, as from a URL, whatever was kept."""
     try:
         kept = msgspec.json.decode(folder.ensemble.read_bytes(), type=_Kept)
     except (OSError, msgspec.DecodeError):

@@ -63,7 +63,7 @@ class RunFolder:
 
     @property
     def predictions(self) -> Path:
-        """What the best pipelines predicted."""
+        """Folder of the best pipelines' predictions."""
         return self.path / contents.PREDICTIONS
 
     @property
@@ -73,7 +73,7 @@ class RunFolder:
 
     @property
     def logs(self) -> Path:
-        """What ``--log`` and ``sweeper log`` write for other tools."""
+        """Folder that ``--log`` and ``sweeper log`` write for other tools."""
         return self.path / contents.LOGS
 
     @property
@@ -129,7 +129,7 @@ class RunFolder:
         return found if isinstance(found, dict) else {}
 
     def _before_search(self) -> tuple[Path, ...]:
-        """What a sweep may have left that was refused before its search began."""
+        """Return the files that a sweep may have left which was refused before its search began."""
         return self.spec, self.bad_frames, self.environment, self.frames, self.quarantine, self.arrays
 
     @contextmanager

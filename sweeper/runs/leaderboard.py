@@ -69,7 +69,7 @@ BEST_PER: Mapping[str, tuple[str, ...]] = {
     "classifier": ("classifier",),
     "representation": ("featurizer", "featurizer_params", "training_set"),
 }
-"""What :func:`select` can keep the best of, and the columns that tell one from another."""
+"""Kinds of which :func:`select` can keep the best, and the columns that tell one from another."""
 
 ENSEMBLE = "ensemble"
 """Featurizer and classifier of the row that is a weighted mean of others."""

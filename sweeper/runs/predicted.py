@@ -1,4 +1,4 @@
-"""What a pipeline predicted for each frame, as a table that names frames and classes."""
+"""Predictions of a pipeline for each frame, as a table that names frames and classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the best pipelines predicted for frames they were not fitted on.
+"""Predictions of the best pipelines for frames that they were not fitted on.
 
 RUN/predictions has one file an evaluation, named after its key in the journal.
 """

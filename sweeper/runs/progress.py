@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs."""
+"""The progress that a person sees while a sweep runs."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Progress:
         )
 
     def session(self) -> dict[str, Any]:
-        """What was done and what was reused, for the run folder."""
+        """Return what was done and what was reused, for the run folder."""
         s = self.state
         return {
             "started": self._began,
@@ -135,7 +135,7 @@ class Progress:
         return clock(min(left)) if left else ""
 
     def _phrases(self) -> list[str]:
-        """What there is to say, most important first."""
+        """Return what there is to say, most important first."""
         s = self.state
         phrases = []
         if s.shards_done < s.shards_total:

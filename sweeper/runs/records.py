@@ -1,4 +1,4 @@
-"""What stands in a journal: one line a record, each with a type.
+"""The records of a journal: one a line, each with a type.
 
 A pipeline is written out once, in the line of its trial; evaluations name it by its id.
 """

@@ -1,4 +1,4 @@
-"""What a journal says, read once: the one reader behind leaderboard, status, curves, ensemble and report.
+"""The results in a journal, read once: the reader behind leaderboard, status, curves, ensemble and report.
 
 Hundreds of thousands of evaluations are kept as columns and pipelines as text, neither of which Python's
 garbage collector looks at: with dicts and tuples it took most of the time. Whole records are read again from
@@ -34,7 +34,7 @@ from sweeper.runs.records import (
 
 TIMES = ("featurize_ms_per_frame", "fit_s", "predict_ms_per_frame")
 VALUES = (*METRICS, *TIMES, *DOMAIN_METRICS, "n_train", "n_validation")
-"""What is kept of an evaluation that gave a score, in order."""
+"""The values kept of an evaluation that gave a score, in order."""
 
 _metrics = itemgetter(*METRICS)
 

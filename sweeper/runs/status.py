@@ -13,7 +13,7 @@ from sweeper.runs.place import Place, reading, shown
 
 @dataclass(frozen=True)
 class Features:
-    """What is kept of features: each file holds the blocks of a featurizer for some of the frames."""
+    """The features on disk: each file holds the blocks of a featurizer for some of the frames."""
 
     folder: str
     files: int

@@ -64,7 +64,7 @@ class Similar:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found.
+    """The answer of a search.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ class Search:
 
     @property
     def about(self) -> str:
-        """What is searched, in a line."""
+        """Return a line that says what is searched."""
         how = "every distance computed" if self._index.exact else "approximate"
         fold = self._features.fold
         fitted = "" if fold is None else f"; fitted on fold {fold}"

@@ -1,4 +1,4 @@
-"""What a search found, and how good it is, as text."""
+"""The answer of a search, and how good it is, as text."""
 
 from __future__ import annotations
 

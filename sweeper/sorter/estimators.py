@@ -338,4 +338,4 @@ CODECS = (
     Codec("xgboost", "xgboost", _dump_xgboost, _load_xgboost),
     Codec("catboost", "catboost", _dump_catboost, _load_catboost),
 )
-"""What fitted classifiers may be made of."""
+"""Types that fitted classifiers may consist of."""

@@ -46,7 +46,7 @@ _CURVE = 20  # points of risk against coverage
 
 @dataclass(frozen=True)
 class _Choice:
-    """What is exported: pipelines, and what they said of frames that they were not fitted on.
+    """The pipelines to export, with their scores of frames that they were not fitted on.
 
     Attributes
     ----------

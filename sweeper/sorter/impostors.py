@@ -62,7 +62,7 @@ KINDS: dict[str, Callable[[Counts, np.random.Generator], Counts]] = {
     "another detector, same size": _enlarged,
     "another size": _cut,
 }
-"""What is made of a frame, by what it stands for."""
+"""Transformations of a frame, by the kind of stranger that they imitate."""
 
 MASKED, TECHNIQUE = "mostly masked", "another technique"
 

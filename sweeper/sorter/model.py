@@ -28,7 +28,7 @@ from sweeper.sorter.promises import Calibration, Promise, Thresholds, thresholds
 from sweeper.sorter.strangers import Signs, count_statistics
 
 STRANGER, UNSURE, UNREADABLE = "stranger", "unsure", "unreadable"
-"""What the reason begins with why a frame is not accepted."""
+"""The first words of the reasons why a frame is not accepted."""
 
 _Frame = tuple[FrameRef, RawFrame | FrameError]
 
@@ -60,7 +60,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What is needed of a frame to classify it, without its pixels.
+    """The features and signs of a frame by which it is classified, without its pixels.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a model says of a frame.
+    """The answer of a model for a frame.
 
     Attributes
     ----------

@@ -39,11 +39,11 @@ Kind = Descriptors | Words | NetworkFeatures
 
 
 class _PartEntry(msgspec.Struct):
-    """What the manifest says of a part."""
+    """An entry of the manifest for a part."""
 
     pipeline: dict[str, Any]
     code: list[int | str]
-    """What plugins' code is known by: featurizer, classifier."""
+    """Versions or digests of the code of the featurizers and the classifier."""
     estimator: str
     n_train: int
     weight: float

@@ -1,4 +1,4 @@
-"""What a sorter promises of the frames that it accepts and of those that it keeps, and what that costs."""
+"""Promises on the frames that a sorter accepts and on those that it keeps, and what they cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sweeper.plugins import nearest
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What was predicted of frames that the predictor was not fitted on.
+    """Predictions of frames that the predictor was not fitted on.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Promise:
-    """What is asked of a sorter.
+    """The promise asked of a sorter.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ _SCREEN_S = (0.5, 10.0)  # between two lines on a terminal, and elsewhere
 
 @dataclass
 class Report:
-    """What came of sorting.
+    """The counts of a finished sort.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class Sorter:
 
 
 class Screen:
-    """What a person sees meanwhile, on standard error."""
+    """The progress that a person sees on standard error."""
 
     def __init__(self, model: Model) -> None:
         self._model = model

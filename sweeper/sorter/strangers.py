@@ -175,7 +175,7 @@ def _upper(values: Vector, groups: Rows, share: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Signs:
-    """What tells strangers apart.
+    """The signs that tell strangers apart.
 
     Attributes
     ----------

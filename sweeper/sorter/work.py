@@ -56,7 +56,7 @@ def sort_units(model: Model, units: Sequence[Unit]) -> Done:
 
 
 class Workers(Protocol):
-    """What sorts units: some are submitted, and come back sorted, in any order."""
+    """A sorter of units: they are submitted, and come back sorted, in any order."""
 
     @property
     def room(self) -> int:

@@ -1,4 +1,4 @@
-"""What the pipelines of a space need before any is evaluated: blocks, networks and their weights."""
+"""The needs of a space's pipelines before any is evaluated: blocks, networks and their weights."""
 
 from __future__ import annotations
 

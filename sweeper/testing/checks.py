@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,3 +143,14 @@ def expect_declared(name: str, version: Any, source: Any) -> None:
         f"version must be a whole number of at least 1, got {version!r}",
     )
     expect(isinstance(source, str) and source.strip() != "", f"{name} needs a source")
+
+
+@contextmanager
+def global_seed(seed: int) -> Iterator[None]:
+    """Seed numpy's global generator for a block, and put its state back afterwards."""
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

@@ -24,6 +24,7 @@ from sweeper.testing.checks import (
     expect_declared,
     expect_equal,
     expect_sound_axes,
+    global_seed,
 )
 
 _TINY: dict[str, Any] = {"n_trees": 12, "min_child_samples": 3, "num_leaves": 7}
@@ -146,14 +147,10 @@ def check_the_same_seed_gives_the_same_scores_on_any_number_of_threads(classifie
 def check_the_global_random_state_has_no_influence(classifier: Classifier) -> None:
     """Check that a fit draws from its own seed alone."""
     data = blobs(3, 90, 6, 1.0)
-    state = np.random.get_state()  # noqa: NPY002
     scores = []
-    try:
-        for seed in (1, 2):
-            np.random.seed(seed)  # noqa: NPY002
+    for seed in (1, 2):
+        with global_seed(seed):
             scores.append(fitted_scores(build(classifier, 3, subsample=0.6), data))
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
     expect(bool(np.array_equal(scores[0], scores[1])), "scores depend on numpy's global generator")
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -32,6 +31,7 @@ from sweeper.testing.checks import (
     expect_equal,
     expect_same_rows,
     expect_sound_axes,
+    global_seed,
     values_of,
 )
 
@@ -95,16 +95,6 @@ def _expect_rows_fit(
             expect(bool(np.isfinite(row).all()), f"{where}: the row has values that are not finite")
 
 
-@contextlib.contextmanager
-def _seeded_globally(seed: int) -> Iterator[None]:
-    state = np.random.get_state()  # noqa: NPY002
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-
-
 # --------------------------------------------------------------------------- checks
 
 
@@ -156,10 +146,10 @@ def check_it_is_deterministic_and_leaves_the_frame_alone(featurizer: Featurizer)
     """Check that neither numpy's global generator nor an earlier frame has an influence."""
     blocks, raw = blocks_of(featurizer), counts((40, 36))
     frame, untouched = (prepare(raw, {}, _gaps(raw.shape)) for _ in range(2))
-    with _seeded_globally(1):
+    with global_seed(1):
         rows = featurizer.compute(frame, blocks)
     featurizer.compute(prepare(counts((17, 23), seed=3), {"levels": 16}), blocks)  # nothing may stay
-    with _seeded_globally(2):
+    with global_seed(2):
         expect_same_rows(featurizer.compute(frame, blocks), rows, "the same frame again")
     for field in fields(PreparedFrame):
         before, after = getattr(untouched, field.name), getattr(frame, field.name)

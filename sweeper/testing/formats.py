@@ -324,4 +324,4 @@ CHECKS: tuple[Callable[[Example], None], ...] = (
     other_files_are_refused,
     cut_files_are_never_filled_up,
 )
-"""What is checked on each example file."""
+"""The checks of each example file."""

@@ -12,7 +12,7 @@ from sweeper.api import FAILED_SCORE, Observation, Pipeline, Search
 from sweeper.errors import CheckFailedError, InputError
 from sweeper.space.file import parse_space
 from sweeper.space.space import Space
-from sweeper.testing.checks import Check, expect, expect_declared, expect_equal
+from sweeper.testing.checks import Check, expect, expect_declared, expect_equal, global_seed
 
 _SEED, _TRIALS = 3, 35
 _GROUP = 5
@@ -138,15 +138,11 @@ def check_the_same_seed_proposes_the_same(search: Search) -> None:
 
 def check_the_global_random_state_has_no_influence_and_is_left_alone(search: Search) -> None:
     """Check that numpy's global generator neither decides proposals nor is changed by them."""
-    state = np.random.get_state()  # noqa: NPY002
     first = [pipeline.id for pipeline in _played(search, endless=False)]
-    try:
-        np.random.seed(1)  # noqa: NPY002
+    with global_seed(1):
         before = _position()
         again = _ids(search, finite_space(), _SEED, _TRIALS)
         after = _position()
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
     expect(after == before, "it draws from numpy's global generator, or seeds it")
     expect(again == first, "proposals depend on numpy's global generator")
 

@@ -15,7 +15,7 @@ _SPACE = " \t\r\n\0\x0c\x0b"
 
 
 class Header(dict[str, str]):
-    """What a header says, by key in capitals."""
+    """The entries of a header, by key in capitals."""
 
     def number(self, path: Path, key: str, default: int | None = None) -> int:
         """Return a whole number."""

@@ -1,4 +1,4 @@
-"""What an HDF5 file itself says of invalid pixels: its masks, and the limits of valid counts."""
+"""Masks of invalid pixels and limits of valid counts that an HDF5 file holds itself."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _MOST_HEADER, _MOST_BLOCKS = 2**16, 16
 
 @dataclass(frozen=True)
 class Stored:
-    """What is stored of a dataset.
+    """The stored part of a dataset.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a library logs while it reads a file: taken by the thread that reads, and nobody else's business."""
+"""Log messages of a library that reads a file: kept for the thread that reads, and shown to nobody else."""
 
 from __future__ import annotations
 

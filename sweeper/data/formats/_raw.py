@@ -90,6 +90,15 @@ def read_bytes(stream: Any, size: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def read_head(path: Path, stream: Any, size: int, title: str) -> bytes:
+    """Return the header of a file, its first `size` bytes; FrameError where there are fewer."""
+    stream.seek(0)
+    head: bytes = stream.read(size)
+    if len(head) < size:
+        raise FrameError(path, f"truncated: {title} header has {size} bytes, the file {len(head)}")
+    return head
+
+
 def length(stream: Any) -> int:
     """Return how long a file is when it is unpacked."""
     return int(stream.seek(0, 2))

@@ -73,7 +73,7 @@ class Page:
 
     @property
     def photometric(self) -> int:
-        """What the values stand for."""
+        """Return the photometric interpretation of the values."""
         return self.tag(_PHOTOMETRIC, 1)
 
     @property
@@ -83,7 +83,7 @@ class Page:
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What is the same for all pages of a stack."""
+        """Return the properties that all pages of a stack share."""
         return (*self.shape, self.samples, self.bits, self.tag(_SAMPLE_FORMAT, 1), self.photometric)
 
     @property

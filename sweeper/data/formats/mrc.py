@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from sweeper.data.format import Format, OpenFile, Source
-from sweeper.data.formats._raw import RawFrames, length
+from sweeper.data.formats._raw import RawFrames, length, read_head
 from sweeper.errors import FrameError
 
 _HEAD = 1024
@@ -23,10 +23,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
     path = source.path
     with source.stream() as stream:
         size = length(stream)
-        stream.seek(0)
-        head = stream.read(_HEAD)
-        if len(head) < _HEAD:
-            raise FrameError(path, f"truncated: an MRC header has {_HEAD} bytes, the file {len(head)}")
+        head = read_head(path, stream, _HEAD, "an MRC")
         order = _byte_order(head)
         if order is None:
             raise FrameError(path, "not an MRC file")

@@ -47,7 +47,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
 
 @dataclass(frozen=True)
 class _Png:
-    """What the header of a PNG image says."""
+    """The header of a PNG image."""
 
     width: int
     height: int

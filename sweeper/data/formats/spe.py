@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweeper.data.format import Format, OpenFile, Source
-from sweeper.data.formats._raw import RawFrames, length
+from sweeper.data.formats._raw import RawFrames, length, read_head
 from sweeper.errors import FrameError
 
 _HEAD = 4100
@@ -25,10 +25,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
     path = source.path
     with source.stream() as stream:
         size = length(stream)
-        stream.seek(0)
-        head = stream.read(_HEAD)
-        if len(head) < _HEAD:
-            raise FrameError(path, f"truncated: an SPE header has {_HEAD} bytes, the file {len(head)}")
+        head = read_head(path, stream, _HEAD, "an SPE")
         (width,), (kind,) = struct.unpack_from("<H", head, 42), struct.unpack_from("<h", head, 108)
         (height,), (count,) = struct.unpack_from("<H", head, 656), struct.unpack_from("<i", head, 1446)
         (regions,), (version,) = struct.unpack_from("<h", head, 1510), struct.unpack_from("<f", head, 1992)

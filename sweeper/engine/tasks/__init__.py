@@ -1,1 +1,1 @@
-"""What runs as a Ray task, as plain functions."""
+"""Ray's tasks as plain functions."""

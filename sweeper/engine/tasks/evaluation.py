@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepData:
-    """What every evaluation shares: labels, folds and settings; no pixels.
+    """The data that all evaluations share: labels, folds and settings; no pixels.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class FoldJob:
 
 @dataclass(frozen=True)
 class FoldOutcome:
-    """What came of an evaluation, and its predictions as a file where they are to be kept."""
+    """The outcome of an evaluation, and its predictions as a file where they are to be kept."""
 
     outcome: Scored | Failed
     predictions: bytes | None = None

@@ -1,4 +1,4 @@
-"""What Ray runs for networks: inputs written, a network trained on one device or several, blocks read.
+"""Tasks for networks: write inputs, train a network on one device or several, read blocks.
 
 The functions are plain; ``engine.networks`` submits them with the resources of the spec.
 """

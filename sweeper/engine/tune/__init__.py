@@ -1,1 +1,1 @@
-"""What Ray Tune runs a search with."""
+"""The parts with which Ray Tune runs a search."""

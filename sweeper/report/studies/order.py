@@ -15,7 +15,7 @@ from sweeper.report.significance import Difference, difference
 Outcome = Literal["holds", "fails", "open"]
 
 FAR = 0.1
-"""What ≫ asks for."""
+"""Least difference that ≫ asks for."""
 CLOSE = 0.02
 """A difference that does not count."""
 

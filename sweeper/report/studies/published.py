@@ -1,4 +1,4 @@
-"""What the two papers printed, as data, and the section that sets it beside a run."""
+"""Figures that the two papers print, as data, and the section that sets them beside a run."""
 
 from __future__ import annotations
 

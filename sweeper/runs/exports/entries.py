@@ -1,4 +1,4 @@
-"""What is sent to other tools: one entry a trial, and one for the ensemble."""
+"""Entries for other tools: one a trial, and one for the ensemble."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Rung:
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What a tool has of an entry.
+    """The part of an entry that a tool has.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class News:
-    """What a tool does not have yet of an entry.
+    """The part of an entry that a tool does not have yet.
 
     Attributes
     ----------

@@ -85,7 +85,7 @@ class Exports:
 
 @dataclass(frozen=True)
 class _Given:
-    """What a sender is to send: results, and whether they are the last."""
+    """A delivery for a sender: results, and whether they are the last."""
 
     results: Results
     folds: int

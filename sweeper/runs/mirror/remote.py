@@ -32,8 +32,8 @@ DATA_TIMEOUT_S = 30.0
 """For a request that carries a piece of a file; a piece that fails is read again for READING_S."""
 READING_S = 60.0
 WRITING_S = 3.0
-"""What cannot be written is soon said, and sent later. With DATA_TIMEOUT_S, less than what is left of a lease
-between two refreshes."""
+"""Seconds until a failed write is reported, and sent later. With DATA_TIMEOUT_S, less than what is left of a
+lease between two refreshes."""
 
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
 _REFUSED = ("401 Unauthorized", "403 Forbidden", "os error 13", "PermissionDenied", "Unauthenticated")
@@ -50,7 +50,7 @@ class Entry:
 
 
 Version = dict[str, str]
-"""What tells one content of a file from the next: e-tag, or whatever the store has for it."""
+"""Mark that tells one content of a file from the next: the e-tag, or whatever the store has for it."""
 
 
 class StoreError(Exception):

@@ -13,7 +13,7 @@ from sweeper.errors import InputError
 AZURE = ("az", "abfs", "abfss")
 _SCHEMES = ("file", "s3", "gs", "gcs", *AZURE)
 _OPTIONS = ("region", "scheme", "endpoint_override")
-"""What may follow the ``?`` of a URL; none of it is secret."""
+"""Options that may follow the ``?`` of a URL; none of them is secret."""
 _SECRETS = (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID",
     "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET", "GOOGLE_BEARER_TOKEN",

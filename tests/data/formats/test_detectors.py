@@ -5,16 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from fabio.bruker100image import Bruker100Image
 from fabio.edfimage import EdfImage
-from numpy.typing import NDArray
 
-from sweeper.data.frames import count_frames, open_frames, read_frames
-from sweeper.errors import FrameError
+from sweeper.data.frames import open_frames, read_frames
 from tests.data.examples import (
     byte_offset,
     cbf,
@@ -30,22 +27,11 @@ from tests.data.examples import (
     smv,
     spe,
 )
+from tests.data.expectations import gives, refused
 
 STACK = counts("uint16", (3, 16, 20))
 FRAME = STACK[0]
 LOOP = "loop_\r\n_array_intensities.overload\r\n_array_intensities.undefined_value\r\n65535 7\r\n"
-
-
-def gives(path: Path, *wanted: NDArray[Any]) -> None:
-    assert count_frames(path) == len(wanted)
-    for frame, each in zip(read_frames(path, range(len(wanted))), wanted, strict=True):
-        assert frame.dtype == each.dtype
-        np.testing.assert_array_equal(frame, each)
-
-
-def refused(path: Path, rule: str) -> None:
-    with pytest.raises(FrameError, match=rule):
-        list(read_frames(path, range(count_frames(path))))
 
 
 # --------------------------------------------------------------------------- CBF

@@ -17,6 +17,7 @@ from sweeper.data.format import DEFAULT_READING, Reading
 from sweeper.data.frames import count_frames, inspect_frames, open_frames, read_frames
 from sweeper.errors import FrameError
 from tests.data.examples import counts
+from tests.data.expectations import gives
 
 STACK = counts("uint16", (3, 16, 20))
 PLACE = "/entry/data/data"
@@ -46,13 +47,6 @@ def refused(path: Path | str, rule: str, reading: Reading = DEFAULT_READING) -> 
     for use in (count_frames, lambda p, reading: list(read_frames(p, [0], reading))):
         with pytest.raises(FrameError, match=rule):
             use(path, reading=reading)
-
-
-def gives(path: Path | str, wanted: NDArray[Any], reading: Reading = DEFAULT_READING) -> None:
-    assert count_frames(path, reading) == len(wanted)
-    for frame, each in zip(read_frames(path, range(len(wanted)), reading), wanted, strict=True):
-        assert frame.dtype == each.dtype
-        np.testing.assert_array_equal(frame, each)
 
 
 # --------------------------------------------------------------------------- data that is not there
@@ -90,10 +84,10 @@ def test_a_broken_link_at_a_detector_is_not_replaced_by_another_array(tmp_path: 
 def test_virtual_datasets_lead_to_all_of_their_sources_or_are_refused(tmp_path: Path) -> None:
     hdf5(tmp_path / "one.h5", data=STACK[:1])
     hdf5(tmp_path / "two.h5", data=STACK[1:])
-    gives(virtual(tmp_path / "a.h5", ("one.h5", "data", 1), ("two.h5", "data", 2)), STACK)
+    gives(virtual(tmp_path / "a.h5", ("one.h5", "data", 1), ("two.h5", "data", 2)), *STACK)
     (tmp_path / "away").mkdir()
     (tmp_path / "away" / "link.h5").symlink_to("../a.h5")
-    gives(tmp_path / "away" / "link.h5", STACK)
+    gives(tmp_path / "away" / "link.h5", *STACK)
     refused(virtual(tmp_path / "b.h5", ("gone.h5", "data", 3)), "needs gone.h5, which is not there")
     refused(virtual(tmp_path / "c.h5", ("one.h5", "no", 3)), "needs no of one.h5, which is not there")
     refused(virtual(tmp_path / "d.h5", ("one.h5", "data", 3)), r"needs other parts of data in one.h5")
@@ -115,7 +109,7 @@ def test_a_virtual_dataset_over_a_link_in_its_own_file_is_followed(tmp_path: Pat
         file["entry/raw/part"] = h5py.ExternalLink("part.h5", "/data")
     refused(tmp_path / "a.nxs", "/entry/raw/part links to part.h5, which is not there")
     hdf5(tmp_path / "part.h5", data=STACK)
-    gives(tmp_path / "a.nxs", STACK)
+    gives(tmp_path / "a.nxs", *STACK)
 
 
 def test_a_series_of_sources_by_pattern_has_no_gaps(tmp_path: Path) -> None:
@@ -131,7 +125,7 @@ def test_a_series_of_sources_by_pattern_has_no_gaps(tmp_path: Path) -> None:
         hdf5(tmp_path / f"scan_{i}.h5", data=STACK[i : i + 1])
     refused(tmp_path / "a.h5", "needs scan_1.h5, which is not there")
     hdf5(tmp_path / "scan_1.h5", data=STACK[1:2])
-    gives(tmp_path / "a.h5", STACK)
+    gives(tmp_path / "a.h5", *STACK)
 
 
 def test_a_series_of_sources_in_one_file_has_no_gaps(tmp_path: Path) -> None:
@@ -149,7 +143,7 @@ def test_a_series_of_sources_in_one_file_has_no_gaps(tmp_path: Path) -> None:
     refused(tmp_path / "a.h5", "/entry/data/data needs /raw/frame_1, which is not there")
     with h5py.File(tmp_path / "a.h5", "a") as file:
         file["raw/frame_1"] = STACK[1:2]
-    gives(tmp_path / "a.h5", STACK)
+    gives(tmp_path / "a.h5", *STACK)
 
 
 def test_what_was_never_written_is_not_zeros(tmp_path: Path) -> None:
@@ -188,7 +182,7 @@ def test_pixels_in_files_beside_it_are_read_from_there_or_missed(tmp_path: Path)
     (tmp_path / "more.bin").write_bytes(STACK.tobytes()[size // 2 : -1])
     refused(tmp_path / "a.h5", f"truncated: .* needs {size // 2} bytes of more.bin, it has {size // 2 - 1}")
     (tmp_path / "more.bin").write_bytes(STACK.tobytes()[size // 2 :])
-    gives(tmp_path / "a.h5", STACK)
+    gives(tmp_path / "a.h5", *STACK)
 
 
 def test_an_eiger_master_holds_as_many_images_as_it_says(tmp_path: Path) -> None:
@@ -200,7 +194,7 @@ def test_an_eiger_master_holds_as_many_images_as_it_says(tmp_path: Path) -> None
     refused(
         tmp_path / "s_master.h5", "says 4 images, its data files hold 3; --dataset /entry/data reads these"
     )
-    gives(tmp_path / "s_master.h5", STACK, Reading(dataset="/entry/data"))
+    gives(tmp_path / "s_master.h5", *STACK, reading=Reading(dataset="/entry/data"))
 
 
 # --------------------------------------------------------------------------- which array is the data
@@ -229,7 +223,7 @@ def test_what_accompanies_frames_is_not_taken_for_them(
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["entry/eiger/images"] = STACK
         file[beside] = np.zeros(shape, np.complex64 if beside == "hidden" else np.float64)
-    gives(tmp_path / "a.h5", STACK)
+    gives(tmp_path / "a.h5", *STACK)
 
 
 def test_scans_of_one_detector_are_refused_whatever_their_sizes_until_somebody_says_which(
@@ -244,16 +238,16 @@ def test_scans_of_one_detector_are_refused_whatever_their_sizes_until_somebody_s
             r"cannot tell which dataset holds the frames: /1.1/measurement/eiger \(3 × 16 × 20\), "
             rf"/2.1/measurement/eiger \({lengths[1]} × 16 × 20\); say which with --dataset PATH",
         )
-        gives(tmp_path / "a.h5", STACK[: lengths[1]], Reading(dataset="2.1/measurement/eiger"))
-        gives(f"{tmp_path}/a.h5::/2.1/measurement/eiger", STACK[: lengths[1]])
+        gives(tmp_path / "a.h5", *STACK[: lengths[1]], reading=Reading(dataset="2.1/measurement/eiger"))
+        gives(f"{tmp_path}/a.h5::/2.1/measurement/eiger", *STACK[: lengths[1]])
         both = np.concatenate([STACK, STACK[: lengths[1]]])
-        gives(tmp_path / "a.h5", both, Reading(dataset="/*/measurement/eiger"))
+        gives(tmp_path / "a.h5", *both, reading=Reading(dataset="/*/measurement/eiger"))
 
 
 def test_a_dataset_that_is_named_is_taken_or_refused(tmp_path: Path) -> None:
     path = hdf5(tmp_path / "a.h5", saxs__image=STACK, waxs__image=STACK[:, :8], curve=np.arange(4.0))
     refused(path, r"cannot tell .* /saxs/image \(3 × 16 × 20\), /waxs/image \(3 × 8 × 20\)")
-    gives(path, STACK[:, :8], Reading(dataset="waxs/image"))
+    gives(path, *STACK[:, :8], reading=Reading(dataset="waxs/image"))
     refused(path, r"has no dataset no; it has /saxs/image", Reading(dataset="no"))
     refused(path, r"has no dataset x/\*; it has /saxs/image", Reading(dataset="x/*"))
     refused(path, r"/curve holds no frames: /curve \(4\)", Reading(dataset="curve"))
@@ -265,12 +259,12 @@ def test_a_dataset_that_is_named_is_taken_or_refused(tmp_path: Path) -> None:
 )
 def test_axes_of_one_are_no_images(tmp_path: Path, shape: tuple[int, ...], wanted: int) -> None:
     data = STACK[:wanted].reshape(shape)
-    gives(hdf5(tmp_path / "a.h5", entry__data__data=data), STACK[:wanted])
+    gives(hdf5(tmp_path / "a.h5", entry__data__data=data), *STACK[:wanted])
 
 
 def test_colours_are_seen_for_what_they_are(tmp_path: Path) -> None:
     grey = STACK.astype(np.uint8)
-    gives(hdf5(tmp_path / "grey.h5", image=np.stack([grey] * 3, axis=-1)), grey)
+    gives(hdf5(tmp_path / "grey.h5", image=np.stack([grey] * 3, axis=-1)), *grey)
     path = hdf5(tmp_path / "true.h5", image=counts("uint8", (3, 16, 20, 3)))
     assert count_frames(path) == 3
     with pytest.raises(FrameError, match=r"a true colour image \(3 values a pixel\)"):
@@ -284,7 +278,7 @@ def test_a_named_datatype_and_circles_of_groups_do_no_harm(tmp_path: Path) -> No
         file["again"] = file["/"]
         file["table"] = np.zeros((3, 16, 20), [("a", "u2"), ("b", "f4")])
         file["names"] = np.array([["a", "b"]], "S3")
-    gives(tmp_path / "a.h5", STACK)
+    gives(tmp_path / "a.h5", *STACK)
 
 
 @pytest.mark.parametrize("how", ["interpretation", "axes"])
@@ -299,7 +293,7 @@ def test_a_default_that_leads_to_integrated_curves_does_not_lead_to_frames(tmp_p
         else:
             file["entry/result/data"].attrs["interpretation"] = "spectrum"
         file["entry/measurement/pilatus"] = STACK
-    gives(tmp_path / "a.nxs", STACK)
+    gives(tmp_path / "a.nxs", *STACK)
     with h5py.File(tmp_path / "a.nxs", "a") as file:
         del file["entry/measurement"]
     refused(
@@ -315,8 +309,8 @@ PANELS = counts("uint16", (4, 8, 6, 7))
 
 def test_panels_of_a_shot_are_one_frame(tmp_path: Path) -> None:
     path = hdf5(tmp_path / "a.cxi", entry_1__data_1__data=PANELS)
-    gives(path, PANELS.reshape(4, 48, 7))
-    gives(path, PANELS.reshape(32, 6, 7), Reading(scan_grid=True))
+    gives(path, *PANELS.reshape(4, 48, 7))
+    gives(path, *PANELS.reshape(32, 6, 7), reading=Reading(scan_grid=True))
     with open_frames(path) as file:
         assert file.note.startswith("the 8 panels of 6 × 7 of a shot are one frame")
 
@@ -326,7 +320,7 @@ def test_a_scan_over_a_grid_that_nexus_describes_has_no_panels(tmp_path: Path) -
         file[PLACE] = PANELS
         file["entry/data/y"], file["entry/data/x"] = np.arange(4.0), np.arange(8.0)
         file["entry/data"].attrs["axes"] = ["y", "x", ".", "."]
-    gives(tmp_path / "a.nxs", PANELS.reshape(32, 6, 7))
+    gives(tmp_path / "a.nxs", *PANELS.reshape(32, 6, 7))
 
 
 # --------------------------------------------------------------------------- the file's own mask
@@ -454,7 +448,7 @@ def test_a_file_that_is_being_written_is_read_as_far_as_it_is_flushed_or_said_to
 
         def check() -> None:
             if mode == "swmr":
-                gives(path, STACK[:2])
+                gives(path, *STACK[:2])
                 with open_frames(path) as file:
                     assert file.note == "open for writing (SWMR): frames as far as they are flushed"
             else:

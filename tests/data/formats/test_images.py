@@ -5,34 +5,20 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from numpy.typing import NDArray
 
 from sweeper.data.frames import count_frames, open_frames, read_frames
 from sweeper.errors import FrameError
 from tests.data.examples import counts
+from tests.data.expectations import gives, refused
 
 STACK = counts("uint16", (5, 16, 20))
 GREY = counts("uint8", (16, 20))
 RGB = np.stack([GREY] * 3, axis=-1)
-
-
-def gives(path: Path, *wanted: NDArray[Any]) -> None:
-    assert count_frames(path) == len(wanted)
-    for frame, each in zip(read_frames(path, range(len(wanted))), wanted, strict=True):
-        assert frame.dtype == each.dtype
-        np.testing.assert_array_equal(frame, each)
-
-
-def refused(path: Path, rule: str) -> None:
-    """Refused with a reason, by whoever counts frames or by whoever reads them."""
-    with pytest.raises(FrameError, match=rule):
-        list(read_frames(path, range(count_frames(path))))
 
 
 # --------------------------------------------------------------------------- TIFF
