@@ -17,6 +17,7 @@ from sweeper.engine.resources import training_resources
 from sweeper.engine.search import Sweep, start_actors
 from sweeper.engine.tune.callback import Actors
 from sweeper.runs.checks import check_sweep
+from sweeper.runs.exports.sending import Exports
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.progress import Progress
 from sweeper.runs.spec import SweepSpec
@@ -57,8 +58,9 @@ def engine(spec: SweepSpec, out: Path) -> Iterator[Engine]:
         resources, files = training_resources(spec, trains=False), start_file_actors(None)
         inputs = examine(spec, checked.dataset, folder, checked.space, progress, files)
         digest = inputs.dataset.digest(inputs.frame_digests)
+        exports = Exports((), folder, spec.ladder, progress.note)
         sweep = Sweep(
-            spec, checked.space, inputs, digest, {}, resources, files, folder, progress, deadline=float("inf")
+            spec, checked.space, inputs, digest, {}, resources, files, folder, progress, exports, float("inf")
         )
         actors = start_actors(sweep)
         ray.get(actors.ledger.end_in.remote(sweep.deadline))

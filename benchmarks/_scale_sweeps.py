@@ -7,7 +7,6 @@ trial actors, tasks, ledger, leaderboard) is what ``sweeper run`` does.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -84,16 +83,11 @@ def write_noise(root: Path, classes: int, frames_a_class: int, size_px: int, see
     return root
 
 
-def write_code(root: Path) -> Path:
-    """The code that runs here with the sleeping classifier among its plugins; a folder for PYTHONPATH."""
-    root.mkdir()
-    for name in ("sweeper", "featurizers", "search_spaces"):
-        (root / name).symlink_to(REPOSITORY / name)
-    shutil.copytree(
-        REPOSITORY / "classifiers", root / "classifiers", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    (root / "classifiers" / "sleeper.py").write_text(_SLEEPER)
-    return root
+def write_plugin(folder: Path) -> Path:
+    """Write the sleeping classifier into a folder of plugins."""
+    folder.mkdir()
+    (folder / "sleeper.py").write_text(_SLEEPER)
+    return folder
 
 
 @dataclass
@@ -131,7 +125,7 @@ def run_sleepers(
     memory_interval_s: float = 1.0,
 ) -> Sweep:
     """Run a sweep of `trials` sleepers with `cpus` declared cores, in an empty folder `scratch`."""
-    code, log, out = write_code(scratch / "code"), scratch / "log", scratch / "run"
+    plugin, log, out = write_plugin(scratch / "plugins"), scratch / "log", scratch / "run"
     log.mkdir()
     space = scratch / "space.yaml"
     space.write_text(_SPACE.format(seconds=seconds))
@@ -140,19 +134,13 @@ def run_sleepers(
     arguments = ("--space", space, "--search", "random", "--trials", trials, "--seed", 1, "--cpus", cpus)
     found.usage = measure(
         [
-            "env",
-            "-C",
-            str(code),
             sys.executable,
             "-m",
             "sweeper",
             "run",
-            *map(str, (frames, "--out", out, *arguments, *options)),
+            *map(str, (frames, "--out", out, "--plugins", plugin, *arguments, *options)),
         ],
-        environment={
-            "PYTHONPATH": os.pathsep.join([str(code), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
-            LOG: str(log),
-        },
+        environment={LOG: str(log)},
         interval_s=0.25,
         timeout_s=timeout_s,
         on_sample=_watcher(found, memory_interval_s),

@@ -38,9 +38,10 @@ from sweeper import plugins
 from sweeper.data.dataset import Dataset, load_dataset
 from sweeper.data.frames import inspect_frames, read_frame
 from sweeper.data.intensity import prepare
-from sweeper.data.splits import Split, fold_digest, make_splits
+from sweeper.data.splits import Split, make_splits
+from sweeper.features import keys
 from sweeper.features.representation import Descriptors
-from sweeper.pipeline import Pipeline, digest
+from sweeper.pipeline import Pipeline
 from sweeper.runs.results import VALUES, Results
 from sweeper.search.random import RandomProposer
 from sweeper.simulate.diffraction import write_diffraction
@@ -138,9 +139,9 @@ def plain_job(dataset: Dataset, pipelines: Sequence[Pipeline], settings: Setting
 
 
 def codebook_seed(dataset: Dataset, split: Split, seed: int) -> int:
-    """Seed of the k-means: it goes by the training frames' pixels, as codebooks are kept by them."""
+    """Return the engine's seed of the k-means, which goes by the training frames."""
     digests = [inspect_frames(path, [0])[0].digest for path in dataset.paths]
-    return int(digest([fold_digest(digests, split.train), seed]), 16) % 2**31
+    return keys.codebook_seed(keys.fit_key(digests, dataset.labels, dataset.groups, split.train, seed))
 
 
 def run_ours(

@@ -236,7 +236,7 @@ def training_times(case: Case, device: Device) -> tuple[float, float]:
     ends: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         fit = case.fit(Path(folder), 2)
-        train(fit, 2, device, lambda epoch: ends.append((time.perf_counter(), epoch["seconds"])))
+        train(fit, case.data, 2, device, lambda epoch: ends.append((time.perf_counter(), epoch["seconds"])))
     seconds = ends[1][1]
     return seconds / case.n_train, ends[1][0] - ends[0][0] - seconds
 

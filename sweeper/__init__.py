@@ -274,7 +274,9 @@ def _given(
     given = _by_field(settings)
     for name in _OF_FILES if data is None else ():
         if given.get(name):
-            instead = "frames have groups" if name == "group_by" else "frames are no files"
+            instead = {"group_by": "frames have groups", "hold_out": "frames have no domains"}.get(
+                name, "frames are no files"
+            )
             raise InputError(f"{name} goes with data: {instead}")
     if is_file:
         given["mask"] = mask
@@ -284,8 +286,8 @@ def _given(
     return spec, frame_arrays(frames, labels, groups, split, None if is_file else mask)
 
 
-_OF_FILES = ("group_by", "dataset", "scan_grid", "ignore_file_mask", "allow_outside")
-"""Settings that say how files of frames are read."""
+_OF_FILES = ("group_by", "hold_out", "dataset", "scan_grid", "ignore_file_mask", "allow_outside")
+"""Settings that say how files of frames are read and grouped."""
 
 
 def _by_field(settings: Mapping[str, Any]) -> dict[str, Any]:

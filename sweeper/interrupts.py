@@ -53,8 +53,6 @@ def interruptible() -> Iterator[None]:
         yield
         return
     known = _not_ignored()
-    if _depth == 0:
-        _first, _raised = None, float("-inf")
     _depth += 1
     for number in known:
         signal.signal(number, _interrupt)
@@ -62,6 +60,8 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         _depth -= 1
+        if _depth == 0:
+            _first, _raised = None, float("-inf")
         for number, handler in known.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 

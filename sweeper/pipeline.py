@@ -47,6 +47,11 @@ def representation_text(featurizer: str, params: Mapping[str, Any], intensity: M
 _BESIDE = "+"
 
 
+def names_of(featurizer: str) -> list[str]:
+    """Return the names of featurizers side by side: ``glcm+lbp`` has two."""
+    return featurizer.split(_BESIDE)
+
+
 def params_of_each(featurizer: str, params: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the parameters of each featurizer, by name, from what journal and leaderboard hold.
 
@@ -57,7 +62,7 @@ def params_of_each(featurizer: str, params: dict[str, Any]) -> dict[str, dict[st
     params : dict
         Of the one featurizer; of several, the parameters of each by its name.
     """
-    names = featurizer.split(_BESIDE)
+    names = names_of(featurizer)
     return {featurizer: params} if len(names) == 1 else {name: params[name] for name in names}
 
 

@@ -14,6 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# Ignored where a script started the tests in its background; what they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

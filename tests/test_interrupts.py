@@ -34,6 +34,7 @@ def test_an_interrupt_that_gets_lost_comes_back() -> None:
             Dies()
             with pytest.raises(KeyboardInterrupt):
                 interrupts.check_interrupted()
+        assert not interrupts.was_interrupted()
         with interrupts.interruptible():
             interrupts.check_interrupted()
     finally:

@@ -130,7 +130,7 @@ def _workers(args: argparse.Namespace, model: Model) -> Iterator[Workers]:
         with Cluster(args.address, args.model, model.promise, samples) as cluster:
             yield cluster
     elif args.processes > 1:
-        with Processes(args.model, model.promise, args.processes, args.plugins) as processes:
+        with Processes(args.model, model.promise, args.processes) as processes:
             yield processes
     else:
         with Here(model) as here:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sweeper.data import checks, folders, manifest
 from sweeper.data.format import DEFAULT_READING, Reading
+from sweeper.data.formats import DATASET_MARK
 from sweeper.data.frames import Counted, frame_counts
 from sweeper.data.listing import Listing, some_of
 from sweeper.data.masks import load_mask
@@ -368,11 +369,11 @@ def _with_default_mask(listing: Listing, mask: str | None) -> tuple[tuple[str, .
 
 def _grouped_by(what: str, dataset: Dataset) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Return the names of files, or of their folders, and which of them each frame belongs to, (frames,)."""
-    if what == "file":
-        return dataset.files, dataset.file
-    folders = [name.rpartition("/")[0] for name in dataset.files]
-    names, folder_of = np.unique(np.array(folders, dtype=object).astype(str), return_inverse=True)
-    return tuple(names.tolist()), folder_of.astype(np.int64)[dataset.file]
+    groups = [name.partition(DATASET_MARK)[0] for name in dataset.files]
+    if what == "folder":
+        groups = [name.rpartition("/")[0] for name in groups]
+    names, group_of = np.unique(np.array(groups, dtype=object).astype(str), return_inverse=True)
+    return tuple(names.tolist()), group_of.astype(np.int64)[dataset.file]
 
 
 def _numbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:

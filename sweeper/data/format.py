@@ -159,7 +159,7 @@ class OpenFile:
         Gives for a position the mask that the file holds, bool, (height, width), True where a pixel is
         invalid; or None.
     limits : callable
-        Gives what the header says of valid counts.
+        Gives for a position what the header says of valid counts.
     note : str
         What a person should know of how the file was taken where there was a choice: which dataset, what its
         axes are. The same for files that were taken in the same way; empty where there was no choice.
@@ -168,7 +168,7 @@ class OpenFile:
     count: int
     read: Callable[[int], NDArray[Any]]
     own_mask: Callable[[int], NDArray[np.bool_] | None] | None = None
-    limits: Callable[[], Limits] = Limits
+    limits: Callable[[int], Limits] = lambda index: Limits()
     note: str = ""
 
 

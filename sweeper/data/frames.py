@@ -264,7 +264,7 @@ def own_masks(
 ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
     """Return the pixels that a file's own mask calls invalid, and those beyond the limits it states."""
     own = file.own_mask(index) if file.own_mask is not None else None
-    limits = file.limits()
+    limits = file.limits(index)
     return own, limits.invalid(counts) if limits else None
 
 
@@ -365,9 +365,9 @@ class _Opened:
         mask: NDArray[np.bool_] | None = self._tried(self.file.own_mask, int(index))
         return mask
 
-    def limits(self) -> Limits:
-        """Read what the header says of valid counts."""
-        limits: Limits = self._tried(self.file.limits)
+    def limits(self, index: int) -> Limits:
+        """Read what the header says of valid counts of a frame."""
+        limits: Limits = self._tried(self.file.limits, int(index))
         return limits
 
     def _tried(self, read: Callable[..., Any], *index: int) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from functools import cache
+from contextlib import AbstractContextManager, ExitStack
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +39,21 @@ class Cluster(AbstractContextManager["Cluster"]):
     """
 
     def __init__(self, address: str | None, model: Path, promise: Promise, samples: Sequence[str]) -> None:
-        self._connection = connected(address, None)
+        self._address = address
+        self._held = ExitStack()
         self._model, self._promise = model, promise
         self._samples = list(samples)
         self._running: list[Any] = []
         self._most = 0
 
     def __enter__(self) -> Cluster:
-        cores = self._connection.__enter__()
-        asked = nodes.probe(self._samples, trial_environment())
-        for path in self._samples:
-            if blind := nodes.unseeing(asked, path):
-                raise InputError(f"--address: every machine must see {path}, {blind[0]} does not")
+        with ExitStack() as stack:
+            cores = stack.enter_context(connected(self._address, None))
+            asked = nodes.probe(self._samples, trial_environment())
+            for path in self._samples:
+                if blind := nodes.unseeing(asked, path):
+                    raise InputError(f"--address: every machine must see {path}, {blind[0]} does not")
+            self._held = stack.pop_all()
         self._most = _IN_FLIGHT_A_CORE * cores
         self._sent = ray.put(self._model.read_bytes())
         return self
@@ -58,7 +61,7 @@ class Cluster(AbstractContextManager["Cluster"]):
     def __exit__(self, *error: Any) -> None:
         for ref in self._running:
             ray.cancel(ref, force=True)
-        self._connection.__exit__(*error)
+        self._held.close()
 
     @property
     def room(self) -> int:
@@ -83,7 +86,7 @@ class Cluster(AbstractContextManager["Cluster"]):
         return [each for ref in ready for each in ray.get(ref)]
 
 
-@cache
+@lru_cache(maxsize=1)
 def _loaded(data: bytes, promise: Promise) -> Model:
     """Return the model, read once in a process."""
     with tempfile.TemporaryDirectory(prefix="sweeper-") as folder:

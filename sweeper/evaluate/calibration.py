@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data.splits import Rows
-from sweeper.evaluate.ensembles import are_probabilities, log_loss
+from sweeper.evaluate.ensembles import are_probabilities, as_probabilities, log_loss
 
 METHODS = ("none", "temperature", "platt", "isotonic")
 """In the order in which the first of equally good ones is taken."""
@@ -56,7 +56,7 @@ class Calibrator:
         if self.method == "none":
             return scores
         if self.method == "temperature":
-            return _softmax(_logits(scores, self.margins) * self.arrays["sharpness"][0])
+            return as_probabilities(_logits(scores, self.margins) * self.arrays["sharpness"][0], 1.0)
         logits = _logits(scores, self.margins)
         if self.method == "platt":
             logits = logits - _others(logits)
@@ -110,7 +110,7 @@ def calibrate(scores: Matrix, labels: Rows, groups: Rows, seed: int) -> Calibrat
     tried = {method: _crossed(method, margins, scores, labels, parts) for method in methods}
     losses = {method: log_loss(p, labels) for method, p in tried.items()}
     best = min(methods, key=lambda method: round(losses[method], 9))
-    before = _softmax(scores) if margins else scores
+    before = as_probabilities(scores, 1.0) if margins else scores
     return Calibrated(fit(best, margins, scores, labels), before, tried[best], losses)
 
 
@@ -148,7 +148,7 @@ def _fit_temperature(margins: bool, scores: Matrix, labels: Rows) -> dict[str, N
     logits = _logits(scores, margins)
 
     def loss(logarithm: float) -> float:
-        return log_loss(_softmax(logits * np.exp(logarithm)), labels)
+        return log_loss(as_probabilities(logits * np.exp(logarithm), 1.0), labels)
 
     # Where probabilities are cut off the loss has several minima: the search begins in the lowest.
     near = min(_LOG_SHARPNESS.tolist(), key=loss)
@@ -209,11 +209,6 @@ def _others(logits: Matrix) -> Matrix:
     n_classes = logits.shape[1]
     columns = [np.logaddexp.reduce(np.delete(logits, c, axis=1), axis=1) for c in range(n_classes)]
     return np.stack(columns, axis=1)
-
-
-def _softmax(logits: Matrix) -> Matrix:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _sigmoid(t: Matrix) -> Matrix:

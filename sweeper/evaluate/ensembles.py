@@ -290,7 +290,7 @@ def sharpness_of(scores: Scores, labels: Rows) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=_LOG_SHARPNESS, method="bounded").x))
 
 
-def as_probabilities(scores: Scores, sharpness: float) -> NDArray[np.float64]:
+def as_probabilities(scores: Scores | NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
     """Probabilities, float64, (rows, n_classes), of scores with their :func:`sharpness_of`."""
     wide = scores.astype(np.float64)
     if np.isnan(sharpness):

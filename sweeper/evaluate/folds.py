@@ -147,7 +147,7 @@ def fit_and_score(
     if len(validation) == 0:
         raise ValueError("validation must have rows, got none")
     _check_finite(pipeline, x, validation)
-    with _caught_warnings() as caught, _native_threads(threads):
+    with _caught_warnings() as caught, native_threads(threads):
         fitted = fit_pipeline(
             pipeline,
             x,
@@ -291,7 +291,7 @@ def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
 
 
 @contextmanager
-def _native_threads(threads: int) -> Iterator[None]:
+def native_threads(threads: int) -> Iterator[None]:
     """Limit BLAS and OpenMP; what a classifier's own library starts is told by `Build.threads`."""
     import sklearn.decomposition  # noqa: F401  a library loaded later would escape the limit
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ class _OfBlocks(Representation):
     def versions(self) -> list[int | str]:
         return [plugins.code_digest("featurizer", self.featurizer.name), INTENSITY_VERSION]
 
-    @property
+    @cached_property
     def blocks(self) -> list[dict[str, Any]]:
         """Parameters of the blocks that it is made of, in the order of its axes."""
         axes = self.featurizer.axes
@@ -101,7 +102,7 @@ class _OfBlocks(Representation):
 class Descriptors(_OfBlocks):
     """Blocks side by side."""
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         return [name for block in self.blocks for name in block_files.block_columns(self.featurizer, block)]
 
@@ -132,7 +133,7 @@ class Words(_OfBlocks):
         assert self.featurizer.codebook is not None
         return int(self.params[self.featurizer.codebook.name])
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         return block_files.codebook_columns(self.featurizer, self.clusters)
 
@@ -172,7 +173,7 @@ class NetworkFeatures(Representation):
         code = plugins.code_digest("featurizer", self.network.name)
         return [code, INTENSITY_VERSION, FIT_VERSION, INPUT_VERSION]
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         if self.n_logits:
             return block_files.logit_columns(self.network, self.params, self.n_logits)

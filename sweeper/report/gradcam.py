@@ -48,7 +48,9 @@ def contact_sheet(run: Run) -> bytes | None:
     models = find_models(run.folder.path, None)
     explainer = Explainer(models.files[0], None)
     given = [
-        GivenFrame(path, index, Path(path).name, False, run.classes[label], run.spec.mask)
+        GivenFrame(
+            path, index, Path(path).name, False, run.classes[label], run.spec.mask, reading=run.spec.reading
+        )
         for path, index, label in chosen
     ]
     drawn: dict[str, list[drawing.Picture]] = {}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sweeper import plugins
 from sweeper.errors import InputError
+from sweeper.evaluate.metrics import WORST_DOMAIN
 from sweeper.report.studies.published import STUDIES, published
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.records import Evaluation, Scored
@@ -212,13 +213,14 @@ class Run:
         return found
 
     def rerun_scores(self, trial: int, metric: str, budget: float = 1.0) -> NDArray[np.float64]:
-        """Mean over the folds with each other seed that all folds were run with, (seeds,)."""
+        """Value of all folds with each other seed that all folds were run with, (seeds,)."""
         seeds = self.reruns.get(trial, {}).get(budget, {})
         folds = max((len(found) for found in seeds.values()), default=0)
         values = [[o.metrics.get(metric) for o in found] for found in seeds.values() if len(found) == folds]
         if not values:
             return np.zeros(0)
-        return np.asarray(np.array(values, dtype=np.float64).mean(axis=1))
+        table = np.array(values, dtype=np.float64)
+        return np.asarray(table.min(axis=1) if metric == WORST_DOMAIN else table.mean(axis=1))
 
     @cached_property
     def totals(self) -> Totals:

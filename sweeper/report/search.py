@@ -170,7 +170,7 @@ def _category(
     known = {value for value in values if value is not None}
     ordered = [v for v in order or [] if v in known] or sorted(known, key=float if numeric else str)
     if len(ordered) > _MOST_CHOICES:
-        ordered = ordered[:_MOST_CHOICES]
+        ordered = ordered[-_MOST_CHOICES:] if order else ordered[:_MOST_CHOICES]  # the best are last
     place = {value: (i + 0.5) / len(ordered) for i, value in enumerate(ordered)}
     where = [None if value is None else place.get(value) for value in values]
     return Axis(name, where, [(at, shortened(value, 20)) for value, at in place.items()])

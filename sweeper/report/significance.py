@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.evaluate import statistics
+from sweeper.evaluate.metrics import WORST_DOMAIN
 from sweeper.report.run import Run
 
 Array = NDArray[np.float64]
@@ -85,7 +86,7 @@ def interval(run: Run, row: object) -> tuple[float, float] | None:
     trial = int(row.trial)  # type: ignore[attr-defined]
     values = run.scores(trial)
     values = values[np.isfinite(values)]
-    if len(values) < 2:
+    if len(values) < 2 or run.metric == WORST_DOMAIN:  # that of a mean is none of a minimum
         return None
     low, high = statistics.interval(values, *run.sizes(trial))
     return max(low, -1.0), min(high, 1.0)

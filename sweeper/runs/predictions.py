@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sweeper.atomic import atomically
 from sweeper.errors import InputError
+from sweeper.evaluate.metrics import over_folds
 from sweeper.runs.records import Evaluation, Failed, Scored
 
 KEPT = 50
@@ -133,10 +134,10 @@ class _Held:
     keys: dict[int, str] = field(default_factory=dict)
     values: dict[int, float | None] = field(default_factory=dict)
 
-    def mean(self, left_out: int | None = None) -> float:
-        """Mean value over folds."""
+    def score(self, metric: str, left_out: int | None = None) -> float:
+        """Return the value of all folds."""
         defined = [v for fold, v in self.values.items() if v is not None and fold != left_out]
-        return round(sum(sorted(defined)) / len(defined), 12) if defined else -np.inf
+        return round(over_folds(metric, sorted(defined)), 12) if defined else -np.inf
 
 
 class PredictionFiles:
@@ -204,7 +205,7 @@ class PredictionFiles:
             return
         stay: set[str] = set()
         for left_out in (None, *(range(self._folds) if self._folds > 1 else ())):
-            order = [(-self._held[name].mean(left_out), name) for name in complete]
+            order = [(-self._held[name].score(self._metric, left_out), name) for name in complete]
             stay.update(name for _, name in sorted(order)[: self._kept])
         for name in complete:
             if name not in stay:

@@ -17,7 +17,7 @@ from sweeper.data.prepared import RawFrame, raw_frame, raw_frames
 from sweeper.data.splits import Rows, rows_of_test
 from sweeper.errors import InputError
 from sweeper.evaluate.calibration import Calibrated, calibrate, quality
-from sweeper.evaluate.metrics import METRICS, confusion
+from sweeper.evaluate.metrics import RANKED_BY, confusion
 from sweeper.pipeline import Pipeline
 from sweeper.runs import contents
 from sweeper.runs.data import RunData, run_data
@@ -245,7 +245,9 @@ def _card(
         "groups": None if data.dataset.groups is None else len(np.unique(data.dataset.groups[fit.rows])),
         "sizes": [list(size) for size in np.unique(fit.sizes, axis=0).tolist()][:10],
         "metric": spec.metric,
-        "scores": {name: {"mean": row[name], "std": row[f"{name}_std"]} for name in METRICS}
+        "scores": {
+            name: {"mean": row[name], "std": row.get(f"{name}_std")} for name in RANKED_BY if name in row
+        }
         | {"interval": [row.get(f"{spec.metric}_ci_low"), row.get(f"{spec.metric}_ci_high")]},
         "confusion": confusion(labels, calibrated.after.argmax(axis=1), len(classes)),
         "calibration": {
@@ -346,14 +348,16 @@ def _speed(model: Model, data: RunData, rows: Rows) -> dict[str, float]:
     begin = time.perf_counter()
     frames = [raw_frame(ref) for ref in refs]
     read = time.perf_counter()
-    looks = [model.look(frame) for frame in frames]
-    looked = time.perf_counter()
-    model.probabilities(looks)
-    model.signs_of(looks)
-    done = time.perf_counter()
+    with model.one_thread():
+        started = time.perf_counter()
+        looks = [model.look(frame) for frame in frames]
+        looked = time.perf_counter()
+        model.probabilities(looks)
+        model.signs_of(looks)
+        done = time.perf_counter()
     each = 1e3 / len(refs)
     return {
         "read_ms": (read - begin) * each,
-        "features_ms": (looked - read) * each,
+        "features_ms": (looked - started) * each,
         "classify_ms": (done - looked) * each,
     }

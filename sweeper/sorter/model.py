@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from sweeper.data.prepared import FrameRef, RawFrame, raw_frame, read_raw
 from sweeper.errors import FrameError, InputError
 from sweeper.evaluate.calibration import Calibrator
 from sweeper.evaluate.ensembles import blend
-from sweeper.evaluate.folds import FittedPipeline
+from sweeper.evaluate.folds import FittedPipeline, native_threads
 from sweeper.features.representation import Descriptors, NetworkFeatures, Words
 from sweeper.pipeline import Pipeline, canonical_json
 from sweeper.sorter.files import Unit, check_paths, find_units
@@ -252,8 +252,8 @@ class Model:
             return error
 
     def masked(self, raw: RawFrame) -> RawFrame:
-        """Return a frame with the detector's mask, which frames of another size do not have."""
-        if self.mask is None or self.mask.shape != raw.counts.shape:
+        """Return a frame with the model's mask; one of another size, or with a mask file, stays as it is."""
+        if self.mask is None or raw.ref.mask is not None or self.mask.shape != raw.counts.shape:
             return raw
         return replace(raw, mask=combine_masks(raw.counts.shape, self.mask, raw.mask, None))
 
@@ -359,17 +359,21 @@ class Model:
         keep = True if self.promise.never_miss else None
         return Verdict(path, frame, "", nothing, False, f"{UNREADABLE}: {error.problem}", keep)
 
-    def one_thread(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
         """Limit the native threads of this process to one, for as long as the context lasts."""
-        from threadpoolctl import threadpool_limits
-
-        if any(isinstance(kind, NetworkFeatures) for part in self.parts for kind in part.kinds):
+        with native_threads(1):
+            if not any(isinstance(kind, NetworkFeatures) for part in self.parts for kind in part.kinds):
+                yield
+                return
             import torch
 
+            before = torch.get_num_threads()
             torch.set_num_threads(1)
-            return nullcontext()
-        limits: AbstractContextManager[Any] = threadpool_limits(1)
-        return limits
+            try:
+                yield
+            finally:
+                torch.set_num_threads(before)
 
 
 def _good(raw: RawFrame | FrameError) -> RawFrame:

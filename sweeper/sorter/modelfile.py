@@ -287,7 +287,7 @@ def _part_members(part: Part, folder: str) -> tuple[_PartEntry, dict[str, bytes]
 
 def _places(kinds: Sequence[Kind], folder: str) -> list[tuple[Kind, str]]:
     """Return representations with the folder of each: of several side by side every one has its own."""
-    return [(kind, folder if len(kinds) == 1 else f"{folder}/{i}") for i, kind in enumerate(kinds)]
+    return [(kind, folder if len(kinds) == 1 else f"{folder}_{i}") for i, kind in enumerate(kinds)]
 
 
 def _width(kinds: Sequence[Kind]) -> int:
@@ -356,6 +356,8 @@ def _pipeline(entry: _PartEntry, called: str) -> Pipeline:
     except (KeyError, TypeError, AttributeError, ValueError):
         raise InputError(f"{called}: is damaged: it names no pipeline") from None
     names = (*(choice.name for choice in pipeline.features), pipeline.classifier)
+    if len(entry.code) != len(names):
+        raise InputError(f"{called}: is damaged: it names no pipeline")
     for name, was, here in zip(names, entry.code, code, strict=True):
         if was != here:
             raise InputError(

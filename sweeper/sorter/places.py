@@ -42,16 +42,16 @@ class Places:
         except OSError as error:
             raise InputError(f"{folder}: cannot be made ({error.strerror})") from None
 
-    def put(self, rows: Iterable[Mapping[str, object]]) -> None:
-        """Put the files of rows of a table where they belong; those that are there already stay.
+    def put(self, files: Iterable[tuple[str, Mapping[str, object]]]) -> None:
+        """Put files, each with a row of the table, where they belong; those that are there already stay.
 
         Raises
         ------
         OSError
             A link cannot be made, or a file not moved; the message names it.
         """
-        for row in rows:
-            path, place = str(row["path"]), _place(row)
+        for path, row in files:
+            place = _place(row)
             if (path, place) not in self._put:
                 self._put.add((path, place))
                 self._one(Path(path), self._folder / place)

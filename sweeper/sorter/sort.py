@@ -70,7 +70,7 @@ class Sorter:
         self.report = Report(known=len(table))
         self._may_retry: Callable[[str], bool] = lambda path: False
         if places is not None:  # what a process that was killed had no time for
-            places.put(read_rows(table.path))
+            places.put((row["path"], row) for row in read_rows(table.path))
 
     def sort(self, units: Iterator[Unit]) -> Report:
         """Sort units until there are no more."""
@@ -119,15 +119,14 @@ class Sorter:
             if not (bad and self._may_retry(bad[0].verdict.path)):
                 found += each
         new = self._table.add(found)
-        rows = [self._table.row(one) for one in new]
-        if self._places is not None:
-            self._places.put(rows)
+        if self._places is not None:  # by the paths themselves: in the table, odd names are escaped
+            self._places.put((one.verdict.path, row) for one, row in new)
         if self._json:
-            for row in rows:
+            for _, row in new:
                 print(json_line(row), flush=True)
         self.report.frames += len(new)
-        self.report.unreadable += sum(one.verdict.reason.startswith(UNREADABLE) for one in new)
-        self._screen.add(new)
+        self.report.unreadable += sum(one.verdict.reason.startswith(UNREADABLE) for one, _ in new)
+        self._screen.add([one for one, _ in new])
         self._screen.show()
 
 

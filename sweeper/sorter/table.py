@@ -12,7 +12,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,20 +107,20 @@ class Table:
     def __len__(self) -> int:
         return sum(map(len, self._done.values()))
 
-    def done(self, path: str) -> frozenset[int]:
+    def done(self, path: str) -> Set[int]:
         """Return which frames of a file are in the table."""
-        return frozenset(self._done.get(written(path), ()))
+        return self._done.get(written(path), frozenset())
 
-    def add(self, found: Sequence[Sorted]) -> list[Sorted]:
-        """Append frames, at once; return those that were not in the table."""
+    def add(self, found: Sequence[Sorted]) -> list[tuple[Sorted, dict[str, Any]]]:
+        """Append frames, at once; return those that were not in the table, with their rows."""
         new = []
         for each in found:
             frames = self._done.setdefault(written(each.verdict.path), set())
             if each.verdict.frame not in frames:
                 frames.add(each.verdict.frame)
-                new.append(each)
+                new.append((each, self.row(each)))
         if new:
-            self._write([list(self.row(each).values()) for each in new])
+            self._write([list(row.values()) for _, row in new])
         return new
 
     def row(self, found: Sorted) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ class Watch:
         folders: Sequence[Path],
         mask: str | None,
         reading: Reading,
-        done: Callable[[str], frozenset[int]],
+        done: Callable[[str], Set[int]],
     ) -> None:
         for folder in folders:
             if not folder.is_dir():
@@ -142,21 +142,20 @@ class Watch:
             if not notice.path:
                 self._next_look = 0.0
             elif notice.is_folder:
-                units += self._new_folder(notice.path)
+                self._new_folder(notice.path)
             elif (master := eiger_master(notice.path)) is not None and master.exists():
                 units += self._whole(str(master), time.time())
             elif self._is_frame(notice.path):
                 units += self._whole(notice.path, time.time())
         return units
 
-    def _new_folder(self, folder: str) -> Iterator[Unit]:
+    def _new_folder(self, folder: str) -> None:
         """Follow a folder that appeared; what is in it already may be whole or not."""
         assert self._notices is not None
         with suppress(OSError):
             for below, _, _ in os.walk(folder, followlinks=True):
                 self._notices.add(below)
         self._look_through(folder)
-        yield from ()
 
     def _whole(self, path: str, seen: float) -> Iterator[Unit]:
         """Yield a file that is whole, or note a stack to be looked at."""

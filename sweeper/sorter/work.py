@@ -121,15 +121,13 @@ class Processes(AbstractContextManager["Processes"]):
         The file, which each of them reads.
     promise : Promise
     count : int
-    plugins : sequence of Path
-        Folders of plugins.
     """
 
-    def __init__(self, model: Path, promise: Promise, count: int, plugins: Sequence[Path] = ()) -> None:
+    def __init__(self, model: Path, promise: Promise, count: int) -> None:
         self._count = count
         self._running: set[Future[Done]] = set()
         self._pool = ProcessPoolExecutor(
-            count, get_context("spawn"), initializer=_begin, initargs=(model, promise, tuple(plugins))
+            count, get_context("spawn"), initializer=_begin, initargs=(model, promise)
         )
 
     def __exit__(self, *error: Any) -> None:
@@ -159,14 +157,10 @@ _model: list[Model] = []
 """The model of this process."""
 
 
-def _begin(path: Path, promise: Promise, folders: Sequence[Path]) -> None:
+def _begin(path: Path, promise: Promise) -> None:
     """Read the model in a new process; whoever started the process ends it, also by being killed."""
-    from sweeper import plugins
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    for folder in folders:
-        plugins.add_folder(folder)
     _model[:] = [load_model(path).promising(promise)]
     _model[0].one_thread().__enter__()
 

@@ -129,7 +129,7 @@ def read(path: Path) -> list[NDArray[Any]] | str:
                 frames.append(file.read(index))
                 own = file.own_mask(index) if file.own_mask is not None else None
                 assert own is None or (own.dtype == np.bool_ and own.shape == frames[-1].shape)
-            file.limits().invalid(frames[0])
+            file.limits(0).invalid(frames[0])
             held = sum(frame.nbytes for frame in frames) * max(1, file.count // MOST_FRAMES)
             assert held <= max(2**26, 20_000 * path.stat().st_size)
     except FrameError as error:

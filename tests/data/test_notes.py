@@ -6,6 +6,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -127,6 +128,25 @@ def test_group_by(series: Path, what: str, count: int) -> None:
     assert series_note(dataset, splits) is None
     for split in splits:
         assert not set(dataset.groups[split.train]) & set(dataset.groups[split.validation])
+
+
+@pytest.mark.parametrize(("what", "count"), [("file", 4), ("folder", 2)])
+def test_group_by_goes_by_the_file_whichever_dataset_of_it_holds_the_frames(
+    tmp_path: Path, what: str, count: int
+) -> None:
+    rows = ["path,label,dataset"]
+    for i in range(4):
+        path = tmp_path / f"day{i % 2}" / f"{i}.h5"
+        path.parent.mkdir(exist_ok=True)
+        with h5py.File(path, "w") as file:
+            for scan, label in (("one", "a"), ("two", "b")):
+                file[f"{scan}/eiger"] = np.full((2, 8, 8), i + 1, np.uint16)
+                rows.append(f"{path.relative_to(tmp_path)},{label},{scan}/eiger")
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    dataset = load_dataset(tmp_path / "m.csv", group_by=what)
+    assert dataset.groups is not None
+    assert len(dataset) == 16
+    assert np.bincount(dataset.groups).tolist() == [16 // count] * count
 
 
 def test_single_frames_and_groups_are_no_reason_to_speak(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
+from sweeper.evaluate.metrics import WORST_DOMAIN
 from sweeper.runs.predictions import PredictionFiles, read_predictions, to_parquet
 from sweeper.runs.records import Evaluation, Failed, FoldName, Scored
 from tests.conftest import full_disk
@@ -59,6 +61,15 @@ def test_the_best_stay_in_whatever_order_they_come(tmp_path: Path) -> None:
     assert len(kept) == 2 * FOLDS
     assert {"best-0", "best-1"} < set(kept)
     assert not any(key.startswith("undefined") for key in kept)
+
+
+def test_the_best_by_the_worst_domain_stay(tmp_path: Path) -> None:
+    """Of all folds the least counts, as on the leaderboard, and not the mean."""
+    files = PredictionFiles(tmp_path, WORST_DOMAIN, folds=3, kept=1)
+    for name, values in (("uneven", (0.9, 0.9, 0.1)), ("even", (0.45, 0.45, 0.45))):
+        for fold, value in enumerate(values):
+            files.add(record(name, fold, structs.replace(made_score(), metrics={WORST_DOMAIN: value})), b"x")
+    assert {"even-0", "even-1", "even-2"} <= set(files.found())
 
 
 def test_incomplete_ones_and_those_of_the_test_split_stay(tmp_path: Path) -> None:

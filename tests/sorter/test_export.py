@@ -186,16 +186,25 @@ def test_what_is_fitted_on_frames_goes_along(made: Made, exported: Path, tmp_pat
             "lenet", "head", intensity=INTENSITY, featurizer_params=defaults | lenet, reducer="none"
         ),
         made_pipeline("lenet", "svm", intensity=INTENSITY, featurizer_params=defaults | lenet),
-    ]
-    sharpness = [float("nan")] * 3 + [1.0]
-    fit = refit(pipelines, [0.25] * 4, sharpness, run_data(folder), folder.load_spec(), lambda text: None)
+        made_pipeline(
+            "glcm+sift+lenet", "rf", intensity=INTENSITY,
+            featurizer_params={
+                "glcm": PIPELINES[0].featurizer_params, "sift": {"clusters": 8}, "lenet": defaults | lenet
+            },
+        ),
+    ]  # fmt: skip
+    sharpness = [float("nan")] * 3 + [1.0, float("nan")]
+    fit = refit(pipelines, [0.2] * 5, sharpness, run_data(folder), folder.load_spec(), lambda text: None)
     before = replace(load_model(exported), parts=tuple(fit.parts))
     after = save_model(before, tmp_path / "m")
     assert [len(part.kinds[0].columns) for part in after.parts][1:3] == [8, 3]
     expected = before.predict_proba(made.new)
     assert after.predict_proba(made.new).tobytes() == expected.tobytes()
     assert expected.shape == (30, 3)
-    for name in ("part1/centres.npy", "part2/network.safetensors", "part3/network.safetensors"):
+    for name in (
+        "part1/centres.npy", "part2/network.safetensors", "part3/network.safetensors",
+        "part4_1/centres.npy", "part4_2/network.safetensors",
+    ):  # fmt: skip
         assert name in read_archive(tmp_path / "m", "m")
     for name, said in (("part1/centres.npy", "codebook"), ("part2/network.safetensors", "not a model file")):
         broken = changed(

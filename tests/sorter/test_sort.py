@@ -322,6 +322,20 @@ def test_killed_and_started_again_it_does_no_frame_twice_and_skips_none(
     assert len([p for p in (tmp_path / "by-class").rglob("*") if p.is_symlink()]) == 90
 
 
+def test_files_of_odd_names_are_linked_too(made: Made, sort: Any, tmp_path: Path) -> None:
+    """In the table such a name is escaped; the link leads to the file."""
+    data = next(made.new.rglob("*.tif")).read_bytes()
+    names = {os.fsdecode(b"a\xff.tif"), "b\n.tif", "c\xa0.tif"}
+    for name in names:
+        path = tmp_path / "odd" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    assert sort(tmp_path / "odd", "--csv", tmp_path / "odd.csv", "--link-to", tmp_path / "by-class") == 0
+    links = [path for path in (tmp_path / "by-class").rglob("*") if path.is_symlink()]
+    assert {path.name for path in links} == names
+    assert all(path.exists() for path in links)
+
+
 @pytest.mark.slow
 def test_processes_end_with_the_one_that_started_them(
     watched: Callable[..., Watched], made: Made, tmp_path: Path

@@ -68,7 +68,8 @@ def open_edf(source: Source) -> Iterator[OpenFile]:
 
 def _opened(path: Path, stream: Any) -> OpenFile:
     blocks: list[RawFrames | _Packed] = []
-    first, start, size = Header(), 0, length(stream)
+    limits: list[Limits] = []
+    start, size = 0, length(stream)
     passed = 0
     while (found := read_header(path, stream, start)) is not None:
         header, begin = found
@@ -82,8 +83,8 @@ def _opened(path: Path, stream: Any) -> OpenFile:
         if _is_companion(header):
             passed += 1
             continue
-        first = first or header
         blocks.append(block)
+        limits.append(_limits(header))
         if len(blocks) > _MOST_BLOCKS:
             raise FrameError(path, "damaged: more blocks than a file can have")
     if not blocks:
@@ -95,7 +96,7 @@ def _opened(path: Path, stream: Any) -> OpenFile:
         block = blocks[number]
         return block.read(stream, inside) if isinstance(block, RawFrames) else block.read(stream)
 
-    return OpenFile(len(place), read, limits=lambda: _limits(path, first))
+    return OpenFile(len(place), read, limits=lambda index: limits[place[index][0]])
 
 
 def _images(block: RawFrames | _Packed) -> int:
@@ -157,7 +158,7 @@ def _dtype(path: Path, header: Header) -> np.dtype[Any]:
     return np.dtype(("<" if order.startswith("LOW") else ">") + kind)
 
 
-def _limits(path: Path, header: Header) -> Limits:
+def _limits(header: Header) -> Limits:
     """Return the dummy value that stands for pixels without a measurement; 0 means that there is none."""
     try:
         dummy, width = float(header.get("DUMMY", 0)), float(header.get("DDUMMY", 0))

@@ -26,7 +26,7 @@ class RawFrames:
     path : Path
         Named in messages.
     places : sequence of int
-        Where each begins.
+        Where each begins, in ascending order.
     shape : tuple of int
         (height, width), or with colours behind.
     dtype : numpy.dtype
@@ -61,7 +61,7 @@ class RawFrames:
             raise FrameError(
                 self.path, f"empty: its header says an image of {' × '.join(map(str, self.shape))}"
             )
-        end = max(self.places) + self.bytes
+        end = self.places[-1] + self.bytes
         if end > size:
             raise FrameError(self.path, f"truncated: its header says {end} bytes, it has {size}")
         if alone and size - end >= max(self.bytes, 1) and size - end > _TRAILING:

@@ -52,10 +52,12 @@ def open_smv(source: Source) -> Iterator[OpenFile]:
         if not header.get("COMPRESSION", "none").lower().startswith("no"):
             raise FrameError(path, f"compressed by {header['COMPRESSION']}, which is not supported")
         one = math.prod(shape) * dtype.itemsize
-        frames = RawFrames(path, [begin + i * one for i in range(math.prod(axes[2:]))], shape, dtype)
+        frames = RawFrames(path, range(begin, begin + math.prod(axes[2:]) * one, one), shape, dtype)
         frames.check_size(length(stream))
         yield OpenFile(
-            len(frames.places), lambda index: frames.read(stream, index), limits=lambda: _limits(path, header)
+            len(frames.places),
+            lambda index: frames.read(stream, index),
+            limits=lambda _: _limits(path, header),
         )
 
 

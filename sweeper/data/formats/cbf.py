@@ -50,7 +50,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
 
         number = sum(section.dims(path)[0] for section in frames[0])
         note = f"the {number} panels of a CBF file are one frame, one below the other" if number > 1 else ""
-        yield OpenFile(len(frames), read, limits=lambda: _limits(text), note=note)
+        yield OpenFile(len(frames), read, limits=lambda _: _limits(text), note=note)
 
 
 def _check_alone(source: Source, stream: Any, section: Section) -> None:

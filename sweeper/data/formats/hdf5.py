@@ -54,7 +54,7 @@ def _open(source: Source) -> Iterator[OpenFile]:
         notes = "; ".join(
             note for note in (found.note, parts[0].note, _LIVE_NOTE if tree.live else "") if note
         )
-        yield OpenFile(ends[-1], read, own_mask, parts[0].limits, notes)
+        yield OpenFile(ends[-1], read, own_mask, lambda index: place(index)[0].limits, notes)
 
 
 @contextmanager
@@ -154,6 +154,7 @@ class _Part:
         shots = tuple(self.dataset.shape[: len(self.shots)])
         return find_own_mask(self.tree, self.path, self.dataset, self.pixels, shots)
 
+    @cached_property
     def limits(self) -> Limits:
         """Return what the file says of valid counts."""
         return find_limits(self.tree, self.path, self.dataset)

@@ -52,11 +52,15 @@ def _open(source: Source) -> Iterator[OpenFile]:
         contiguous = _under_one_header(path, file, pages, about)
         if contiguous is not None:
             yield OpenFile(
-                contiguous.count, lambda index: contiguous.read(stream, index), limits=lambda: _limits(about)
+                contiguous.count,
+                lambda index: contiguous.read(stream, index),
+                limits=lambda _: _limits(about),
             )
         else:
             _check_number(path, about, pages)
-            yield OpenFile(len(images), lambda index: file.read(images[index]), limits=lambda: _limits(about))
+            yield OpenFile(
+                len(images), lambda index: file.read(images[index]), limits=lambda _: _limits(about)
+            )
 
 
 def _images(path: Path, pages: list[Page]) -> list[Page]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sweeper.evaluate.metrics import TITLES
+from sweeper.pipeline import names_of
 from sweeper.report import content as c
 from sweeper.report.content import Block, Cell, Column, Table, Text
 from sweeper.report.run import Run
@@ -63,7 +64,7 @@ def relations(run: Run) -> list[Relation]:
     rows: list[Any] = list(run.done.itertuples())
     best = {row.featurizer: row for row in reversed(rows)}
     wanted = [("glcm", "≥", "lbp"), ("lbp", "≫", "sift")]
-    networks = (row.featurizer for row in rows if row.training_set and "+" not in row.featurizer)
+    networks = (row.featurizer for row in rows if row.training_set and len(names_of(row.featurizer)) == 1)
     network = next(networks, None)
     if network:
         wanted.append((network, "≈", "glcm"))

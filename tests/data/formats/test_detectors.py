@@ -112,7 +112,7 @@ def test_the_limits_of_a_cbf_header_are_honoured(tmp_path: Path, header: str, ba
     data = b"_array_data.data\r\n;\r\n" + cbf_section(frame) + b";\r\n"
     (tmp_path / "a.cbf").write_bytes(text.encode() + data)
     with open_frames(tmp_path / "a.cbf") as file:
-        invalid = file.limits().invalid(file.read(0))
+        invalid = file.limits(0).invalid(file.read(0))
     assert frame[invalid].tolist() == bad
 
 
@@ -141,7 +141,7 @@ def test_errors_of_an_edf_image_are_no_frame_and_its_dummy_no_count(tmp_path: Pa
     assert head.count(b"1.Image.Error") == 1
     gives(tmp_path / "a.edf", FRAME)
     with open_frames(tmp_path / "a.edf") as file:
-        assert file.limits().invalid(np.array([[6, 7, 8]])).tolist() == [[False, True, False]]
+        assert file.limits(0).invalid(np.array([[6, 7, 8]])).tolist() == [[False, True, False]]
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,22 @@ def test_smv_has_the_type_and_the_images_that_it_says(tmp_path: Path, kind: str,
     refused(tmp_path / "a.img", "truncated")
 
 
+def test_an_smv_header_that_says_very_many_images_takes_no_memory(tmp_path: Path) -> None:
+    smv(STACK, "unsigned_short")(tmp_path / "a.img")
+    data = (tmp_path / "a.img").read_bytes()
+    text = data[:512].replace(b"SIZE3=3;\n}\n\x0c" + b" " * 14, b"SIZE3=300000000000000;\n}\n\x0c")
+    assert len(text) == 512
+    (tmp_path / "a.img").write_bytes(text + data[512:])
+    refused(tmp_path / "a.img", "truncated")
+
+
 def test_an_smv_image_is_saturated_where_its_header_says(tmp_path: Path) -> None:
     smv(STACK, "unsigned_short")(tmp_path / "a.img")
     data = (tmp_path / "a.img").read_bytes()
     text = data[:512].replace(b"}\n\x0c" + b" " * 27, b"CCD_IMAGE_SATURATION=1000;\n}\n\x0c")
     (tmp_path / "a.img").write_bytes(text + data[512:])
     with open_frames(tmp_path / "a.img") as file:
-        assert file.limits().highest == 999
+        assert file.limits(0).highest == 999
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [(0, "uint8"), (2, "uint16"), (3, "uint32")])

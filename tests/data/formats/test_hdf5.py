@@ -361,12 +361,23 @@ def test_the_mask_of_nxmx_is_honoured_unless_it_is_to_be_ignored(tmp_path: Path)
     assert without.digest == plain.digest != report.digest
 
 
+def test_each_detector_has_its_own_limits(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        for entry, saturation in (("one", 10), ("two", 1000)):
+            detector = file.create_group(f"{entry}/instrument/detector")
+            detector.attrs["NX_class"] = "NXdetector"
+            detector["saturation_value"] = saturation
+            detector["data"] = np.full((2, 16, 20), 100, np.uint16)
+    with open_frames(tmp_path / "a.nxs", reading=Reading(dataset="/*/instrument/detector/data")) as opened:
+        assert [opened.limits(i).highest for i in range(opened.count)] == [10, 10, 1000, 1000]
+
+
 def test_the_cut_off_of_an_eiger_bounds_counts(tmp_path: Path) -> None:
     path = hdf5(tmp_path / "a.h5", entry__data__data=STACK)
     with h5py.File(path, "a") as file:
         file["entry/instrument/detector/detectorSpecific/countrate_correction_count_cutoff"] = 20_000
     with open_frames(path) as opened:
-        assert opened.limits().highest == 20_000
+        assert opened.limits(0).highest == 20_000
 
 
 @pytest.mark.parametrize("bits", [8, 16, 32])
@@ -375,10 +386,10 @@ def test_the_largest_value_of_the_bit_depth_is_no_count(tmp_path: Path, bits: in
     data[0, 0, 0] = 2**bits - 1
     for name, more in (("a.nxs", {}), ("b.nxs", {"bit_depth_image": bits})):
         with open_frames(nxmx(tmp_path / name, data, None, **more)) as file:
-            assert file.limits().invalid(file.read(0))[0, 0]
+            assert file.limits(0).invalid(file.read(0))[0, 0]
     wider = data.astype("u4")
     with open_frames(nxmx(tmp_path / "c.nxs", wider, None, bit_depth_image=bits)) as file:
-        assert file.limits().invalid(file.read(0))[0, 0]
+        assert file.limits(0).invalid(file.read(0))[0, 0]
 
 
 @pytest.mark.parametrize("shape", [(8, 6, 7), (48, 7), (4, 8, 6, 7), (1, 8, 6, 7)])

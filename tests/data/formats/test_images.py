@@ -127,7 +127,7 @@ def test_the_cut_off_that_dectris_states_bounds_counts(tmp_path: Path) -> None:
     about = "# Pixel_size 172e-6 m x 172e-6 m\r\n# Count_cutoff 999999 counts\r\n"
     tifffile.imwrite(tmp_path / "a.tif", data, description=about, metadata=None)
     with open_frames(tmp_path / "a.tif") as file:
-        invalid = file.limits().invalid(file.read(0))
+        invalid = file.limits(0).invalid(file.read(0))
     assert np.flatnonzero(invalid).tolist() == [1]
 
 
