@@ -218,6 +218,10 @@ def _sigmoid(t: Matrix) -> Matrix:
 # --------------------------------------------------------------------------- how good they are
 
 
+QUALITIES = {"log_loss": "log loss", "brier": "Brier score", "ece": "expected calibration error"}
+"""What a :class:`Quality` measures, with titles; for each, 0 is perfect."""
+
+
 @dataclass(frozen=True)
 class Quality:
     """How far probabilities are from frequencies.

@@ -88,6 +88,7 @@ def sections(run: Run) -> list[Section]:
     """All sections that the run has data for, in the order of the page."""
     from sweeper.report import curves, frames, matrices, overview, ranking, search
     from sweeper.report.domains import domains
+    from sweeper.report.probabilities import probabilities
     from sweeper.report.studies import camsortxs, diffranet
     from sweeper.report.studies.published import STUDIES
 
@@ -100,6 +101,7 @@ def sections(run: Run) -> list[Section]:
         domains(run, labels),
         ranking.comparison(run, labels),
         matrices.confusion(run, labels),
+        probabilities(run, labels),
         frames.worst(run, labels),
         curves.learning_curves(run),
         search.search(run, labels),

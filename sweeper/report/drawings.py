@@ -246,6 +246,35 @@ def against(
     return draw
 
 
+Bins = Sequence[tuple[float, float, int]]
+"""Mean confidence, accuracy and number of frames of each bin of a reliability diagram."""
+
+
+def reliability(before: Bins, after: Bins) -> Draw:
+    """Accuracy of frames by their confidence before and after calibration: on the diagonal at best."""
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=RULE)
+        for bins, colour, label in ((before, COLOURS[1], "before calibration"), (after, COLOURS[0], "after")):
+            most = max(count for _, _, count in bins)
+            confidence, accuracy, counts = zip(*bins, strict=True)
+            axes.plot(confidence, accuracy, color=colour, linewidth=1)
+            axes.scatter(
+                confidence,
+                accuracy,
+                [12 + 60 * n / most for n in counts],
+                color=colour,
+                label=label,
+                linewidth=0,
+            )
+        axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02))
+        axes.grid()
+        figure.legend(loc="outside lower center", ncols=2)
+
+    return draw
+
+
 def _logarithmic(axis: Any, set_scale: Any) -> None:
     """A logarithmic axis with numbers that people read: 0.5, 1, 2."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter

@@ -1,6 +1,7 @@
-"""The ensemble of a run as records, so that the leaderboard ranks it like a pipeline.
+"""What follows from the predictions of a run: its ensemble, and what calibrated probabilities are worth.
 
-It is a function of the journal and of RUN/predictions, kept in RUN/ensemble.json until either changes.
+The ensemble comes as records, so that the leaderboard ranks it like a pipeline. All of it is a function of
+the journal and of RUN/predictions, kept in RUN/ensemble.json until either changes.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.atomic import write_text
+from sweeper.evaluate.calibration import calibrate, quality
 from sweeper.evaluate.ensembles import ENSEMBLE_VERSION, Ensemble, Library, blend, select_ensemble
-from sweeper.evaluate.metrics import RANKED_BY, score
+from sweeper.evaluate.metrics import RANKED_BY, over_folds, score
 from sweeper.pipeline import FeaturizerChoice, Pipeline, digest
 from sweeper.runs import contents
 from sweeper.runs.folder import RunFolder
@@ -24,12 +26,17 @@ from sweeper.runs.leaderboard import ENSEMBLE, build_leaderboard, select
 from sweeper.runs.place import Place, reading
 from sweeper.runs.predictions import Predictions, read_predictions
 from sweeper.runs.records import TEST, Evaluation, FoldName, Scored, Trial, read_pipeline
-from sweeper.runs.results import Results
+from sweeper.runs.results import Probabilities, Results
 
 if TYPE_CHECKING:
     import pandas as pd
 
+CALIBRATED = 10
+"""Pipelines whose probabilities are calibrated for the leaderboard, the best by the metric."""
+
 _LEAST_WEIGHT_DIGITS = 4
+_VERSION = 1  # raised when the same predictions give other probabilities
+_MOST_ROWS = 20_000  # rows that calibration is judged by: more change nothing but the time
 
 _Folds = dict[FoldName, Evaluation]
 """Evaluations of one pipeline at the full budget, by fold."""
@@ -59,10 +66,11 @@ class Selection:
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """The content of RUN/ensemble.json: the records, and a digest of all that they depend on."""
+    """The content of RUN/ensemble.json, and a digest of all that it depends on."""
 
     key: str
     records: list[Trial | Evaluation]
+    probabilities: dict[int, Probabilities]
 
 
 def run_leaderboard(folder: RunFolder, *, metric: str, folds: int | None) -> pd.DataFrame:
@@ -87,30 +95,32 @@ def read_leaderboard(
 
 
 def results_with_ensemble(folder: RunFolder, metric: str, folds: int | None) -> Results:
-    """Return what the journal says, and the ensemble's records."""
+    """Return what the journal says, the ensemble's records, and how good probabilities are."""
     results = folder.results()
-    return results.add(ensemble_records(folder, results, metric, folds))
+    kept = _following(folder, results, metric, folds)
+    results.probabilities.update(kept.probabilities)
+    return results.add(kept.records)
 
 
-def ensemble_records(
-    folder: RunFolder, results: Results, metric: str, folds: int | None
-) -> list[Trial | Evaluation]:
-    """Return the records of the ensemble of a run: its place on the leaderboard and an evaluation a fold.
+def _following(folder: RunFolder, results: Results, metric: str, folds: int | None) -> _Kept:
+    """Return what follows from a run's predictions.
 
-    Empty where there is none: fewer than two pipelines were evaluated fully, their predictions are not
-    there, or a single split cannot be cut further.
+    There are no records where there is no ensemble: fewer than two pipelines were evaluated fully, their
+    predictions are not there, or a single split cannot be cut further.
     """
     if folds is None:
-        return []
+        return _Kept("", [], {})
     pipelines = _with_predictions(folder, results, folds)
-    key = digest([ENSEMBLE_VERSION, metric, [[r.key for r in p.values()] for p in pipelines]])
+    keys = [[r.key for r in p.values()] for p in pipelines]
+    key = digest([ENSEMBLE_VERSION, _VERSION, metric, keys])
     if (kept := _kept(folder, key, has_files=bool(pipelines))) is not None:
         return kept
-    records = _computed(folder, results, pipelines, metric) if len(pipelines) > 1 else []
-    if pipelines:
-        with suppress(OSError):  # a run folder that others own is still good to look into
-            write_text(folder.ensemble, msgspec.json.encode(_Kept(key, records)).decode())
-    return records
+    if not pipelines:
+        return _Kept(key, [], {})
+    kept = _Kept(key, *_computed(folder, results, pipelines, metric))
+    with suppress(OSError):  # a run folder that others own is still good to look into
+        write_text(folder.ensemble, msgspec.json.encode(kept).decode())
+    return kept
 
 
 def ensemble_members(folder: RunFolder, results: Results, metric: str, folds: int | None) -> list[int]:
@@ -118,7 +128,7 @@ def ensemble_members(folder: RunFolder, results: Results, metric: str, folds: in
 
     What the test split says of them has no part in it.
     """
-    records = ensemble_records(folder, results, metric, folds)
+    records = _following(folder, results, metric, folds).records
     trial = next((record for record in records if isinstance(record, Trial)), None)
     if trial is None:
         return []
@@ -127,14 +137,14 @@ def ensemble_members(folder: RunFolder, results: Results, metric: str, folds: in
 
 
 def selected_ensemble(folder: RunFolder, results: Results, metric: str, folds: int) -> Selection | None:
-    """Return the ensemble of a run in full; None where there is none, as for :func:`ensemble_records`."""
+    """Return the ensemble of a run in full; None where it has none."""
     pipelines = _with_predictions(folder, results, folds)
-    found = _selected(folder, pipelines, metric) if len(pipelines) > 1 else None
-    if found is None:
+    library = _library_of(folder, pipelines) if len(pipelines) > 1 else None
+    ensemble = None if library is None else select_ensemble(library, metric, folder.load_spec().seed)
+    if library is None or ensemble is None:
         return None
-    library, ensemble = found
     heaviest = _heaviest(ensemble)
-    records = [next(iter(pipelines[i].values())) for i in heaviest]
+    records = [_first(pipelines[i]) for i in heaviest]
     return Selection(
         [results.trial_of(record.pipeline) or 0 for record in records],
         ensemble.weights[heaviest],
@@ -145,13 +155,13 @@ def selected_ensemble(folder: RunFolder, results: Results, metric: str, folds: i
     )
 
 
-def _kept(folder: RunFolder, key: str, *, has_files: bool) -> list[Trial | Evaluation] | None:
+def _kept(folder: RunFolder, key: str, *, has_files: bool) -> _Kept | None:
     """Return what was kept under this key; without files of predictions, as from a URL, whatever was kept."""
     try:
         kept = msgspec.json.decode(folder.ensemble.read_bytes(), type=_Kept)
     except (OSError, msgspec.DecodeError):
         return None
-    return kept.records if kept.key == key or not has_files else None
+    return kept if kept.key == key or not has_files else None
 
 
 def _with_predictions(folder: RunFolder, results: Results, folds: int) -> list[_Folds]:
@@ -170,23 +180,74 @@ def _with_predictions(folder: RunFolder, results: Results, folds: int) -> list[_
 
 def _computed(
     folder: RunFolder, results: Results, pipelines: Sequence[_Folds], metric: str
-) -> list[Trial | Evaluation]:
-    found = _selected(folder, pipelines, metric)
-    return [] if found is None else list(_records(folder, results, pipelines, found[1]))
+) -> tuple[list[Trial | Evaluation], dict[int, Probabilities]]:
+    """Return the ensemble's records, and how good the probabilities of the best pipelines and of it are."""
+    library = _library_of(folder, pipelines)
+    if library is None:
+        return [], {}
+    seed = folder.load_spec().seed
+    ensemble = select_ensemble(library, metric, seed) if len(pipelines) > 1 else None
+    judged = {
+        results.trial_of(_first(pipelines[i]).pipeline) or 0: library.scores[i]
+        for i in _best(pipelines, metric)
+    }
+    records: list[Trial | Evaluation] = []
+    if ensemble is not None:
+        records = list(_records(folder, results, pipelines, ensemble))
+        judged[-1] = ensemble.nested
+    return records, _probabilities(library, judged, seed)
 
 
-def _selected(folder: RunFolder, pipelines: Sequence[_Folds], metric: str) -> tuple[Library, Ensemble] | None:
+def _best(pipelines: Sequence[_Folds], metric: str) -> list[int]:
+    """Return the places of the best pipelines, best first."""
+
+    def value(i: int) -> float:
+        outcomes = [r.outcome for fold, r in pipelines[i].items() if fold != TEST]
+        found = [o.metrics.get(metric) for o in outcomes if isinstance(o, Scored)]
+        defined = [v for v in found if v is not None]
+        return round(over_folds(metric, defined), 12) if defined else -np.inf
+
+    return sorted(range(len(pipelines)), key=lambda i: (-value(i), i))[:CALIBRATED]
+
+
+def _probabilities(
+    library: Library, judged: Mapping[int, NDArray[Any]], seed: int
+) -> dict[int, Probabilities]:
+    """Calibrate the scores of each trial; a row by a map that was fitted on other folds or groups."""
+    together = _together(library)
+    if len(np.unique(together)) < 2:
+        return {}
+    rows = np.arange(len(together))
+    if len(rows) > _MOST_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_ROWS, replace=False))
+    labels, found = library.labels[rows], {}
+    for trial, scores in judged.items():
+        calibrated = calibrate(scores[rows].astype(np.float64), labels, together[rows], seed)
+        before, after = quality(calibrated.before, labels), quality(calibrated.after, labels)
+        found[trial] = Probabilities(calibrated.calibrator.method, before, after)
+    return found
+
+
+def _together(library: Library) -> NDArray[np.int64]:
+    """Number the rows that stay on one side when maps are fitted, (rows,).
+
+    A frame's fold in the first repeat, which holds whole groups; of a single split its group or itself.
+    """
+    if len(np.unique(library.fold)) == 1:
+        return library.frame if library.groups is None else library.groups
+    _, first, which = np.unique(library.frame, return_index=True, return_inverse=True)
+    return np.asarray(library.fold[first][which])
+
+
+def _library_of(folder: RunFolder, pipelines: Sequence[_Folds]) -> Library | None:
+    """Read the predictions of pipelines; None where they changed meanwhile."""
     import pyarrow as pa
 
     folds = sorted(fold for fold in pipelines[0] if fold != TEST)
     try:
-        library = _library(folder, pipelines, folds)
+        return _library(folder, pipelines, folds)
     except (OSError, pa.ArrowException, KeyError):  # removed by a sweep that goes on, or damaged
         return None
-    if library is None:
-        return None
-    ensemble = select_ensemble(library, metric, folder.load_spec().seed)
-    return None if ensemble is None else (library, ensemble)
 
 
 def _library(folder: RunFolder, pipelines: Sequence[_Folds], folds: Sequence[FoldName]) -> Library | None:
@@ -233,7 +294,7 @@ def _records(
 ) -> Iterator[Trial | Evaluation]:
     heaviest = _heaviest(ensemble)
     members = [(pipelines[i], float(ensemble.weights[i])) for i in heaviest]
-    trials = [results.trial_of(next(iter(folds.values())).pipeline) or 0 for folds, _ in members]
+    trials = [results.trial_of(_first(folds).pipeline) or 0 for folds, _ in members]
     described = [results.pipeline(trial) for trial in trials]
     trial = Trial.of(-1, _pipeline(described[0], trials, [weight for _, weight in members]))
     yield trial
@@ -246,6 +307,10 @@ def _records(
         blended = blend(scores, ensemble.weights[heaviest], ensemble.sharpness[heaviest])
         values = score(parts[0].labels.astype(np.int64), blended, blended.shape[1])
         yield _evaluation(trial, TEST, values, None, tests, described)
+
+
+def _first(folds: _Folds) -> Evaluation:
+    return next(iter(folds.values()))
 
 
 def _heaviest(ensemble: Ensemble) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from sweeper.atomic import atomically
 from sweeper.errors import InputError, StoppedError
+from sweeper.evaluate.calibration import QUALITIES
 from sweeper.evaluate.metrics import DOMAIN_METRICS, METRICS, RANKED_BY, WORST_DOMAIN
 from sweeper.evaluate.statistics import accuracy_intervals, p_values
 from sweeper.pipeline import canonical_json, params_of_each, value_text
-from sweeper.runs.results import TIMES, VALUES, CompleteRows, Results, mean_of_folds
+from sweeper.runs.results import TIMES, VALUES, CompleteRows, Probabilities, Results, mean_of_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,7 @@ COLUMNS = (
     "budget",
     "folds",
     *_SCORES,
+    *QUALITIES,
     "p_vs_best",
     "test_accuracy",
     "featurize_ms_per_frame",
@@ -143,7 +145,8 @@ def build_leaderboard(
         the pipelines stand in ``featurizer_params`` under ``intensity``. Featurizers side by side are
         written ``glcm+lbp``, with the parameters of each by its name, and the training sets of networks
         among them in their order. An ensemble, which is no trial
-        (−1), has its members and their weights in ``classifier_params``. ``p_vs_best`` is given for
+        (−1), has its members and their weights in ``classifier_params``. ``log_loss``, ``brier`` and ``ece``
+        are those of calibrated probabilities, where `results` has them. ``p_vs_best`` is given for
         ``done`` rows but the first; chosen as the best, the first is a little lucky.
 
     Raises
@@ -198,8 +201,17 @@ def _described(board: pd.DataFrame, results: Results) -> pd.DataFrame:
         test_accuracy=np.array([accuracy for accuracy, _ in tests], dtype=np.float64),
         status=_STATUS[board["status"].to_numpy(dtype=np.int64)],
         error=errors,
+        **_qualities([results.probabilities.get(trial_of[o]) for o in owners]),
     )
     return board.reindex(columns=list(_columns(board)))
+
+
+def _qualities(found: Sequence[Probabilities | None]) -> dict[str, NDArray[np.float64]]:
+    """Return columns on calibrated probabilities, each (rows,); NaN where they were not worked out."""
+    return {
+        name: np.array([np.nan if p is None else getattr(p.after, name) for p in found], dtype=np.float64)
+        for name in QUALITIES
+    }
 
 
 def _columns(board: pd.DataFrame) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.errors import InputError
+from sweeper.evaluate.calibration import Quality
 from sweeper.evaluate.metrics import DOMAIN_METRICS, METRICS
 from sweeper.pipeline import Pipeline
 from sweeper.runs.journal import read_journal, read_record
@@ -68,6 +69,23 @@ class Failure:
     error: str
 
 
+@dataclass(frozen=True)
+class Probabilities:
+    """How far the probabilities that a pipeline gives are from frequencies.
+
+    Attributes
+    ----------
+    method : str
+        One of :data:`sweeper.evaluate.calibration.METHODS`.
+    before, after : Quality
+        Of the scores as they are, margins by softmax, and by maps that were fitted on other folds.
+    """
+
+    method: str
+    before: Quality
+    after: Quality
+
+
 class Results:
     """Records of a sweep; of two under one key or number the first counts.
 
@@ -87,6 +105,8 @@ class Results:
         Evaluations of the journal by what came of them: ``done``, ``rerun`` (done) and ``failed``.
     at_budget : Counter
         Evaluations of the journal by budget.
+    probabilities : dict
+        Trial to its :class:`Probabilities`, for those of which they were worked out.
     """
 
     def __init__(self) -> None:
@@ -107,6 +127,7 @@ class Results:
         self.epochs: dict[tuple[str, int], Epoch] = {}
         self.outcomes: Counter[str] = Counter()
         self.at_budget: Counter[float] = Counter()
+        self.probabilities: dict[int, Probabilities] = {}
 
     @classmethod
     def read(cls, path: Path) -> Results:

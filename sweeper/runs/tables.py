@@ -24,7 +24,8 @@ _LEAST_TEXT = 6
 _GAP = 2
 _ERROR_LENGTH = 100
 _DISPENSABLE = (
-    "kappa", "trial", "95% interval", "ms/frame", "p vs best", "reducer", "accuracy", "test", "status",
+    "log loss", "kappa", "trial", "95% interval", "ms/frame", "p vs best", "reducer", "accuracy", "test",
+    "status",
 )  # fmt: skip
 """Columns that a narrow terminal goes without, in this order; the CSV has them all."""
 _JSON_COLUMNS = ("featurizer_params", "classifier_params")
@@ -135,6 +136,7 @@ def _columns(board: Any, metric: str) -> list[_Column]:
         number("accuracy", lambda row: _spread(row.accuracy, row.accuracy_std)),
         number("95% interval", lambda row: _interval(row.accuracy_ci_low, row.accuracy_ci_high)),
         number("kappa", lambda row: _number(row.kappa)),
+        *([number("log loss", lambda row: _number(row.log_loss))] if board.log_loss.notna().any() else []),
         number("p vs best", lambda row: _number(row.p_vs_best)),
         number("ms/frame", lambda row: _number(row.featurize_ms_per_frame + row.predict_ms_per_frame, 1)),
         text(

@@ -141,13 +141,18 @@ def _page(model: Model) -> str:
 
     from sweeper.report import content as c
     from sweeper.report.content import Code, Row, Section, Text
+    from sweeper.report.drawings import reliability
     from sweeper.report.matrices import as_table
     from sweeper.report.page import render
 
     card = model.card
     calibration = card["calibration"]
     charts = [
-        c.Chart("reliability", _reliability(calibration), "Accuracy of frames by their confidence."),
+        c.Chart(
+            "reliability",
+            reliability(calibration["before"]["bins"], calibration["after"]["bins"]),
+            "Accuracy of frames by their confidence.",
+        ),
         c.Chart("coverage", _risk(card), "Errors among the most confident frames, by their share."),
     ]
     strangers = _table(
@@ -188,19 +193,6 @@ def _table(names: tuple[str, ...], rows: list[tuple[str, ...]], caption: str) ->
 
     columns = [Column(name, numeric=i > 0) for i, name in enumerate(names)]
     return Table(columns, [[Cell(text) for text in row] for row in rows], caption)
-
-
-def _reliability(calibration: Mapping[str, Any]) -> Callable[[Any], None]:
-    def draw(figure: Any) -> None:
-        axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color="#d4d8dd")
-        for when, colour in (("before", "#d55e00"), ("after", "#0072b2")):
-            bins = calibration[when]["bins"]
-            axes.plot([b[0] for b in bins], [b[1] for b in bins], "o-", color=colour, label=when)
-        axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
-        axes.legend()
-
-    return draw
 
 
 def _risk(card: Mapping[str, Any]) -> Callable[[Any], None]:

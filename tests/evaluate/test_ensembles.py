@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sweeper import plugins
 from sweeper.data.splits import make_splits
 from sweeper.evaluate import ensembles
+from sweeper.evaluate.calibration import QUALITIES
 from sweeper.evaluate.ensembles import (
     Library,
     are_probabilities,
@@ -27,7 +28,7 @@ from sweeper.evaluate.folds import fit_and_score
 from sweeper.evaluate.metrics import METRICS, score
 from sweeper.evaluate.statistics import interval
 from sweeper.pipeline import FeaturizerChoice, Pipeline
-from sweeper.runs.ensemble import ensemble_records, run_leaderboard
+from sweeper.runs.ensemble import results_with_ensemble, run_leaderboard
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import build_leaderboard, select
 from sweeper.runs.predictions import to_parquet
@@ -255,8 +256,9 @@ def write_run(folder: Path, data: Library, *, test: bool = False, metric: str = 
     return run
 
 
-def ensemble_of(run: RunFolder) -> list[Trial | Evaluation]:
-    return ensemble_records(run, run.results(), "accuracy", 5)
+def ensemble_of(run: RunFolder) -> list[Evaluation]:
+    results = results_with_ensemble(run, "accuracy", 5)
+    return list(results.evaluations(-1)) if -1 in results.trials else []
 
 
 def test_the_ensemble_is_a_row_with_its_members(tmp_path: Path) -> None:
@@ -288,7 +290,7 @@ def test_other_rows_are_as_they_were(tmp_path: Path) -> None:
     alone = build_leaderboard(run.results(), folds=5)
     board = run_leaderboard(run, metric="accuracy", folds=5)
     left = board[board.featurizer != "ensemble"].reset_index(drop=True)
-    moved = ["rank", "p_vs_best"]
+    moved = ["rank", "p_vs_best", *QUALITIES]
     pd.testing.assert_frame_equal(left.drop(columns=moved), alone.drop(columns=moved))
 
 
@@ -310,6 +312,26 @@ def test_the_test_split_is_scored_where_every_member_was(tmp_path: Path) -> None
     rows = data.fold == 0  # what stands for the test split here
     expected = accuracy(blend(data.scores[:, rows], found.weights, found.sharpness), data.labels[rows])
     assert row.test_accuracy == pytest.approx(expected)
+
+
+def test_the_probabilities_of_the_ten_best_and_of_the_ensemble_are_judged(tmp_path: Path) -> None:
+    data = library(14, 500, 1.0)
+    run = write_run(tmp_path / "run", data)
+    results = results_with_ensemble(run, "accuracy", 5)
+    board = build_leaderboard(results, metric="accuracy", folds=5)
+    single = board[board.trial >= 0]
+    judged = [*single.trial.head(10), -1]
+    assert set(results.probabilities) == set(judged)
+    assert board[board.trial.isin(judged)][["log_loss", "brier", "ece"]].notna().all().all()
+    assert board[~board.trial.isin(judged)][["log_loss", "brier", "ece"]].isna().all().all()
+    trial = int(single.trial.iloc[0])
+    found = results.probabilities[trial]
+    p = data.scores[trial // 2].astype(np.float64)
+    assert found.before.log_loss == pytest.approx(-np.log(p[np.arange(len(p)), data.labels]).mean(), rel=1e-5)
+    assert found.before.brier == pytest.approx(
+        ((p - np.eye(3)[data.labels]) ** 2).sum(axis=1).mean(), rel=1e-5
+    )
+    assert found.after.log_loss <= found.before.log_loss + 0.01
 
 
 def test_it_is_kept_until_the_predictions_change(tmp_path: Path) -> None:

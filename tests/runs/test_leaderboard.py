@@ -82,8 +82,9 @@ def test_columns_are_those_of_the_design_and_values_those_of_the_folds() -> None
         "accuracy_ci_low", "accuracy_ci_high", "recall_macro", "recall_macro_std", "precision_weighted",
         "precision_weighted_std",
     )  # fmt: skip
-    assert COLUMNS[-9:] == (
-        "auc_ovr", "auc_ovr_std", "p_vs_best", "test_accuracy", "featurize_ms_per_frame", "fit_s",
+    assert COLUMNS[-12:] == (
+        "auc_ovr", "auc_ovr_std", "log_loss", "brier", "ece", "p_vs_best", "test_accuracy",
+        "featurize_ms_per_frame", "fit_s",
         "predict_ms_per_frame", "status", "error",
     )  # fmt: skip
     row = by_trial(board, 4)
