@@ -16,7 +16,7 @@ from sweeper import plugins
 from sweeper.engine import nodes
 from sweeper.engine.address import check_answers
 from sweeper.engine.ground import ground
-from sweeper.engine.private.core import job_config, on_loopback, shut_down, signals_left_alone
+from sweeper.engine.private.core import few_services, job_config, on_loopback, shut_down, signals_left_alone
 from sweeper.errors import InputError, StoppedError, described
 from sweeper.extras import CLUSTER, check_libraries
 from sweeper.interrupts import interruptible, retake_signals, undisturbed, was_interrupted, without_hangups
@@ -154,6 +154,8 @@ def _quiet() -> dict[str, Any]:
 @contextmanager
 def _started(cpus: int, folds: int, object_store_gb: float | None, dashboard: bool) -> Iterator[None]:
     """Start Ray on this machine and end it again."""
+    from sweeper.engine.private.tune import nothing_sent_to_trials
+
     os.environ[plugins.VARIABLE] = _plugin_folders()  # workers inherit it
     with ground(object_store_gb) as options:
         options["num_cpus"] = cpus
@@ -161,7 +163,8 @@ def _started(cpus: int, folds: int, object_store_gb: float | None, dashboard: bo
         options["include_dashboard"] = dashboard
         try:
             _start(options)
-            yield
+            with nothing_sent_to_trials():
+                yield
         finally:
             _leave()
 
@@ -178,7 +181,11 @@ def _start(options: dict[str, Any]) -> None:
 
     for final in (False, True):
         try:
-            with on_loopback(), signals_left_alone(), without_hangups():
+            with ExitStack() as stack:
+                for surroundings in (on_loopback(), signals_left_alone(), without_hangups()):
+                    stack.enter_context(surroundings)
+                if not options["include_dashboard"]:
+                    stack.enter_context(few_services())
                 ray.init(
                     address="local", configure_logging=False, job_config=job_config(), **options, **_quiet()
                 )

@@ -27,7 +27,7 @@ from sweeper.engine.inputs import SweepInputs
 from sweeper.engine.ledger import LedgerActor
 from sweeper.engine.limits import Limits
 from sweeper.engine.network_blocks import NetworkSettings
-from sweeper.engine.private.tune import trial_environment
+from sweeper.engine.private.tune import trial_environment, without_usage
 from sweeper.engine.resources import Resources
 from sweeper.engine.scan import frame_refs
 from sweeper.engine.store import FeatureStoreActor, StoreSettings
@@ -336,7 +336,8 @@ def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
             ),
         )
         try:
-            tuner.fit()
+            with without_usage():
+                tuner.fit()
         except TuneError:
             if lost_count := getattr(scheduler, "lost_count", ""):
                 return str(lost_count)

@@ -183,14 +183,17 @@ def _fit_platt(margins: bool, scores: Matrix, labels: Rows) -> dict[str, NDArray
 
 def _fit_isotonic(margins: bool, scores: Matrix, labels: Rows) -> dict[str, NDArray[Any]]:
     """Fit rising steps for each class; no frequency is taken for nearer to 0 or 1 than n rows can show."""
-    from sklearn.isotonic import IsotonicRegression
+    from scipy.optimize import isotonic_regression
 
     xs, ys, ends = [], [], []
     least = 1 / (len(labels) + 2)
     for c in range(scores.shape[1]):
-        steps = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
-        steps.fit(scores[:, c], (labels == c).astype(np.float64))
-        x, y = steps.X_thresholds_, steps.y_thresholds_
+        x, which, counts = np.unique(scores[:, c], return_inverse=True, return_counts=True)
+        shares = np.bincount(which, labels == c) / counts
+        y = np.clip(isotonic_regression(shares, weights=counts).x, least, 1 - least)
+        turns = np.ones(len(x), dtype=bool)  # a step is its two ends
+        turns[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
+        x, y = x[turns], y[turns]
         if len(x) > _KNOTS:
             kept = np.unique(np.linspace(0, len(x) - 1, _KNOTS).round().astype(int))
             x, y = x[kept], y[kept]

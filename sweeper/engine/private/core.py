@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import ray
@@ -24,6 +25,24 @@ def on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def few_services() -> Iterator[None]:
+    """Have a Ray that is started in this block leave out what one machine without a dashboard has no use for.
+
+    The autoscaler's monitor, the one that forwards what workers print, and the server behind the dashboard
+    take some two seconds of CPU time; ``include_dashboard=False`` starts that server all the same.
+    """
+    from ray._private import parameter, services
+
+    parameters, start_api_server = parameter.RayParams, services.start_api_server
+    parameter.RayParams = partial(parameters, no_monitor=True, include_log_monitor=False)
+    services.start_api_server = lambda *arguments, **options: ("", None)
+    try:
+        yield
+    finally:
+        parameter.RayParams, services.start_api_server = parameters, start_api_server
 
 
 @contextmanager
