@@ -18,6 +18,7 @@ import pytest
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.execution import class_cache
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import HyperBandForBOHB
@@ -25,7 +26,12 @@ from ray.tune.schedulers import HyperBandForBOHB
 from sweeper.engine.cluster import trial_resources
 from sweeper.engine.private import CHECKED_ON
 from sweeper.engine.private.core import bytes_held, dashboard_url, on_loopback
-from sweeper.engine.private.tune import SynchronousHyperBand, forget, trial_environment
+from sweeper.engine.private.tune import (
+    SynchronousHyperBand,
+    forget,
+    nothing_sent_to_trials,
+    trial_environment,
+)
 from sweeper.engine.tune.searcher import SweepSearcher
 from sweeper.engine.tune.trial import SweepTrial
 from sweeper.pipeline import Pipeline
@@ -184,13 +190,46 @@ class LikeATrial:
         return found
 
 
-def test_tasks_in_the_environment_of_trials_share_their_workers() -> None:
-    """That Tune gives it to them is seen below."""
-    environment = trial_environment()
+def test_trials_have_no_environment_of_their_own_in_a_ray_that_was_started_here() -> None:
+    """That Tune gives them what this says is seen below; a worker without one serves whoever needs it."""
+    assert trial_environment() == {"env_vars": {}}
+    trial = LikeATrial.options(runtime_env=trial_environment()).remote()
+    theirs = ray.get(trial.process_of_a_task.remote())
+    assert theirs in {ray.get(process.remote()) for _ in range(3)}
+
+
+def test_elsewhere_tasks_in_the_environment_of_trials_share_their_workers() -> None:
+    environment = {"env_vars": {"PL_DISABLE_FORK": "1"}}
     trial = LikeATrial.options(runtime_env=environment).remote()
     theirs = ray.get(trial.process_of_a_task.remote())
     assert theirs in {ray.get(process.options(runtime_env=environment).remote()) for _ in range(3)}
     assert ray.get(process.remote()) != theirs
+
+
+def test_tunes_environment_is_as_it_was_after_the_block() -> None:
+    before = set(class_cache.ENV_VARS_TO_PROPAGATE), dict(class_cache.DEFAULT_ENV_VARS)
+    class_cache.DEFAULT_ENV_VARS["PL_DISABLE_FORK"] = "1"
+    class_cache.ENV_VARS_TO_PROPAGATE.add("PATH")
+    try:
+        assert trial_environment() == {"env_vars": {"PL_DISABLE_FORK": "1", "PATH": os.environ["PATH"]}}
+        with pytest.raises(KeyError), nothing_sent_to_trials():
+            assert trial_environment() == {"env_vars": {}}
+            raise KeyError
+        assert trial_environment()["env_vars"].keys() == {"PL_DISABLE_FORK", "PATH"}
+    finally:
+        class_cache.DEFAULT_ENV_VARS.clear()
+        class_cache.ENV_VARS_TO_PROPAGATE.clear()
+        class_cache.ENV_VARS_TO_PROPAGATE.update(before[0])
+        class_cache.DEFAULT_ENV_VARS.update(before[1])
+
+
+def test_without_a_dashboard_none_of_its_services_runs() -> None:
+    import psutil
+
+    commands = [" ".join(p.cmdline()) for p in psutil.Process().children(recursive=True)]
+    assert any("gcs_server" in command for command in commands)
+    for service in ("monitor.py", "log_monitor.py", "dashboard/dashboard.py"):
+        assert not any(service in command for command in commands)
 
 
 # --------------------------------------------------------------------------- Tune's HyperBand
@@ -226,7 +265,7 @@ class QuickTrial(SweepTrial):
 
     def step(self) -> dict[str, Any]:
         environment = dict(ray.get_runtime_context().runtime_env)
-        return {**super().step(), "environment": {"env_vars": dict(environment["env_vars"])}}
+        return {**super().step(), "environment": {"env_vars": dict(environment.get("env_vars", {}))}}
 
 
 @dataclass
