@@ -150,6 +150,30 @@ def resample_valid(counts: Counts, valid: Valid, rows: int, columns: int) -> tup
     return resampled, any_valid
 
 
+@njit("i8[::1](f4[:,::1], b1[:,::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def whole_counts(counts: Counts, valid: Valid) -> NDArray[np.int64]:
+    """Return how many valid pixels have each count, from 0 to the largest.
+
+    Empty where any of them is below 0, 65,536 or more, or not a whole number.
+    """
+    found = np.zeros(1 << 16, np.int64)
+    end: Any = 0
+    flat, good = counts.ravel(), valid.ravel()
+    for i in range(flat.size):
+        if not good[i]:
+            continue
+        count = flat[i]
+        if not 0 <= count < 65536:
+            return found[:0]
+        whole = np.int64(count)
+        if np.float32(whole) != count:
+            return found[:0]
+        found[whole] += 1
+        if whole >= end:
+            end = whole + 1
+    return found[:end]
+
+
 @njit("u4(f4)", cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _ordered_bits(count: Any) -> Any:
     """Return the bits of a float32 as a whole number that sorts as it does."""
@@ -206,6 +230,19 @@ def order_statistics(counts: Counts, valid: Valid, ranks: NDArray[np.int64]) -> 
 
 
 @njit(  # type: ignore[untyped-decorator]
+    "f8(f8, b1, Array(f8, 1, 'C', readonly=True), f8, f8)", cache=True, nogil=True, error_model="numpy"
+)
+def _stretched(value: float, logarithmic: bool, table: NDArray[np.float64], low: float, span: float) -> float:
+    """Scale a count, and map `low` to 0 and `low` + `span` to 1, as :func:`stretch` does."""
+    if logarithmic:
+        value = max(value, 0.0)
+        whole = np.int64(min(value, np.float64(table.size)))
+        value = table[whole] if whole < table.size and whole == value else np.log1p(value)
+    share = (value - low) / span  # a division: 1 / span may overflow
+    return min(max(share, 0.0), 1.0)
+
+
+@njit(  # type: ignore[untyped-decorator]
     "f4[:,::1](f4[:,::1], b1[:,::1], b1, Array(f8, 1, 'C', readonly=True), f8, f8)",
     cache=True,
     nogil=True,
@@ -222,17 +259,44 @@ def stretch(
     image = np.zeros((height, width), np.float32)
     if not high > low:
         return image
-    span = high - low
     for row in range(height):
         for column in range(width):
-            if not valid[row, column]:
-                continue
-            value = (
-                max(np.float64(counts[row, column]), 0.0) if logarithmic else np.float64(counts[row, column])
-            )
-            if logarithmic:
-                whole = np.int64(min(value, np.float64(table.size)))
-                value = table[whole] if whole < table.size and whole == value else np.log1p(value)
-            share = (value - low) / span  # a division: 1 / span may overflow
-            image[row, column] = min(max(share, 0.0), 1.0)
+            if valid[row, column]:
+                image[row, column] = _stretched(
+                    np.float64(counts[row, column]), logarithmic, table, low, high - low
+                )
+    return image
+
+
+@njit(  # type: ignore[untyped-decorator]
+    "f4[:,::1](f4[:,::1], b1[:,::1], i8[::1], b1, Array(f8, 1, 'C', readonly=True), f8, f8)",
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def stretch_whole(
+    counts: Counts,
+    valid: Valid,
+    histogram: NDArray[np.int64],
+    logarithmic: bool,
+    table: NDArray[np.float64],
+    low: float,
+    high: float,
+) -> NDArray[np.float32]:
+    """Give what :func:`stretch` gives; `histogram` is that of :func:`whole_counts`.
+
+    Each count that there is, is worked out once.
+    """
+    height, width = counts.shape
+    image = np.zeros((height, width), np.float32)
+    if not high > low:
+        return image
+    levels = np.empty(histogram.size, np.float32)
+    for count in range(histogram.size):
+        if histogram[count]:
+            levels[count] = _stretched(np.float64(count), logarithmic, table, low, high - low)
+    for row in range(height):
+        for column in range(width):
+            if valid[row, column]:
+                image[row, column] = levels[np.int64(counts[row, column])]
     return image

@@ -131,7 +131,11 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
     binned = np.where(valid, counts, 0).astype(np.float32)
     if settings["hot_pixels"] == "reject":
         valid = kernels.reject_hot_pixels(binned, valid)
-    binned, valid = kernels.bin_valid(binned, valid, size)
+    if size > 1:
+        binned, valid = kernels.bin_valid(binned, valid, size)
+    else:
+        binned *= valid  # a hot pixel becomes 0
+        binned += 0.0  # and so does −0
     if settings["resample"] is not None:
         rows, columns = _resampled(binned.shape, settings["resample"])
         binned, valid = kernels.resample_valid(binned, valid, rows, columns)
@@ -140,10 +144,13 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
         raise InputError("frame has no valid pixel: all are NaN, negative, a detector's sentinel or masked")
 
     logarithmic = settings["scale"] == "log1p"
-    low, high = _percentiles(
-        binned, valid, number, (settings["clip_low"], settings["clip_high"]), logarithmic
-    )
-    image = kernels.stretch(binned, valid, logarithmic, _log_table(), low, high)
+    clip = (settings["clip_low"], settings["clip_high"])
+    histogram = kernels.whole_counts(binned, valid)  # empty unless all are small whole numbers, as most are
+    low, high = _percentiles(binned, valid, number, histogram, clip, logarithmic)
+    if len(histogram):
+        image = kernels.stretch_whole(binned, valid, histogram, logarithmic, _log_table(), low, high)
+    else:
+        image = kernels.stretch(binned, valid, logarithmic, _log_table(), low, high)
     return PreparedFrame(counts=binned, image=image, valid=valid, levels=settings["levels"])
 
 
@@ -165,19 +172,24 @@ def _percentiles(
     counts: NDArray[np.float32],
     valid: NDArray[np.bool_],
     number: int,
+    histogram: NDArray[np.int64],
     percents: tuple[float, float],
     logarithmic: bool,
 ) -> tuple[float, float]:
     """Return percentiles of the scaled counts of `number` valid pixels, by numpy's linear definition.
 
-    Scaling is monotone, so it is applied to the order statistics alone.
+    Scaling is monotone, so it is applied to the order statistics alone. These are read off the histogram
+    where there is one.
     """
     from sweeper.data import _intensity_kernels as kernels
 
     position = np.array(percents, dtype=np.float64) / 100 * (number - 1)
     below = np.floor(position).astype(np.int64)
     ranks = np.stack([below, np.minimum(below + 1, number - 1)])  # (2, percentiles)
-    around = kernels.order_statistics(counts, valid, ranks.ravel()).reshape(ranks.shape)
+    if len(histogram):
+        around = np.searchsorted(histogram.cumsum(), ranks, side="right").astype(np.float64)
+    else:
+        around = kernels.order_statistics(counts, valid, ranks.ravel()).reshape(ranks.shape)
     if logarithmic:
         around = np.log1p(np.maximum(around, 0))
     share = position - below

@@ -20,7 +20,7 @@ from sweeper.engine.private.core import few_services, job_config, on_loopback, s
 from sweeper.errors import InputError, StoppedError, described
 from sweeper.extras import CLUSTER, check_libraries
 from sweeper.interrupts import interruptible, retake_signals, undisturbed, was_interrupted, without_hangups
-from sweeper.process import for_children, variables
+from sweeper.process import ALLOCATION, for_children, variables
 from sweeper.runs.checks import local_cpus
 
 TRIAL_SLOT = "trial_slot"
@@ -278,7 +278,7 @@ def remove_groups(resources: dict[str, float]) -> None:
 def _for_workers(folders: str) -> dict[str, str]:
     """Return the environment of this sweep's workers on every machine of a cluster that runs already."""
     kept = {name: os.environ[name] for name in _OF_WORKERS}
-    return {**kept, nodes.EXPECTED: nodes.expected(), plugins.VARIABLE: folders}
+    return {**ALLOCATION, **kept, nodes.EXPECTED: nodes.expected(), plugins.VARIABLE: folders}
 
 
 def _plugin_folders() -> str:
