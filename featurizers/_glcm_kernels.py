@@ -10,6 +10,7 @@ has every pair that touches it: masks and borders cost nothing.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,34 @@ U32 = NDArray[np.uint32]
 X_LOG_X: NDArray[np.float64] = np.arange(1024, dtype=np.float64)
 """x ln x for the counts that are common; larger ones are computed."""
 X_LOG_X[1:] *= np.log(X_LOG_X[1:])
+
+
+@compiled
+def extremes(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[Any, Any]:
+    """Return the lowest and the highest level of the valid pixels; 255 and 0 where there are none."""
+    lowest, highest = np.uint8(255), np.uint8(0)
+    flat, good = image.ravel(), valid.ravel()
+    for i in range(flat.size):
+        lowest = min(lowest, flat[i] if good[i] else np.uint8(255))
+        highest = max(highest, flat[i] if good[i] else np.uint8(0))
+    return np.int64(lowest), np.int64(highest)
+
+
+@compiled
+def pack(
+    image: NDArray[np.uint8], valid: NDArray[np.bool_], lowest: int, pad: int, offset: U16, level: U16
+) -> None:
+    """Fill in the levels above the lowest, and their triangle offsets, where a pixel is valid.
+
+    `offset` and `level` are padded as in :func:`count_pairs`, and hold what an invalid pixel has.
+    """
+    height, width = image.shape
+    for r in range(height):
+        for c in range(width):
+            if valid[r, c]:
+                above = np.uint16(image[r, c] - lowest)
+                level[r, pad + c] = above
+                offset[r, pad + c] = above * (above + np.uint16(1)) // np.uint16(2)
 
 
 @compiled

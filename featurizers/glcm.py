@@ -31,21 +31,16 @@ def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], NDArray[np.uint16
 
     Levels are counted from the lowest in use: every property depends on differences and counts alone.
     """
+    from . import _glcm_kernels as kernels
+
     image, valid = frame.quantised, frame.valid
-    lowest = int(image.min(where=valid, initial=255))
-    levels = max(1, int(image.max(where=valid, initial=0)) - lowest + 1)
-    triangle = np.arange(levels + 1) * np.arange(1, levels + 2) // 2
+    lowest, highest = kernels.extremes(image, valid)
+    levels = max(1, highest - lowest + 1)
     height, width = image.shape
     padded = (height + _MAX_DISTANCE, width + 2 * _MAX_DISTANCE)
-    inside = np.s_[:height, _MAX_DISTANCE : _MAX_DISTANCE + width]
     level = np.zeros(padded, np.uint16)
-    offset = np.full(padded, triangle[levels], np.uint16)  # one cell behind the triangle: does not count
-    if valid.all():
-        level[inside] = image - np.uint8(lowest)
-        offset[inside] = triangle.astype(np.uint16)[level[inside]]
-    else:
-        level[inside] = np.where(valid, image - np.uint8(lowest), 0)
-        offset[inside] = np.where(valid, triangle.astype(np.uint16)[level[inside]], triangle[levels])
+    offset = np.full(padded, levels * (levels + 1) // 2, np.uint16)  # one cell behind the triangle
+    kernels.pack(image, valid, lowest, _MAX_DISTANCE, offset, level)
     return offset, level, levels
 
 

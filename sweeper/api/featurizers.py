@@ -38,7 +38,8 @@ class PreparedFrame:
     @cached_property
     def quantised(self) -> NDArray[np.uint8]:
         """`image` as grey levels 0 to `levels` − 1, uint8, (height, width); 0 where not valid."""
-        level = np.minimum((self.image * self.levels).astype(np.int32), self.levels - 1)
+        level = self.image * np.float32(self.levels)
+        np.minimum(level, np.float32(self.levels - 1), out=level)
         return level.astype(np.uint8)
 
 

@@ -42,18 +42,18 @@ def count_statistics(frame: PreparedFrame) -> Vector:
     step = max(1, frame.counts.shape[0] // _SAMPLED_ROWS)
     counts, valid = frame.counts[::step], frame.valid[::step]
     masked = 1.0 - float(np.count_nonzero(frame.valid)) / frame.valid.size
-    some = counts[valid].astype(np.float64)
-    if len(some) == 0:
+    wide = np.log1p(np.maximum(counts, 0).astype(np.float64))
+    logs = wide[valid]
+    if len(logs) == 0:
         return np.array([masked, *[0.0] * 8])
-    logs = np.log1p(np.maximum(some, 0))
     mean, deviation = float(logs.mean()), float(logs.std())
     both = valid[:, 1:] & valid[:, :-1]
     alike = 0.0
     if deviation > 0 and both.any():
-        wide = np.log1p(np.maximum(counts, 0).astype(np.float64)) - mean
+        wide -= mean
         alike = float((wide[:, 1:] * wide[:, :-1])[both].mean()) / deviation**2
     percentiles = np.quantile(logs, (0.05, 0.5, 0.95, 0.999))
-    zeros = float((some <= 0).mean())
+    zeros = float((logs <= 0).mean())
     return np.array([masked, zeros, mean, deviation, *percentiles, np.clip(alike, -1, 2)])
 
 
