@@ -45,6 +45,8 @@ bench: setup
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/sweep.py --quick
 	$(BIN)/python benchmarks/training.py --quick
+	$(BIN)/python benchmarks/start.py --quick
+	$(BIN)/python benchmarks/sorting.py --quick
 	$(BIN)/python benchmarks/scaling.py --quick
 
 # Pages that are written from the code, and the notebook's output.

@@ -256,19 +256,21 @@ def reliability(before: Bins, after: Bins) -> Draw:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=RULE)
-        for bins, colour, label in ((before, COLOURS[1], "before calibration"), (after, COLOURS[0], "after")):
+        # Rings around dots: where calibration changes nothing both are seen.
+        looks = ((before, COLOURS[1], "before calibration", 60), (after, COLOURS[0], "after", 0))
+        for bins, colour, label, wider in looks:
             most = max(count for _, _, count in bins)
             confidence, accuracy, counts = zip(*bins, strict=True)
             axes.plot(confidence, accuracy, color=colour, linewidth=1)
             axes.scatter(
                 confidence,
                 accuracy,
-                [12 + 60 * n / most for n in counts],
-                color=colour,
+                [12 + wider + 60 * n / most for n in counts],
+                facecolors="none" if wider else colour,
+                edgecolors=colour,
                 label=label,
-                linewidth=0,
             )
-        axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02))
+        axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.05), ylim=(-0.02, 1.05))
         axes.grid()
         figure.legend(loc="outside lower center", ncols=2)
 
