@@ -21,6 +21,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+_WHOLE_SWEEPS = ("engine/", "docs/", "test_python.py", "commands/test_cli.py", "test_wheel.py", "plugins/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes: of two processes none then waits long for the other's last."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: not item.path.relative_to(here).as_posix().startswith(_WHOLE_SWEEPS))
+
+
 @pytest.fixture(scope="session")
 def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `sweeper` as people do, in a process of its own."""
