@@ -184,7 +184,7 @@ def _start(options: dict[str, Any]) -> None:
             with ExitStack() as stack:
                 for surroundings in (on_loopback(), signals_left_alone(), without_hangups()):
                     stack.enter_context(surroundings)
-                if not options["include_dashboard"]:
+                if not options.get("include_dashboard"):
                     stack.enter_context(few_services())
                 ray.init(
                     address="local", configure_logging=False, job_config=job_config(), **options, **_quiet()

@@ -70,7 +70,7 @@ class _Kept(msgspec.Struct, frozen=True):
 
     key: str
     records: list[Trial | Evaluation]
-    probabilities: dict[int, Probabilities]
+    probabilities: dict[int, Probabilities] = msgspec.field(default_factory=dict)
 
 
 def run_leaderboard(folder: RunFolder, *, metric: str, folds: int | None) -> pd.DataFrame:

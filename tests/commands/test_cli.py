@@ -28,7 +28,8 @@ COLUMNS = """
 rank, trial, featurizer, featurizer_params, training_set, reducer, classifier, classifier_params, budget,
 folds, accuracy, accuracy_std, accuracy_ci_low, accuracy_ci_high, recall_macro, recall_macro_std,
 precision_weighted, precision_weighted_std, f1_macro, f1_macro_std, kappa, kappa_std, mcc, mcc_std, auc_ovr,
-auc_ovr_std, p_vs_best, test_accuracy, featurize_ms_per_frame, fit_s, predict_ms_per_frame, status, error
+auc_ovr_std, log_loss, brier, ece, p_vs_best, test_accuracy, featurize_ms_per_frame, fit_s,
+predict_ms_per_frame, status, error
 """
 
 
