@@ -49,7 +49,7 @@ def run_cli(*arguments: object) -> None:
 
 
 def make_model(frames: Path, scratch: Path) -> Path:
-    """Sweep, and export the best."""
+    """Sweep, and export the best single pipeline."""
     options = (
         "--space",
         "quick",
@@ -63,7 +63,10 @@ def make_model(frames: Path, scratch: Path) -> Path:
         1,
     )
     run_cli("run", frames, *options, "--out", scratch / "run")
-    run_cli("export", scratch / "run", scratch / "best.sweeper")
+    board = sweeper.open_run(scratch / "run").leaderboard()
+    run_cli(
+        "export", scratch / "run", scratch / "best.sweeper", "--trial", board.trial[board.trial >= 0].iloc[0]
+    )
     return scratch / "best.sweeper"
 
 
