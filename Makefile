@@ -25,7 +25,7 @@ demo: setup
 # All that CI runs: formatting, lint, types, tests.
 # Two tests at a time.
 test: check
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
 # More faults, injected into whole sweeps, and tens of thousands of damaged files: about fifteen minutes.
 test-long: setup

@@ -25,7 +25,10 @@ _WHOLE_SWEEPS = ("engine/", "docs/", "test_python.py", "commands/test_cli.py", "
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes: of two processes none then waits long for the other's last."""
+    """Begin with the files that take minutes: of two processes none then waits long for the other's last.
+
+    (xdist has to be told `--no-loadscope-reorder`: it would begin with the files of most tests.)
+    """
     here = Path(__file__).parent
     items.sort(key=lambda item: not item.path.relative_to(here).as_posix().startswith(_WHOLE_SWEEPS))
 
