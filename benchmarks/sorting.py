@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,47 +107,34 @@ def frames_per_second(model: Path, sources: Sequence[Path], scratch: Path, most:
 # --------------------------------------------------------------------------- one process, stage by stage
 
 
-class Stages:
-    """Milliseconds a frame by what they went into."""
-
-    def __init__(self) -> None:
-        self.spent: defaultdict[str, float] = defaultdict(float)
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """Count the time since the last lap for `name`."""
-        now = time.perf_counter()
-        self.spent[name] += 1e3 * (now - self._last)
-        self._last = now
-
-    def each(self, frames: int) -> dict[str, float]:
-        """Return milliseconds a frame."""
-        return {name: ms / frames for name, ms in self.spent.items()}
+def each(clock: _plain.Clock, frames: int) -> dict[str, float]:
+    """Return milliseconds a frame by what they went into."""
+    return {name: 1e3 * seconds / frames for name, seconds in clock.spent.items()}
 
 
 def our_stages(model: Model, paths: Sequence[Path]) -> dict[str, float]:
     """Return milliseconds a frame of the model, of which every part is one pipeline of one featurizer."""
     from sweeper.sorter.strangers import count_statistics
 
-    [part], stages = model.parts, Stages()
+    [part], clock = model.parts, _plain.Clock()
     for begin in range(0, len(paths), BATCH):
         batch = paths[begin : begin + BATCH]
         looks = []
         for path in batch:
             [(_, raw)] = model.raw_frames(path)
-            stages.lap("read")
+            clock.lap("read")
             frame = raw.prepared(part.pipeline.intensity)
-            stages.lap("prepare")
+            clock.lap("prepare")
             features = part.kinds[0].compute([frame])[0]
-            stages.lap("features")
+            clock.lap("features")
             statistics = count_statistics(frame)
-            stages.lap("signs")
+            clock.lap("signs")
             looks.append(sweeper.sorter.model.Look(raw.counts.shape, statistics, (features,)))
         model.probabilities(looks)
-        stages.lap("classify")
+        clock.lap("classify")
         model.signs_of(looks)
-        stages.lap("signs")
-    return stages.each(len(paths))
+        clock.lap("signs")
+    return each(clock, len(paths))
 
 
 def plain_stages(model: Model, paths: Sequence[Path]) -> dict[str, float]:
@@ -165,29 +151,29 @@ def plain_stages(model: Model, paths: Sequence[Path]) -> dict[str, float]:
             np.bincount(frame.quantised.ravel(), minlength=256) / frame.image.size
         ),
     }[single.featurizer]
-    rng = np.random.default_rng(0)
-    forest, stages = None, Stages()
+    forest: ExtraTreesClassifier | None = None
+    clock = _plain.Clock()
     for begin in range(0, len(paths), BATCH):
         rows = []
         for path in paths[begin : begin + BATCH]:
             counts = tifffile.imread(path)
-            stages.lap("read")
+            clock.lap("read")
             image = np.log1p(counts.astype(np.float32))
             low, high = np.percentile(image, (0.1, 99.9))
             image = np.clip((image - low) / max(high - low, 1e-9), 0, 1).astype(np.float32)
             frame = PreparedFrame(counts.astype(np.float32), image, np.ones(image.shape, bool), 256)
-            stages.lap("prepare")
+            clock.lap("prepare")
             rows.append(compute(frame, params))
-            stages.lap("features")
+            clock.lap("features")
         x = np.array(rows)
         if forest is None:
-            labels = rng.integers(len(model.classes), size=len(x))
+            labels = np.arange(len(x)) % len(model.classes)
             forest = ExtraTreesClassifier(TREES, random_state=0).fit(x, labels)
-            stages = Stages() if begin else stages
-            stages._last = time.perf_counter()
+            clock.lap("fit")
         forest.predict_proba(x)
-        stages.lap("classify")
-    return stages.each(len(paths))
+        clock.lap("classify")
+    clock.spent.pop("fit")
+    return each(clock, len(paths))
 
 
 def p99_ms(model: Model, paths: Sequence[Path]) -> float:

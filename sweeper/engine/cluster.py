@@ -8,7 +8,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -181,11 +181,8 @@ def _start(options: dict[str, Any]) -> None:
 
     for final in (False, True):
         try:
-            with ExitStack() as stack:
-                for surroundings in (on_loopback(), signals_left_alone(), without_hangups()):
-                    stack.enter_context(surroundings)
-                if not options.get("include_dashboard"):
-                    stack.enter_context(few_services())
+            services = nullcontext() if options.get("include_dashboard") else few_services()
+            with on_loopback(), signals_left_alone(), without_hangups(), services:
                 ray.init(
                     address="local", configure_logging=False, job_config=job_config(), **options, **_quiet()
                 )
@@ -277,8 +274,8 @@ def remove_groups(resources: dict[str, float]) -> None:
 
 def _for_workers(folders: str) -> dict[str, str]:
     """Return the environment of this sweep's workers on every machine of a cluster that runs already."""
-    kept = {name: os.environ[name] for name in _OF_WORKERS}
-    return {**ALLOCATION, **kept, nodes.EXPECTED: nodes.expected(), plugins.VARIABLE: folders}
+    kept = {name: os.environ[name] for name in (*_OF_WORKERS, *ALLOCATION)}
+    return {**kept, nodes.EXPECTED: nodes.expected(), plugins.VARIABLE: folders}
 
 
 def _plugin_folders() -> str:

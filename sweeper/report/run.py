@@ -156,7 +156,7 @@ class Run:
         return tuple(self.results.evaluations(trial))
 
     def folds(self, trial: int) -> tuple[Scored, ...]:
-        """Return the results of the trials; read once."""
+        """Return the results of a trial's folds; read once."""
         if trial not in self._folds:
             outcomes = [e.outcome for e in self.evaluations(trial)]
             self._folds[trial] = tuple(o for o in outcomes if isinstance(o, Scored))

@@ -1,4 +1,4 @@
-"""What follows from the predictions of a run: its ensemble, and what calibrated probabilities are worth.
+"""The ensemble of a run and the quality of calibrated probabilities, both from the run's predictions.
 
 The ensemble comes as records, so that the leaderboard ranks it like a pipeline. All of it is a function of
 the journal and of RUN/predictions, kept in RUN/ensemble.json until either changes.
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from sweeper.atomic import write_text
 from sweeper.evaluate.calibration import calibrate, quality
 from sweeper.evaluate.ensembles import ENSEMBLE_VERSION, Ensemble, Library, blend, select_ensemble
-from sweeper.evaluate.metrics import RANKED_BY, over_folds, score
+from sweeper.evaluate.metrics import RANKED_BY, score
 from sweeper.pipeline import FeaturizerChoice, Pipeline, digest
 from sweeper.runs import contents
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import ENSEMBLE, build_leaderboard, select
 from sweeper.runs.place import Place, reading
-from sweeper.runs.predictions import Predictions, read_predictions
+from sweeper.runs.predictions import Predictions, read_predictions, score_of_folds
 from sweeper.runs.records import TEST, Evaluation, FoldName, Scored, Trial, read_pipeline
 from sweeper.runs.results import Probabilities, Results
 
@@ -203,9 +203,7 @@ def _best(pipelines: Sequence[_Folds], metric: str) -> list[int]:
 
     def value(i: int) -> float:
         outcomes = [r.outcome for fold, r in pipelines[i].items() if fold != TEST]
-        found = [o.metrics.get(metric) for o in outcomes if isinstance(o, Scored)]
-        defined = [v for v in found if v is not None]
-        return round(over_folds(metric, defined), 12) if defined else -np.inf
+        return score_of_folds(metric, (o.metrics.get(metric) for o in outcomes if isinstance(o, Scored)))
 
     return sorted(range(len(pipelines)), key=lambda i: (-value(i), i))[:CALIBRATED]
 

@@ -129,7 +129,7 @@ class RunFolder:
         return found if isinstance(found, dict) else {}
 
     def _before_search(self) -> tuple[Path, ...]:
-        """Return the files that a sweep may have left which was refused before its search began."""
+        """Return the files that may be left of a sweep that was refused before its search began."""
         return self.spec, self.bad_frames, self.environment, self.frames, self.quarantine, self.arrays
 
     @contextmanager

@@ -127,6 +127,12 @@ def kept_predictions(folder: Path, records: Iterable[Evaluation]) -> list[Predic
     return found
 
 
+def score_of_folds(metric: str, values: Iterable[float | None]) -> float:
+    """Return a metric of all folds, by which pipelines are ranked in whatever order folds came."""
+    defined = sorted(v for v in values if v is not None)
+    return round(over_folds(metric, defined), 12) if defined else -np.inf
+
+
 @dataclass
 class _Held:
     """Files of one pipeline at the full budget, and its value in each fold."""
@@ -136,8 +142,7 @@ class _Held:
 
     def score(self, metric: str, left_out: int | None = None) -> float:
         """Return the value of all folds."""
-        defined = [v for fold, v in self.values.items() if v is not None and fold != left_out]
-        return round(over_folds(metric, sorted(defined)), 12) if defined else -np.inf
+        return score_of_folds(metric, (v for fold, v in self.values.items() if fold != left_out))
 
 
 class PredictionFiles:

@@ -1,4 +1,4 @@
-"""Of Ray's core: where it listens, where clusters are, what workers import, the dashboard, object sizes."""
+"""Private parts of Ray's core: addresses, clusters, imports of workers, the dashboard, object sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of Ray Tune: what it keeps of trials, its actors, the inside of its HyperBand."""
+"""Private parts of Ray Tune: what it keeps of trials, its actors, the inside of its HyperBand."""
 
 from __future__ import annotations
 
