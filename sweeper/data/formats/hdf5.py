@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from sweeper.data.formats._hdf5_stored import Stored, check_stored, read_externa
 from sweeper.data.formats.fabio import refuse_by_name
 from sweeper.errors import FrameError
 
+_SHOT_IDS = re.compile(
+    r"(memory_?)?cells?(_?ids?)?|(pulse|frame|shot|image|event)(_?ids?|_?numbers?)", re.IGNORECASE
+)
 _LIVE_NOTE = "open for writing (SWMR): frames as far as they are flushed"
 
 
@@ -129,6 +133,7 @@ class _Part:
     @classmethod
     def of(cls, tree: Tree, path: str, dataset: Any) -> _Part:
         """Look at a dataset: what its axes are, whether all of it is there, and which mask it has."""
+        _check_no_gains(tree, path, dataset)
         stored = check_stored(tree, dataset)
         shape = without_ones(dataset.shape)
         image_axes = 3 if colours(dataset) else 2
@@ -214,9 +219,28 @@ def _has_panels(tree: Tree, path: str, dataset: Any, shape: tuple[int, ...]) -> 
         return False
     if len(names) == len(dataset.shape) and "module" in names[len(shape) - 3]:
         return True
-    if len(shape) < 4 or shape[-3] == 1:
+    if len(shape) < 4 or shape[-3] == 1 or _ids_of(dataset, shape[:-2]):
         return False
     return not _is_scan_axis(tree, path, dataset, len(shape) - 3)
+
+
+def _ids_of(dataset: Any, shots: tuple[int, ...]) -> list[str]:
+    """Return the datasets beside one that number its shots, as the memory cells of a burst."""
+    return [
+        name
+        for name, item in dataset.parent.items()
+        if _SHOT_IDS.fullmatch(name) and hasattr(item, "chunks") and item.shape == shots
+    ]
+
+
+def _check_no_gains(tree: Tree, path: str, dataset: Any) -> None:
+    """Refuse raw AGIPD data: of each shot a plane of values and one of the gains they have."""
+    shape = dataset.shape
+    if len(shape) == 4 and shape[1] == 2 and (_ids_of(dataset, shape[:1]) or _ids_of(dataset, (shape[0], 1))):
+        raise FrameError(
+            tree.source.path, f"{path} is not calibrated: of each shot it has a plane of values and one of "
+            "gains, as a raw AGIPD file; take the calibrated file"
+        )  # fmt: skip
 
 
 def _is_scan_axis(tree: Tree, path: str, dataset: Any, axis: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ _JPEG = (6, 7)
 _MOST_SAMPLES = 4
 _CUTOFF = re.compile(r"# *Count_cutoff +(\d+) *counts", re.IGNORECASE)
 _SHOWN_TAGS = 2**20  # bytes of a description that are looked at
+# MarCCD's own header lies between that of TIFF and the pixels: where it begins, and in it the places of the
+# byte order (1234 or 4321), of width and height, and of the count of saturated pixels, each of 32 bits.
+_MARCCD_AT, _MARCCD_ORDER, _MARCCD_SIZE, _MARCCD_SATURATED = 1024, 28, 80, 104
 
 
 @contextmanager
@@ -49,18 +53,17 @@ def _open(source: Source) -> Iterator[OpenFile]:
             check_size(path, max(page.image_bytes, page.tile_bytes), stored)
         file = _File(source, stream, stack)
         about = _about(pages[0], stream)
+        limits = _limits(about, pages[0], stream)
         contiguous = _under_one_header(path, file, pages, about)
         if contiguous is not None:
             yield OpenFile(
                 contiguous.count,
                 lambda index: contiguous.read(stream, index),
-                limits=lambda _: _limits(about),
+                limits=lambda _: limits,
             )
         else:
             _check_number(path, about, pages)
-            yield OpenFile(
-                len(images), lambda index: file.read(images[index]), limits=lambda _: _limits(about)
-            )
+            yield OpenFile(len(images), lambda index: file.read(images[index]), limits=lambda _: limits)
 
 
 def _images(path: Path, pages: list[Page]) -> list[Page]:
@@ -99,10 +102,25 @@ def _about(page: Page, stream: Any) -> str:
     return bytes(values[:_SHOWN_TAGS].astype(np.uint8)).split(b"\0")[0].decode(errors="replace")
 
 
-def _limits(about: str) -> Limits:
-    """Return what the header of a Pilatus or Eiger says: counts from the cut-off on are not measured."""
+def _limits(about: str, page: Page, stream: Any) -> Limits:
+    """Return what the header of a Pilatus, Eiger or MarCCD says: counts from there on are not measured."""
     found = _CUTOFF.search(about)
-    return Limits(highest=int(found[1]) - 1) if found else Limits()
+    too_many = int(found[1]) if found else _marccd_saturation(page, stream)
+    return Limits(highest=too_many - 1) if too_many else Limits()
+
+
+def _marccd_saturation(page: Page, stream: Any) -> int:
+    """Return the count of a saturated pixel as MarCCD's header states it; 0 where there is none."""
+    stream.seek(_MARCCD_AT)
+    header = stream.read(_MARCCD_SATURATED + 4)
+    if len(header) < _MARCCD_SATURATED + 4 or not header[4:].upper().startswith(
+        (b"MARCCD", b"MMX", b"RAYONIX")
+    ):
+        return 0
+    order = "<" if struct.unpack_from("<I", header, _MARCCD_ORDER)[0] == 1234 else ">"
+    width, height = struct.unpack_from(f"{order}2I", header, _MARCCD_SIZE)
+    saturated: int = struct.unpack_from(f"{order}I", header, _MARCCD_SATURATED)[0]
+    return saturated if (height, width) == page.shape else 0
 
 
 # --------------------------------------------------------------------------- pages
@@ -285,7 +303,8 @@ FORMAT = Format(
     "tifffile's or OME's header says; pages of different sizes or types",
     images="a frame a page, without pages that say that they are thumbnails or masks (NewSubfileType); "
     "a stack under one header, as ImageJ and MetaMorph write it, a frame an image",
-    masks="has none; counts from the Count_cutoff of a DECTRIS header on are invalid",
+    masks="has none; counts from the Count_cutoff of a DECTRIS header or the saturated_value of a MarCCD one "
+    "on are invalid",
     open=_open,
     magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 )

@@ -323,6 +323,26 @@ def test_a_scan_over_a_grid_that_nexus_describes_has_no_panels(tmp_path: Path) -
     gives(tmp_path / "a.nxs", *PANELS.reshape(32, 6, 7))
 
 
+def test_memory_cells_of_a_burst_are_frames_of_their_own(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["INSTRUMENT/JNGFR/data/adc"] = PANELS
+        file["INSTRUMENT/JNGFR/data/memoryCell"] = np.tile(np.arange(8, dtype=np.uint8), (4, 1))
+    gives(tmp_path / "a.h5", *PANELS.reshape(32, 6, 7))
+
+
+@pytest.mark.parametrize("ids", [(4,), (4, 1)])
+def test_gains_are_no_panel(tmp_path: Path, ids: tuple[int, ...]) -> None:
+    """Raw AGIPD data: values, and which gain each was measured with."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        image = file.create_group("INSTRUMENT/SPB_DET_AGIPD1M-1/DET/0CH0:xtdf/image")
+        image["data"], image["cellId"] = PANELS[:, :2], np.zeros(ids, np.uint16)
+    refused(tmp_path / "a.h5", "image/data is not calibrated: of each shot it has a plane of values and one")
+    with h5py.File(tmp_path / "a.h5", "a") as file:  # as it is calibrated
+        del file["INSTRUMENT/SPB_DET_AGIPD1M-1/DET/0CH0:xtdf/image/data"]
+        file["INSTRUMENT/SPB_DET_AGIPD1M-1/DET/0CH0:xtdf/image/data"] = PANELS[:, 0].astype(np.float32)
+    gives(tmp_path / "a.h5", *PANELS[:, 0].astype(np.float32))
+
+
 # --------------------------------------------------------------------------- the file's own mask
 
 MASK = np.zeros((16, 20), np.uint32)

@@ -131,6 +131,26 @@ def test_the_cut_off_that_dectris_states_bounds_counts(tmp_path: Path) -> None:
     assert np.flatnonzero(invalid).tolist() == [1]
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pixels_that_marccd_calls_saturated_are_not_measured(tmp_path: Path, order: str) -> None:
+    """TIFF's header, from byte 1024 on MarCCD's own, then the pixels."""
+    image = counts("uint16", (6, 8))
+    image[2, 3], image[4, 4] = 64_000, 65_535
+    own = bytearray(3072)
+    own[4:10] = b"MARCCD"
+    for at, value in ((28, 1234 if order == "<" else 4321), (80, 8), (84, 6), (104, 64_000)):
+        struct.pack_into(f"{order}I", own, at, value)
+    tags = ((256, 8), (257, 6), (258, 16), (259, 1), (262, 1), (273, 4096), (277, 1), (278, 6), (279, 96))
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags)
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8)
+    head += struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+    path = tmp_path / "a.mccd"
+    path.write_bytes(head.ljust(1024, b"\0") + own + image.astype(f"{order}u2").tobytes())
+    gives(path, image)
+    with open_frames(path) as file:
+        np.testing.assert_array_equal(file.limits(0).invalid(image), image >= 64_000)
+
+
 # --------------------------------------------------------------------------- PNG and JPEG
 
 
