@@ -40,14 +40,13 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# What each script measures in its smallest form, beside what RESULTS.md records of it.
 bench: setup
-	$(BIN)/python benchmarks/kernels.py
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/sweep.py --quick
-	$(BIN)/python benchmarks/training.py --quick
-	$(BIN)/python benchmarks/start.py --quick
-	$(BIN)/python benchmarks/sorting.py --quick
-	$(BIN)/python benchmarks/scaling.py --quick
+	rm -rf .bench && mkdir .bench
+	for script in kernels overhead sweep training start sorting scaling; do \
+		$(BIN)/python benchmarks/$$script.py --quick --json .bench/$$script.json || exit 1; \
+	done
+	$(BIN)/python benchmarks/compare.py .bench
 
 # Pages that are written from the code, and the notebook's output.
 docs: setup

@@ -1,8 +1,8 @@
 """How fast an exported model sorts, from files on disk to rows in a CSV, beside a plain script.
 
-- ``sort_fps``: frames a second of `sweeper sort` with a process for each core, 512 × 512 uint16 TIFF, the
+- ``fps_tiff_512``: frames a second of `sweeper sort` with a process for each core, 512 × 512 uint16 TIFF, the
   best of 20 pipelines of ``quick``; from the difference of two runs, so that starting does not count.
-- ``sort_cbf_fps``: the same for byte-offset CBF of 1679 × 1475.
+- ``fps_cbf_2m``: the same for byte-offset CBF of 1679 × 1475.
 - ``p99_ms``: of a single frame in one process, from its file to its verdict.
 - ``sort_ratio``: frames a second of one process of ours over those of the plain script, which reads with
   tifffile, scales with numpy, has scikit-image compute the same features and scikit-learn classify.
@@ -212,8 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             latency = p99_ms(model, tiffs)
             ours, plain = our_stages(model, tiffs), plain_stages(model, tiffs)
         figures = {
-            "sort_fps": frames_per_second(path, tiffs, scratch, count),
-            "sort_cbf_fps": frames_per_second(path, write_cbf(scratch / "cbf", 10), scratch, count // 2),
+            "fps_tiff_512": frames_per_second(path, tiffs, scratch, count),
+            "fps_cbf_2m": frames_per_second(path, write_cbf(scratch / "cbf", 10), scratch, count // 2),
             "p99_ms": latency,
             "sort_ratio": sum(plain.values()) / sum(ours.values()),
         }

@@ -216,7 +216,7 @@ def show(settings: Settings, result: Result) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print the tables, write the figures."""
+    """Measure, print the tables, write the figures; exit with status 1 where scores differ."""
     parser = argparse.ArgumentParser(description="A sweep with shared features against the paper's way.")
     parser.add_argument("--quick", action="store_true", help="20 pipelines, 50 frames of 256 × 256")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
@@ -234,6 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show(settings, result)
     if options.json is not None:
         options.json.write_text(json.dumps(result.figures(), indent=2) + "\n")
+    if result.figures()["score_difference"] > 0:
+        sys.exit("the two ways do not give the same scores")
 
 
 if __name__ == "__main__":
