@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,25 @@ def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def run_here() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run `sweeper` in this process, whose Ray stays up: sweeps after a module's first take half as long."""
+    import ray
+
+    from sweeper.cli import main
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setenv("COLUMNS", "160")
+            exit_status = main([*map(str, arguments)])
+        return subprocess.CompletedProcess(arguments, exit_status, out.getvalue(), err.getvalue())
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield run
+    ray.shutdown()
 
 
 @contextmanager

@@ -29,6 +29,8 @@ TRIAL_SLOT = "trial_slot"
 OF_TRAINING = {"memory": 4099.0}
 """A few bytes that each process of Ray Train holds: what it left is known by them."""
 
+_SHARED_BY_TRIALS = 0.9  # of the memory: the networks that trials wait for need some as well
+
 _OF_WORKERS = {
     # Threads equal Ray CPUs: tasks take one core each.
     "OMP_NUM_THREADS": "1",
@@ -295,4 +297,4 @@ def trial_resources() -> tuple[dict[str, float], int]:
     if slots >= 1:
         return {"CPU": 0, TRIAL_SLOT: 1}, slots
     slots = int(resources.get("CPU", 1)) + 1
-    return {"CPU": 0, "memory": resources["memory"] // slots}, slots
+    return {"CPU": 0, "memory": _SHARED_BY_TRIALS * resources["memory"] // slots}, slots

@@ -351,7 +351,7 @@ def test_a_reducer_shows_its_parameters() -> None:
 
 
 def test_the_same_command_from_a_file_computes_nothing(
-    run_cli: Cli,
+    run_here: Cli,
     sweep: Sweep,
     textures: Path,
     tiny_space: Path,
@@ -365,7 +365,7 @@ def test_the_same_command_from_a_file_computes_nothing(
         f"data: {textures}\nspace: {tiny_space}\nsearch: bohb\ntrials: 9\nfolds: 2\nseed: 4\n",
         encoding="utf-8",
     )
-    done = run_cli("run", spec, "--out", run)
+    done = run_here("run", spec, "--out", run)
     assert done.returncode == 0, done.stderr
     assert summary(done) == (0, summary(sweep[1])[0], 0, 5)
     assert (run / "leaderboard.csv").read_bytes() == (sweep[0] / "leaderboard.csv").read_bytes()
@@ -396,18 +396,18 @@ def test_more_trials_in_the_same_folder_go_on_from_python(
 
 
 def test_another_sweep_shares_the_blocks_but_not_the_folder(
-    run_cli: Cli,
+    run_here: Cli,
     sweep: Sweep,
     textures: Path,
     tiny_space: Path,
     tmp_path: Path,
 ) -> None:
     command = ["run", textures, "--space", tiny_space, "--trials", 3, "--folds", 2, "--seed", 5]
-    refused = run_cli(*command, "--out", sweep[0])
+    refused = run_here(*command, "--out", sweep[0])
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert f"--out {sweep[0]}: holds another sweep (its seed is 4, not 5)" in refused.stderr
-    done = run_cli(*command, "--out", tmp_path / "run", "--features", sweep[0] / "features")
+    done = run_here(*command, "--out", tmp_path / "run", "--features", sweep[0] / "features")
     assert done.returncode == 0, done.stderr
     computed, known, blocks, reused = summary(done)
     assert computed > 3

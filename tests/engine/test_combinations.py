@@ -58,8 +58,8 @@ def arguments(textures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 
 @pytest.fixture(scope="module")
-def run(run_cli: Cli, arguments: tuple[object, ...]) -> Path:
-    done = run_cli("run", *arguments, timeout=570)
+def run(run_here: Cli, arguments: tuple[object, ...]) -> Path:
+    done = run_here("run", *arguments)
     assert done.returncode == 0, done.stderr
     return Path(str(arguments[-1]))
 
@@ -101,9 +101,9 @@ def test_blocks_codebooks_and_networks_are_made_once_for_all_sets(run: Path) -> 
     assert session["blocks_computed"] == glcm + histogram + sift + per_fold
 
 
-def test_running_again_computes_nothing(run_cli: Cli, arguments: tuple[object, ...], run: Path) -> None:
+def test_running_again_computes_nothing(run_here: Cli, arguments: tuple[object, ...], run: Path) -> None:
     before = (run / "leaderboard.csv").read_bytes()
-    done = run_cli("run", *arguments)
+    done = run_here("run", *arguments)
     assert done.returncode == 0, done.stderr
     assert f"0 evaluations computed, {2 * PIPELINES} from the journal" in done.stdout
     assert (run / "leaderboard.csv").read_bytes() == before

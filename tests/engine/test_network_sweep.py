@@ -93,7 +93,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def side_by_side(
-    run_cli: Cli, textures: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
+    run_here: Cli, textures: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, tuple[object, ...], str]:
     """A grid over a texture descriptor, LeNet and a pretrained network: folder, arguments, output."""
     folder = tmp_path_factory.mktemp("side-by-side")
@@ -103,7 +103,7 @@ def side_by_side(
         # Relative, as people write it: workers run in another folder.
         *("--weights", os.path.relpath(weights, REPOSITORY), "--out", folder / "run"),
     )
-    return folder / "run", arguments, sweep(run_cli, *arguments)
+    return folder / "run", arguments, sweep(run_here, *arguments)
 
 
 def test_networks_and_textures_share_one_leaderboard(
@@ -178,10 +178,10 @@ def test_similar_frames_in_features_of_networks(
 
 
 def test_the_same_command_again_computes_nothing(
-    run_cli: Cli, side_by_side: tuple[Path, tuple[object, ...], str]
+    run_here: Cli, side_by_side: tuple[Path, tuple[object, ...], str]
 ) -> None:
     before = (side_by_side[0] / "leaderboard.csv").read_text()
-    stdout = sweep(run_cli, *side_by_side[1])
+    stdout = sweep(run_here, *side_by_side[1])
     assert "0 evaluations computed, 14 from the journal; 0 blocks computed" in stdout
     assert (side_by_side[0] / "leaderboard.csv").read_text() == before
 
@@ -214,10 +214,10 @@ def climb(data: Path, space: Path, out: Path) -> tuple[object, ...]:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    run_cli: Cli, textures: Path, climbing: Path, tmp_path_factory: pytest.TempPathFactory
+    run_here: Cli, textures: Path, climbing: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("climb") / "run"
-    return out, sweep(run_cli, *climb(textures, climbing, out))
+    return out, sweep(run_here, *climb(textures, climbing, out))
 
 
 def test_a_promoted_trial_goes_on_from_its_checkpoint(undisturbed: tuple[Path, str]) -> None:
@@ -238,13 +238,13 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(undisturbed: tuple[Path, s
 
 
 def test_the_best_heads_climb_again_with_other_seeds(
-    run_cli: Cli, textures: Path, climbing: Path, undisturbed: tuple[Path, str], tmp_path: Path
+    run_here: Cli, textures: Path, climbing: Path, undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:
     """Each is scored at every rung, trained anew, and leaves no model."""
     run = Path(shutil.copytree(undisturbed[0], tmp_path / "run"))
     models = sorted(path.name for path in (run / "networks").iterdir())
     before = pd.read_csv(run / "leaderboard.csv")
-    sweep(run_cli, *climb(textures, climbing, run), "--reruns", 2)
+    sweep(run_here, *climb(textures, climbing, run), "--reruns", 2)
     again = evaluations(run, rerun=True)
     heads = {record.pipeline for record in again}
     count = min(3, (before[before.featurizer != "ensemble"].status == "done").sum())
@@ -370,10 +370,10 @@ LENET = "featurizers:\n  lenet: {size: 32}\nclassifiers: [rf]\n"
     ],
 )
 def test_bad_input_is_one_clear_line(
-    run_cli: Cli, textures: Path, tmp_path: Path, space: str, arguments: tuple[object, ...], says: str
+    run_here: Cli, textures: Path, tmp_path: Path, space: str, arguments: tuple[object, ...], says: str
 ) -> None:
     path = write(tmp_path / "space.yaml", space)
-    done = run_cli("run", textures, "--space", path, "--out", tmp_path / "run", *arguments)
+    done = run_here("run", textures, "--space", path, "--out", tmp_path / "run", *arguments)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()[-1:]) == 1
     assert says in done.stderr
@@ -381,10 +381,10 @@ def test_bad_input_is_one_clear_line(
 
 
 def test_weights_that_are_nowhere_are_named_before_the_sweep(
-    run_cli: Cli, textures: Path, weights: Path, tmp_path: Path
+    run_here: Cli, textures: Path, weights: Path, tmp_path: Path
 ) -> None:
     space = write(tmp_path / "space.yaml", "featurizers:\n  'timm:test_convnext':\nclassifiers: [rf]\n")
-    done = run_cli("run", textures, "--space", space, "--weights", weights, "--out", tmp_path / "run")
+    done = run_here("run", textures, "--space", space, "--weights", weights, "--out", tmp_path / "run")
     assert done.returncode == 2, done.stderr
     for part in ("timm:test_convnext", "test_convnext.r160_in1k.safetensors", "--weights", str(weights)):
         assert part in done.stderr
@@ -392,7 +392,7 @@ def test_weights_that_are_nowhere_are_named_before_the_sweep(
 
 
 def test_weights_of_another_architecture_are_refused(
-    run_cli: Cli, textures: Path, weights: Path, tmp_path: Path
+    run_here: Cli, textures: Path, weights: Path, tmp_path: Path
 ) -> None:
     wrong = tmp_path / "weights"
     wrong.mkdir()
@@ -400,7 +400,7 @@ def test_weights_of_another_architecture_are_refused(
         (weights / "test_efficientnet.safetensors").read_bytes()
     )
     space = write(tmp_path / "space.yaml", "featurizers:\n  'timm:test_convnext':\nclassifiers: [rf]\n")
-    done = run_cli("run", textures, "--space", space, "--weights", wrong, "--out", tmp_path / "run")
+    done = run_here("run", textures, "--space", space, "--weights", wrong, "--out", tmp_path / "run")
     assert done.returncode == 2, done.stderr
     assert "layers" in done.stderr
     assert "stem" in done.stderr

@@ -132,12 +132,12 @@ def test_one_worker_gives_the_same_leaderboard(
 
 
 def test_the_best_are_run_again_with_other_seeds(
-    run_cli: Cli, textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path
+    run_here: Cli, textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     """Asked for later, they are all that is computed, and the leaderboard stays as it is."""
     run = Path(shutil.copytree(undisturbed, tmp_path / "run"))
     known = len(evaluations(run))
-    said = sweep(run_cli, textures, tiny_space, run, *SETTINGS, "--reruns", 2)
+    said = sweep(run_here, textures, tiny_space, run, *SETTINGS, "--reruns", 2)
     assert f"18 evaluations computed, {known} from the journal" in said  # three pipelines, folds, two seeds
     again = evaluations(run, rerun=True)
     assert Counter((r.fold, r.seed) for r in again) == {(f, s): 3 for f in range(3) for s in (6, 7)}
@@ -257,10 +257,10 @@ def permuted(data: Path, path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_permuted_labels_score_at_chance(run_cli: Cli, tiny_space: Path, tmp_path: Path) -> None:
+def test_permuted_labels_score_at_chance(run_here: Cli, tiny_space: Path, tmp_path: Path) -> None:
     data = write_textures(tmp_path / "data", per_class=30)
     manifest = permuted(data, data / "permuted.csv")
-    sweep(run_cli, manifest, tiny_space, tmp_path / "run", "--search", "random", "--trials", 30, "--seed", 1)
+    sweep(run_here, manifest, tiny_space, tmp_path / "run", "--search", "random", "--trials", 30, "--seed", 1)
     board = scores(tmp_path / "run")
     mean = board.accuracy.mean()
     assert abs(mean - 1 / 3) < 0.08  # binomial with 90 frames: standard deviation 0.05 a pipeline
@@ -280,14 +280,14 @@ def test_the_time_budget_holds(run_cli: Cli, textures: Path, tmp_path: Path) -> 
     assert 0 < len(scores(run)) < 1400
 
 
-def test_a_fit_past_its_time_limit_is_a_failed_row(run_cli: Cli, textures: Path, tmp_path: Path) -> None:
+def test_a_fit_past_its_time_limit_is_a_failed_row(run_here: Cli, textures: Path, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(
         "featurizers: {glcm: {}}\n"
         "classifiers: {rf: {n_trees: [9, 5000], max_features: 1.0}, svm: {}}\n"
     )  # fmt: skip
     sweep(
-        run_cli, textures, space, tmp_path / "run", "--search", "grid", "--trial-time-limit", "3s",
+        run_here, textures, space, tmp_path / "run", "--search", "grid", "--trial-time-limit", "3s",
         "--folds", 2,
     )  # fmt: skip
     board = pipelines(tmp_path / "run")
@@ -298,7 +298,7 @@ def test_a_fit_past_its_time_limit_is_a_failed_row(run_cli: Cli, textures: Path,
 
 @pytest.mark.slow
 def test_test_rows_are_scored_once_for_the_best_and_for_the_ensemble(
-    run_cli: Cli, tiny_space: Path, tmp_path: Path
+    run_here: Cli, tiny_space: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     for part, n in (("train", 8), ("val", 5), ("test", 6)):
@@ -308,7 +308,7 @@ def test_test_rows_are_scored_once_for_the_best_and_for_the_ensemble(
         for name, other in zip(names, [*names[1:], names[0]], strict=True):
             first = min((data / part / name).iterdir())
             first.rename(data / part / other / f"wrong{first.suffix}")
-    sweep(run_cli, data, tiny_space, tmp_path / "run", "--search", "random", "--trials", 8, "--test-top", 1)
+    sweep(run_here, data, tiny_space, tmp_path / "run", "--search", "random", "--trials", 8, "--test-top", 1)
     board = pipelines(tmp_path / "run")
     assert (board.folds == 1).all()
     (ensemble,) = scores(tmp_path / "run")[lambda b: b.featurizer == "ensemble"].itertuples()
@@ -324,7 +324,7 @@ def test_test_rows_are_scored_once_for_the_best_and_for_the_ensemble(
 
 
 def test_intensities_are_searched_and_a_frame_too_small_for_one_fails_its_pipelines_alone(
-    run_cli: Cli, textures: Path, tmp_path: Path
+    run_here: Cli, textures: Path, tmp_path: Path
 ) -> None:
     """Blocks are computed when a trial asks; those that cannot be are outcomes, also after a resume."""
     data = tmp_path / "data"
@@ -337,15 +337,15 @@ def test_intensities_are_searched_and_a_frame_too_small_for_one_fails_its_pipeli
         "featurizers: [histogram]\nclassifiers: {rf: {n_trees: 9}}\nintensity: {bin: [1, 2, 8]}\n"
     )
     command = ("--search", "grid", "--folds", 2)
-    sweep(run_cli, data, space, tmp_path / "run", *command)
+    sweep(run_here, data, space, tmp_path / "run", *command)
     board = pipelines(tmp_path / "run")
     assert board.status.tolist() == ["done", "done", "failed"]
     assert "bin" in board.featurizer_params.iloc[0]
     assert "no features" in board.error.iloc[2]
-    again = sweep(run_cli, data, space, tmp_path / "run", *command)
+    again = sweep(run_here, data, space, tmp_path / "run", *command)
     assert "0 evaluations computed, 6 from the journal" in again
     space.write_text("featurizers: [histogram]\nclassifiers: {rf: {n_trees: 9}}\nintensity: {bin: [8]}\n")
-    nothing = run_cli("run", data, "--space", space, "--out", tmp_path / "nothing", *command)
+    nothing = run_here("run", data, "--space", space, "--out", tmp_path / "nothing", *command)
     assert nothing.returncode == 2
     assert nothing.stderr.splitlines()[-1].startswith("sweeper: the only pipeline failed: no features: ")
     assert (tmp_path / "nothing" / "leaderboard.csv").exists()
