@@ -88,6 +88,7 @@ def _sort(args: argparse.Namespace) -> int:
     model = model.promising(promise_of(args, model.promise))
     mask = None if args.mask is None else _mask(args.mask)
     places = None if args.link_to is None else Places(args.link_to, move=args.move)
+    units = find_units([] if args.watch else args.paths, mask, model.reading)
     table = Table(args.csv, model)
     try:
         watch = Watch([Path(p) for p in args.paths], mask, model.reading, table.done) if args.watch else None
@@ -95,7 +96,7 @@ def _sort(args: argparse.Namespace) -> int:
             sorter = Sorter(model, table, workers, places, json=args.json)
             if watch is not None:
                 sorter.watch(watch)
-            report = sorter.sort(find_units(args.paths, mask, model.reading))
+            report = sorter.sort(units)
     finally:
         table.close()
         _write_others(args, model)

@@ -260,7 +260,7 @@ def _read_listing(source: Path, allow_outside: bool) -> Listing:
             raise InputError(f"{source}: data must be an existing folder or manifest, there is no such file")
         if source.is_dir():
             return folders.list_folder(source)
-        if source.suffix.lower() in manifest.CSV + manifest.PARQUET:
+        if source.suffix.lower() in manifest.SUFFIXES:
             return manifest.read_manifest(source, allow_outside)
     except OSError as error:
         raise InputError(f"{source}: data must be readable: {error}") from error
