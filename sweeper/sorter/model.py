@@ -21,7 +21,7 @@ from sweeper.errors import FrameError, InputError
 from sweeper.evaluate.calibration import Calibrator
 from sweeper.evaluate.ensembles import blend
 from sweeper.evaluate.folds import FittedPipeline, native_threads
-from sweeper.features.representation import Descriptors, NetworkFeatures, Words
+from sweeper.features.representation import Kind, NetworkFeatures
 from sweeper.pipeline import Pipeline, canonical_json
 from sweeper.sorter.files import Unit, check_paths, find_units
 from sweeper.sorter.promises import Calibration, Promise, Thresholds, thresholds
@@ -52,7 +52,7 @@ class Part:
     """
 
     pipeline: Pipeline
-    kinds: tuple[Descriptors | Words | NetworkFeatures, ...]
+    kinds: tuple[Kind, ...]
     fitted: FittedPipeline
     weight: float = 1.0
     sharpness: float = float("nan")

@@ -19,7 +19,7 @@ from sweeper.errors import InputError
 from sweeper.evaluate.calibration import METHODS, Calibrator
 from sweeper.evaluate.folds import FittedPipeline
 from sweeper.evaluate.reducers import FittedReducer
-from sweeper.features.representation import Descriptors, NetworkFeatures, Words, representation
+from sweeper.features.representation import Kind, NetworkFeatures, Words, representation
 from sweeper.pipeline import Pipeline, canonical_json
 from sweeper.sorter.archive import digest_of, from_array, read_archive, to_array, write_archive
 from sweeper.sorter.estimators import dump_estimator, load_estimator
@@ -33,9 +33,6 @@ FORMAT = (1, 0)
 _MANIFEST = "model.json"
 _REDUCER = ("shift", "scale", "projection")
 _WIDTH = 8  # statistics of counts that neighbours are found by
-
-
-Kind = Descriptors | Words | NetworkFeatures
 
 
 class _PartEntry(msgspec.Struct):
