@@ -87,7 +87,7 @@ def _lines(model: Model) -> Iterator[str]:
         f"speed on one core where it was made: {total:.3g} ms a frame (read {speed['read_ms']:.3g}, features "
         f"{speed['features_ms']:.3g}, classify {speed['classify_ms']:.3g})"
     )
-    versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items() if number)
+    versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
     yield f"versions: {versions}"
     yield from (f"note: {text}" for text in _LIMITS)
 

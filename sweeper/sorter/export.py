@@ -28,6 +28,7 @@ from sweeper.runs.place import Place, reading, shown
 from sweeper.runs.predictions import KEPT, kept_predictions
 from sweeper.runs.results import Results
 from sweeper.runs.spec import SweepSpec
+from sweeper.runs.versions import MISSING, package_versions
 from sweeper.sorter.impostors import told_apart
 from sweeper.sorter.model import STRANGER, Model, Verdict
 from sweeper.sorter.modelfile import save_model
@@ -35,7 +36,6 @@ from sweeper.sorter.promises import Calibration, Promise, thresholds
 from sweeper.sorter.refit import Note, Refit, refit
 from sweeper.sorter.strangers import Signs
 
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "lightgbm", "xgboost-cpu", "catboost", "torch", "numba")
 _RATES = (0.005, 0.01, 0.02, 0.05, 0.1)
 """Error rates for which the card says how many frames are accepted."""
 _REHEARSED = 20
@@ -263,20 +263,14 @@ def _card(
         "false_alarms": _false_alarms(fit, data, spec.seed),
         "strangers": told_apart(model, frames, spec.seed),
         "speed": _speed(model, data, fit.rows),
-        "versions": {name: _version(name) for name in ("sweeper", *_LIBRARIES)},
+        "versions": {"sweeper": importlib.metadata.version("sweeper")}
+        | {name: version for name, version in package_versions().items() if version != MISSING},
     }
 
 
 def _plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _some_frames(data: RunData, rows: Rows) -> list[RawFrame]:
