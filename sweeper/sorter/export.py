@@ -30,8 +30,9 @@ from sweeper.runs.results import Results
 from sweeper.runs.spec import SweepSpec
 from sweeper.runs.versions import MISSING, package_versions
 from sweeper.sorter.impostors import told_apart
-from sweeper.sorter.model import STRANGER, Model, Verdict
+from sweeper.sorter.model import Model, Verdict
 from sweeper.sorter.modelfile import save_model
+from sweeper.sorter.outline import STRANGER, name_of
 from sweeper.sorter.promises import Calibration, Promise, thresholds
 from sweeper.sorter.refit import Note, Refit, refit
 from sweeper.sorter.strangers import Signs
@@ -125,6 +126,7 @@ def export_model(
             id="",
             classes=data.dataset.classes,
             parts=tuple(fit.parts),
+            name=name_of(choice.pipelines),
             calibrator=calibrated.calibrator,
             calibration=Calibration(calibrated.after, choice.labels, groups),
             signs=_signs(fit, data, fit.rows, spec.seed),
@@ -242,6 +244,7 @@ def _card(
         "weights": choice.weights,
         "frames": len(fit.rows),
         "classes": dict(zip(classes, counts.tolist(), strict=True)),
+        "pipelines": [pipeline.to_dict() for pipeline in choice.pipelines],
         "groups": None if data.dataset.groups is None else len(np.unique(data.dataset.groups[fit.rows])),
         "sizes": [list(size) for size in np.unique(fit.sizes, axis=0).tolist()][:10],
         "metric": spec.metric,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data.dataset import Dataset
-from sweeper.data.format import DEFAULT_READING, Reading
 from sweeper.data.frames import check_frame, combine_masks, open_frames
 from sweeper.data.masks import kept_mask
 from sweeper.data.prepared import FrameRef, RawFrame, raw_frame, read_raw
@@ -24,11 +22,8 @@ from sweeper.evaluate.folds import FittedPipeline, native_threads
 from sweeper.features.representation import Kind, NetworkFeatures
 from sweeper.pipeline import Pipeline, canonical_json
 from sweeper.sorter.files import Unit, check_paths, find_units
-from sweeper.sorter.promises import Calibration, Promise, Thresholds, thresholds
+from sweeper.sorter.outline import STRANGER, UNREADABLE, UNSURE, Outline
 from sweeper.sorter.strangers import Signs, count_statistics
-
-STRANGER, UNSURE, UNREADABLE = "stranger", "unsure", "unreadable"
-"""The first words of the reasons why a frame is not accepted."""
 
 _Frame = tuple[FrameRef, RawFrame | FrameError]
 
@@ -108,62 +103,24 @@ class Verdict:
     keep: bool | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model(Outline):
     """An exported pipeline or ensemble.
 
     Attributes
     ----------
-    id : str
-        Digest of all that decides what it says.
-    classes : tuple of str
     parts : tuple of Part
         The heaviest first.
     calibrator : Calibrator
-    calibration : Calibration
-        What thresholds are found on.
     signs : Signs
-    promise : Promise
-        What is promised unless something else is asked for.
-    reading : Reading
-        How files are read.
     mask : bool, (height, width), or None
         Mask of the detector.
-    card : mapping
-        What it was made from and how good it is: see :mod:`sweeper.sorter.card`.
     """
 
-    id: str
-    classes: tuple[str, ...]
     parts: tuple[Part, ...]
     calibrator: Calibrator
-    calibration: Calibration
     signs: Signs
-    promise: Promise
-    reading: Reading = DEFAULT_READING
     mask: NDArray[np.bool_] | None = None
-    card: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Short name for people: ``glcm+rf``, or ``ensemble of 4``."""
-        return self.parts[0].pipeline.name if len(self.parts) == 1 else f"ensemble of {len(self.parts)}"
-
-    @cached_property
-    def thresholds(self) -> Thresholds:
-        """Thresholds that keep the promise."""
-        return thresholds(self.promise, self.calibration, self.classes)
-
-    def promising(self, promise: Promise) -> Model:
-        """Return the same model with another promise.
-
-        Raises
-        ------
-        InputError
-            A share outside (0, 1), or an unknown class.
-        """
-        promise.check(self.classes)
-        return replace(self, promise=promise)
 
     # ------------------------------------------------------------------ what people call
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sweeper.data.formats import split_location
 from sweeper.errors import InputError
 from sweeper.sorter.files import is_stack
-from sweeper.sorter.model import STRANGER, UNREADABLE, UNSURE
+from sweeper.sorter.outline import STRANGER, UNREADABLE, UNSURE
 
 _ODD = re.compile(r"[^\w.+=@, -]")
 

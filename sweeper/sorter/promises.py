@@ -23,12 +23,21 @@ class Calibration:
         Calibrated, by a map that was fitted on other frames.
     labels : int64, (n,)
     groups : int64, (n,)
-        Frames of equal number belong together.
+        Frames of equal number belong together: each group counts the same.
+    of_domains : bool
+        Whether the groups are domains that the predictor was not fitted on: what is promised then is of
+        domains that it has never seen.
     """
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
+    of_domains: bool = False
+
+    @property
+    def units(self) -> str:
+        """What a promise counts."""
+        return "domains" if self.of_domains else "groups"
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -149,6 +158,7 @@ def _accept_note(
     accepted = found.accepts(calibration.probabilities)
     share = float(accepted.mean())
     text = f"at most {100 * rate:.3g} % of {'the frames of each class' if promise.by_class else 'all frames'}"
+    text += " of a domain that it has never seen" if calibration.of_domains else ""
     text += f" are accepted with a wrong class: {100 * share:.3g} % of frames like the training frames are "
     text += "accepted"
     never = [name for name, least in zip(classes, found.accept, strict=True) if least == NEVER]
@@ -164,6 +174,7 @@ def _keep_note(promise: Promise, found: Thresholds, calibration: Calibration, ro
     kept = found.keeps(calibration.probabilities)
     names = ", ".join(promise.never_miss)
     text = (
+    unseen = " of a domain that it has never seen" if calibration.of_domains else ""
         f"at least {100 * promise.recall:.5g} % of {names} are kept: {100 * kept.mean():.3g} % of all frames "
         f"are kept, {100 * rows.mean():.3g} % are {names}"
     )

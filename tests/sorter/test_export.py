@@ -18,11 +18,13 @@ import pytest
 
 import sweeper
 from sweeper import plugins
+from sweeper.cli import main
 from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
-from sweeper.data.prepared import raw_frame
+from sweeper.data.prepared import RawFrame, raw_frame
 from sweeper.data.splits import rows_of_test
 from sweeper.errors import FrameError, InputError
+from sweeper.features.representation import NetworkFeatures
 from sweeper.runs.data import run_data
 from sweeper.runs.ensemble import results_with_ensemble
 from sweeper.runs.folder import RunFolder
@@ -174,7 +176,9 @@ def test_predictions_that_were_not_kept_are_said(made: Made, tmp_path: Path) -> 
         export_model(run, tmp_path / "m", trial=1)
 
 
-def test_what_is_fitted_on_frames_goes_along(made: Made, exported: Path, tmp_path: Path) -> None:
+def test_what_is_fitted_on_frames_goes_along(
+    made: Made, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bag of visual words and a trained network, each with its classifier, beside descriptors."""
     folder = RunFolder(made.run)
     lenet = {"training_set": "unbalanced", "size": 32, "epochs": 1, "batch_size": 16}
@@ -194,19 +198,31 @@ def test_what_is_fitted_on_frames_goes_along(made: Made, exported: Path, tmp_pat
         ),
     ]  # fmt: skip
     sharpness = [float("nan")] * 3 + [1.0, float("nan")]
-    fit = refit(pipelines, [0.2] * 5, sharpness, run_data(folder), folder.load_spec(), lambda text: None)
+    notes: list[str] = []
+    prepared: list[int] = []
+    plain = RawFrame.prepared
+    monkeypatch.setattr(
+        RawFrame, "prepared", lambda self, how: prepared.append(self.ref.index) or plain(self, how)
+    )
+    fit = refit(pipelines, [0.2] * 5, sharpness, run_data(folder), folder.load_spec(), notes.append)
+    assert len(prepared) == 60  # each frame once, and one network trained for three parts
+    assert notes[:2] == ["computing glcm and sift and lenet of 60 frames", "training lenet on 60 frames"]
+    assert sum(note.startswith("training") for note in notes) == 1
     before = replace(load_model(exported), parts=tuple(fit.parts))
     after = save_model(before, tmp_path / "m")
     assert [len(part.kinds[0].columns) for part in after.parts][1:3] == [8, 3]
     expected = before.predict_proba(made.new)
     assert after.predict_proba(made.new).tobytes() == expected.tobytes()
     assert expected.shape == (30, 3)
-    for name in (
-        "part1/centres.npy", "part2/network.safetensors", "part3/network.safetensors",
-        "part4_1/centres.npy", "part4_2/network.safetensors",
-    ):  # fmt: skip
-        assert name in read_archive(tmp_path / "m", "m")
-    for name, said in (("part1/centres.npy", "codebook"), ("part2/network.safetensors", "not a model file")):
+    members = read_archive(tmp_path / "m", "m")
+    assert {"part1/centres.npy", "part4_1/centres.npy"} <= members.keys()
+    [network] = [name for name in members if name.endswith(".safetensors")]  # three parts share it
+    assert network == f"networks/{digest_of(members[network])}.safetensors"
+    modules = {
+        id(kind.module) for part in after.parts for kind in part.kinds if isinstance(kind, NetworkFeatures)
+    }
+    assert len(modules) == 1
+    for name, said in (("part1/centres.npy", "codebook"), (network, "not a model file")):
         broken = changed(
             tmp_path / "m", tmp_path / "broken", lambda members, n=name: members.update({n: bad(n)})
         )
@@ -256,7 +272,7 @@ def without(name: str) -> Callable[[dict[str, bytes]], None]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (manifest_with(format=[2, 0], sweeper="9.9"), "newer form (2, this Sweeper reads 1) by Sweeper 9.9"),
+        (manifest_with(format=[3, 0], sweeper="9.9"), "newer form (3, this Sweeper reads 2) by Sweeper 9.9"),
         (manifest_with(format=[0, 9]), "an older form"),
         (manifest_with(classes=["a"]), "two classes"),
         (manifest_with(classes=["a", "b"]), "2 classes"),
@@ -284,7 +300,7 @@ def test_damaged_models_are_refused(
 
 
 def test_a_newer_minor_version_loads(made: Made, exported: Path, tmp_path: Path) -> None:
-    path = changed(exported, tmp_path / "m", manifest_with(format=[1, 7], more={"unknown": [1]}))
+    path = changed(exported, tmp_path / "m", manifest_with(format=[2, 7], more={"unknown": [1]}))
     model, expected = load_model(path), load_model(exported)
     assert np.array_equal(model.predict_proba(made.new), expected.predict_proba(made.new))
 
@@ -297,6 +313,35 @@ def test_other_code_of_a_plugin_is_said(exported: Path, tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"made with version 99 of glcm, here is \d+"):
         load_model(changed(exported, tmp_path / "m", change))
+
+
+def test_an_outline_needs_no_libraries(exported: Path) -> None:
+    code = (
+        "import sys\nfrom sweeper.sorter.modelfile import load_outline\n"
+        f"m = load_outline({str(exported)!r})\nprint(m.id, m.name, *m.thresholds.accept)\n"
+        "heavy = {'sklearn', 'skops', 'lightgbm', 'numba', 'torch', 'pandas', 'pyarrow'}\n"
+        "print(sorted({n.partition('.')[0] for n in sys.modules} & heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=REPOSITORY, check=True
+    )
+    model = load_model(exported)
+    said = " ".join(map(str, (model.id, model.name, *model.thresholds.accept)))
+    assert done.stdout.splitlines() == [said, "[]"]
+
+
+def test_what_other_processes_cannot_load_is_said(
+    made: Made, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        [name] = [name for name in members if name.startswith("part0/classifier.")]
+        members[name] = b"\xff" * 100
+
+    path = changed(exported, tmp_path / "m", change)
+    assert main(["sort", str(path), str(made.new), "--csv", str(tmp_path / "t.csv"), "--processes", "2"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"sweeper: {path}: ")
+    assert error.count("\n") == 1
 
 
 def test_every_bit_counts(exported: Path, tmp_path: Path) -> None:
