@@ -61,7 +61,7 @@ def _lines(model: Outline) -> Iterator[str]:
         yield f"  trial {trial}: {_pipeline_text(Pipeline.from_dict(pipeline))}{share}"
     yield f"from: {card['run']}, rank {card['rank']}; data {card['data']} ({card['dataset_digest']})"
     classes = ", ".join(f"{name} {count}" for name, count in card["classes"].items())
-    grouped = "" if card["groups"] is None else f" in {card['groups']} groups"
+    grouped = "" if card["groups"] is None else f" in {card['groups']} {model.calibration.units}"
     yield f"trained on {card['frames']} frames{grouped}: {classes}"
     yield ""
     yield from _score_lines(card)
@@ -74,6 +74,9 @@ def _lines(model: Outline) -> Iterator[str]:
         yield f"{rate:>10}  {accepted:>8}  {wrong:>14}"
     promised = thresholds(model.promise, model.calibration, model.classes).notes
     yield "promised: " + ("; ".join(promised) if promised else "nothing, unless sweeper sort is asked to")
+    if card["domains"]:
+        yield ""
+        yield from _domain_lines(model)
     yield ""
     alarms = card["false_alarms"]
     yield f"frames like the training frames that are taken for strangers: {_percent(alarms)}"

@@ -16,7 +16,7 @@ from sweeper.data.masks import load_mask
 from sweeper.data.prepared import RawFrame, raw_frame, raw_frames
 from sweeper.data.splits import Rows, rows_of_test
 from sweeper.errors import InputError
-from sweeper.evaluate.calibration import Calibrated, calibrate, quality
+from sweeper.evaluate.calibration import Calibrated, calibrate, quality, together
 from sweeper.evaluate.metrics import RANKED_BY, confusion
 from sweeper.pipeline import Pipeline
 from sweeper.runs import contents
@@ -121,14 +121,16 @@ def export_model(
         fit = refit(choice.pipelines, choice.weights, choice.sharpness, data, spec, note)
         note("calibrating")
         groups = _groups(data, choice.frame)
-        calibrated = calibrate(choice.scores, choice.labels, groups, spec.seed)
+        domain = data.dataset.domain
+        apart = together(groups, None if domain is None else domain[choice.frame])
+        calibrated = calibrate(choice.scores, choice.labels, apart, spec.seed)
         model = Model(
             id="",
+            name=name_of(choice.pipelines),
             classes=data.dataset.classes,
             parts=tuple(fit.parts),
-            name=name_of(choice.pipelines),
             calibrator=calibrated.calibrator,
-            calibration=Calibration(calibrated.after, choice.labels, groups),
+            calibration=Calibration(calibrated.after, choice.labels, groups, data.dataset.hold_out),
             signs=_signs(fit, data, fit.rows, spec.seed),
             promise=promise or Promise(),
             reading=spec.reading,
@@ -242,9 +244,9 @@ def _card(
         "rank": row["rank"],
         "trials": choice.trials,
         "weights": choice.weights,
+        "pipelines": [pipeline.to_dict() for pipeline in choice.pipelines],
         "frames": len(fit.rows),
         "classes": dict(zip(classes, counts.tolist(), strict=True)),
-        "pipelines": [pipeline.to_dict() for pipeline in choice.pipelines],
         "groups": None if data.dataset.groups is None else len(np.unique(data.dataset.groups[fit.rows])),
         "sizes": [list(size) for size in np.unique(fit.sizes, axis=0).tolist()][:10],
         "metric": spec.metric,
@@ -262,6 +264,7 @@ def _card(
         },
         "coverage": _coverage(model.calibration),
         "promises": _promises(model),
+        "domains": _domains(data, choice.frame, model),
         "test": _tested(data, model),
         "false_alarms": _false_alarms(fit, data, spec.seed),
         "strangers": told_apart(model, frames, spec.seed),
@@ -298,6 +301,24 @@ def _promises(model: Model) -> list[dict[str, float]]:
         accepted = limits.accepts(model.calibration.probabilities)
         wrong = float((~model.calibration.right[accepted]).mean()) if accepted.any() else 0.0
         found.append({"error_rate": rate, "accepted": float(accepted.mean()), "wrong": wrong})
+    return found
+
+
+def _domains(data: RunData, rows: Rows, model: Model) -> dict[str, dict[str, float]]:
+    """Return for each domain its calibration frames, and the shares that are accepted and of these wrong."""
+    domain, found = data.dataset.domain, {}
+    if domain is None:
+        return {}
+    accepts = model.thresholds.accepts(model.calibration.probabilities)
+    for number, name in enumerate(data.dataset.domain_names):
+        mine = domain[rows] == number
+        accepted = mine & accepts
+        if mine.any():
+            found[name] = {
+                "frames": int(mine.sum()),
+                "accepted": float(accepts[mine].mean()),
+                "wrong": float((~model.calibration.right[accepted]).mean()) if accepted.any() else 0.0,
+            }
     return found
 
 

@@ -165,7 +165,8 @@ def _accept_note(
     if never:
         what = ", ".join(never) if promise.by_class else "any class"
         text += (
-            f"; none as {what}: that needs {int(np.ceil(1 / rate)) - 1} groups of calibration frames at least"
+            f"; none as {what}: that needs {int(np.ceil(1 / rate)) - 1} {calibration.units} of "
+            "calibration frames at least"
         )
     return text
 
@@ -173,12 +174,15 @@ def _accept_note(
 def _keep_note(promise: Promise, found: Thresholds, calibration: Calibration, rows: NDArray[np.bool_]) -> str:
     kept = found.keeps(calibration.probabilities)
     names = ", ".join(promise.never_miss)
-    text = (
     unseen = " of a domain that it has never seen" if calibration.of_domains else ""
-        f"at least {100 * promise.recall:.5g} % of {names} are kept: {100 * kept.mean():.3g} % of all frames "
-        f"are kept, {100 * rows.mean():.3g} % are {names}"
+    text = (
+        f"at least {100 * promise.recall:.5g} % of {names}{unseen} are kept: {100 * kept.mean():.3g} % of "
+        f"all frames are kept, {100 * rows.mean():.3g} % are {names}"
     )
     if found.keep == 0.0:
         needed = int(np.ceil(1 / (1 - promise.recall) - 1e-9)) - 1
-        text += f"; every frame is kept: to promise more needs {needed} groups of calibration frames of them"
+        text += (
+            f"; every frame is kept: to promise more needs {needed} {calibration.units} of calibration "
+            "frames of them"
+        )
     return text

@@ -58,6 +58,29 @@ def test_groups_are_the_units(size: int) -> None:
     assert np.mean(losses[1]) < np.mean(losses[0])
 
 
+def test_the_promise_is_of_domains_that_were_never_seen() -> None:
+    """In some domains the classifier errs often; frames as units promise too much of a new one."""
+    rng = np.random.default_rng(0)
+    rate, size = 0.12, 30
+
+    def drawn(n_domains: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        error = np.repeat(rng.beta(0.2, 0.4, size=n_domains), size)
+        confidence = rng.uniform(size=n_domains * size)
+        right = rng.uniform(size=n_domains * size) > np.minimum(1, error * 3 * (1 - confidence))
+        return confidence, right, np.arange(n_domains * size) // size
+
+    losses: tuple[list[float], list[float]] = [], []
+    for _ in range(1500):
+        confidence, right, domains = drawn(10)
+        new, new_right, _ = drawn(4)
+        for i, units in enumerate((np.arange(len(domains)), domains)):
+            taken = new >= error_threshold(confidence, right, units, rate)
+            losses[i].append(float((taken & ~new_right).mean()))
+    assert kept(losses[1], rate)
+    assert not kept(losses[0], rate)
+    assert np.mean(losses[1]) > 0.02
+
+
 @pytest.mark.parametrize("recall", [0.9, 0.99])
 @pytest.mark.parametrize("n", [120, 600])
 def test_the_recall_is_kept_over_many_draws(recall: float, n: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
 from sweeper.data.prepared import raw_frame
 from sweeper.sorter.export import export_model
+from sweeper.errors import InputError
+from sweeper.sorter.card import card_text
 from sweeper.sorter.model import STRANGER, Model
 from sweeper.sorter.promises import Calibration, Promise, thresholds
 from sweeper.sorter.strangers import FALSE_ALARMS, Neighbours, Signs
 from tests.conftest import write_textures
-from tests.sorter.conftest import Made
+from tests.sorter.conftest import PIPELINES, Made, write_run
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +124,6 @@ def test_the_card_says_what_is_told_apart(
 
 
 def test_a_card_that_is_damaged_is_said(model: Model) -> None:
-    from dataclasses import replace
-
-    from sweeper.errors import InputError
-    from sweeper.sorter.card import card_text
-
     for card in ({}, {**model.card, "scores": 3}, {**model.card, "strangers": [1]}):
         with pytest.raises(InputError, match="is damaged"):
             card_text(replace(model, card=card))
@@ -196,3 +194,35 @@ def test_the_test_split_is_what_the_card_says(made: Made, model: Model) -> None:
         [v.label == t for v, t in zip(verdicts, truth, strict=True)]
     )
     assert model.card["test"]["strangers"] == np.mean([v.reason.startswith(STRANGER) for v in verdicts])
+    of_domains = replace(few, of_domains=True)
+    [note] = thresholds(Promise(0.01), of_domains, NAMES).notes
+    assert note.startswith(
+        "at most 1 % of all frames of a domain that it has never seen are accepted with a "
+    )
+    assert note.endswith("none as any class: that needs 99 domains of calibration frames at least")
+
+
+@pytest.mark.parametrize("hold_out", [None, "domain"])
+def test_the_card_says_what_is_promised_of_domains(hold_out: str | None, made: Made, tmp_path: Path) -> None:
+    manifest = made.manifest.with_name(f"domains-{hold_out}.csv")
+    lines = made.manifest.read_text().splitlines()
+    domain = [f",beamtime{i // 4 % 5}" for i in range(len(lines) - 1)]
+    manifest.write_text(
+        "\n".join([f"{lines[0]},domain", *map("".join, zip(lines[1:], domain, strict=True))]) + "\n"
+    )
+    text = manifest.read_text().replace(",test,", ",,").replace("group", "series")
+    manifest.write_text(text)
+    run = write_run(tmp_path / "run", manifest, PIPELINES[:1], hold_out=hold_out)
+    model = export_model(run, tmp_path / "m", promise=Promise(0.25))
+    data = load_dataset(manifest)
+    assert data.domain is not None
+    assert model.calibration.of_domains == (hold_out is not None)
+    assert len(np.unique(model.calibration.groups)) == (90 if hold_out is None else 5)
+    accepted = model.thresholds.accepts(model.calibration.probabilities)
+    assert list(model.card["domains"]) == [f"beamtime{i}" for i in range(5)]
+    shares = [row["accepted"] * row["frames"] for row in model.card["domains"].values()]
+    assert sum(shares) == pytest.approx(accepted.sum())
+    text = card_text(model)
+    assert ("and not of another domain" in text) == (hold_out is None)
+    assert ("of a domain that it has never seen are accepted" in text) == (hold_out is not None)
+    assert "beamtime4" in text
