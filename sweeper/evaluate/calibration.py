@@ -131,7 +131,7 @@ def calibrate(scores: Matrix, labels: Rows, groups: Rows, seed: int) -> Calibrat
     seed : int
     """
     margins = not are_probabilities(scores)
-    parts = _parts(groups, seed)
+    parts = parts_of(groups, seed)
     methods = METHODS[1:] if margins else METHODS
     tried = {method: _crossed(method, margins, scores, labels, parts) for method in methods}
     losses = {method: log_loss(p, labels) for method, p in tried.items()}
@@ -148,8 +148,8 @@ def fit(method: str, margins: bool, scores: Matrix, labels: Rows) -> Calibrator:
     return Calibrator(method, margins, fitted(margins, scores, labels))
 
 
-def _parts(groups: Rows, seed: int) -> Rows:
-    """Return the part of each row, (n,); groups are whole."""
+def parts_of(groups: Rows, seed: int) -> Rows:
+    """Return the part of each row, (n,), of five or of as many as there are groups, which stay whole."""
     names, group_of = np.unique(groups, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))
     return np.asarray((order % min(_PARTS, len(names)))[group_of])
