@@ -96,7 +96,8 @@ def export_model(
     ensemble : bool
         The ensemble, instead.
     promise : Promise, optional
-        What the model promises unless something else is asked of it.
+        What the model promises unless something else is asked of it; without costs of classes, those of the
+        sweep.
     note : callable
         Takes a line that says what is being done.
 
@@ -117,7 +118,9 @@ def export_model(
         spec = folder.load_spec()
         choice = _chosen(folder, spec, rank, trial, ensemble)
         data = run_data(folder)
-        (promise or Promise()).check(data.dataset.classes)
+        promise = promise or Promise()
+        promise = replace(promise, class_costs=promise.class_costs or tuple((spec.class_costs or {}).items()))
+        promise.check(data.dataset.classes)
         fit = refit(choice.pipelines, choice.weights, choice.sharpness, data, spec, note)
         note("calibrating")
         groups = _groups(data, choice.frame)
@@ -132,7 +135,7 @@ def export_model(
             calibrator=calibrated.calibrator,
             calibration=Calibration(calibrated.after, choice.labels, groups, data.dataset.hold_out),
             signs=_signs(fit, data, fit.rows, spec.seed),
-            promise=promise or Promise(),
+            promise=promise,
             reading=spec.reading,
             mask=None if spec.mask is None else load_mask(spec.mask),
         )
@@ -254,7 +257,7 @@ def _card(
             name: {"mean": row[name], "std": row.get(f"{name}_std")} for name in RANKED_BY if name in row
         }
         | {"interval": [row.get(f"{spec.metric}_ci_low"), row.get(f"{spec.metric}_ci_high")]},
-        "confusion": confusion(labels, calibrated.after.argmax(axis=1), len(classes)),
+        "confusion": confusion(labels, model.decided.predicted, len(classes)),
         "calibration": {
             "method": calibrated.calibrator.method,
             "frames": len(labels),
@@ -262,7 +265,7 @@ def _card(
             "before": asdict(quality(calibrated.before, labels)),
             "after": asdict(quality(calibrated.after, labels)),
         },
-        "coverage": _coverage(model.calibration),
+        "coverage": _coverage(model.decided),
         "promises": _promises(model),
         "domains": _domains(data, choice.frame, model),
         "test": _tested(data, model),
@@ -297,9 +300,10 @@ def _promises(model: Model) -> list[dict[str, float]]:
     """Return for some error rates the share of frames that is accepted."""
     found = []
     for rate in _RATES:
-        limits = thresholds(Promise(rate), model.calibration, model.classes)
+        promise = Promise(rate, class_costs=model.promise.class_costs)
+        limits = thresholds(promise, model.calibration, model.classes)
         accepted = limits.accepts(model.calibration.probabilities)
-        wrong = float((~model.calibration.right[accepted]).mean()) if accepted.any() else 0.0
+        wrong = float((~model.decided.right[accepted]).mean()) if accepted.any() else 0.0
         found.append({"error_rate": rate, "accepted": float(accepted.mean()), "wrong": wrong})
     return found
 
@@ -317,7 +321,7 @@ def _domains(data: RunData, rows: Rows, model: Model) -> dict[str, dict[str, flo
             found[name] = {
                 "frames": int(mine.sum()),
                 "accepted": float(accepts[mine].mean()),
-                "wrong": float((~model.calibration.right[accepted]).mean()) if accepted.any() else 0.0,
+                "wrong": float((~model.decided.right[accepted]).mean()) if accepted.any() else 0.0,
             }
     return found
 

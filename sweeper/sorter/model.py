@@ -83,7 +83,7 @@ class Verdict:
     frame : int
         Position in the file, or among the arrays.
     label : str
-        The most probable class; empty for a frame that cannot be read.
+        Its class; empty for a frame that cannot be read.
     probabilities : tuple of float
         One a class, in the order of the model's classes; NaN for a frame that cannot be read.
     accepted : bool
@@ -125,7 +125,7 @@ class Model(Outline):
     # ------------------------------------------------------------------ what people call
 
     def predict(self, frames: Any) -> NDArray[np.str_]:
-        """Return the most probable class of each frame, (n,).
+        """Return the class of each frame, (n,): the most probable one, or by costs the one that costs least.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class Model(Outline):
             `frames` is none of these.
         """
         names = np.array(self.classes, dtype=np.str_)
-        return np.asarray(names[self.predict_proba(frames).argmax(axis=1)])
+        return np.asarray(names[self.thresholds.decide(self.predict_proba(frames))])
 
     def predict_proba(self, frames: Any) -> NDArray[np.float64]:
         """Return the calibrated probability of each class, (n, n_classes); parameters as :meth:`predict`."""
@@ -291,6 +291,7 @@ class Model(Outline):
         if looks:
             probabilities, signs = self.probabilities(looks), self.signs_of(looks)
             accepts, keeps = self.thresholds.accepts(probabilities), self.thresholds.keeps(probabilities)
+            given = self.thresholds.decide(probabilities)
         found, row = [], 0
         for path, frame, look in seen:
             if isinstance(look, FrameError):
@@ -301,7 +302,7 @@ class Model(Outline):
                 Verdict(
                     path,
                     frame,
-                    label=self.classes[int(probabilities[row].argmax())],
+                    label=self.classes[int(given[row])],
                     probabilities=tuple(probabilities[row].tolist()),
                     accepted=not reason,
                     reason=reason,

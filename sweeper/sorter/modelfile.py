@@ -66,6 +66,7 @@ class _Manifest(msgspec.Struct):
     by_class: bool
     never_miss: list[str]
     recall: float
+    class_costs: dict[str, float]
     dataset: str | None
     scan_grid: bool
     own_mask: bool
@@ -111,6 +112,7 @@ def save_model(model: Model, path: Path) -> Model:
         by_class=model.promise.by_class,
         never_miss=list(model.promise.never_miss),
         recall=model.promise.recall,
+        class_costs=dict(model.promise.class_costs),
         dataset=model.reading.dataset,
         scan_grid=model.reading.scan_grid,
         own_mask=model.reading.own_mask,
@@ -189,7 +191,13 @@ def _outline(
 ) -> Outline:
     classes = tuple(manifest.classes)
     _check_classes(manifest, called)
-    promise = Promise(manifest.error_rate, manifest.by_class, tuple(manifest.never_miss), manifest.recall)
+    promise = Promise(
+        manifest.error_rate,
+        manifest.by_class,
+        tuple(manifest.never_miss),
+        manifest.recall,
+        tuple(manifest.class_costs.items()),
+    )
     try:
         promise.check(classes)
         name = name_of([Pipeline.from_dict(entry.pipeline) for entry in manifest.parts])

@@ -49,6 +49,11 @@ class Outline:
         """Thresholds that keep the promise."""
         return thresholds(self.promise, self.calibration, self.classes)
 
+    @property
+    def decided(self) -> Calibration:
+        """The calibration frames with the classes that they are given by the costs of the promise."""
+        return replace(self.calibration, costs=self.promise.costs(self.classes))
+
     def promising(self, promise: Promise) -> Self:
         """Return the same model with another promise.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.errors import InputError
 from sweeper.evaluate.conformal import NEVER, error_threshold, recall_threshold
+from sweeper.evaluate.costs import check_costs, costs_of, decide, mean_cost
 from sweeper.plugins import nearest
 
 
@@ -27,12 +28,15 @@ class Calibration:
     of_domains : bool
         Whether the groups are domains that the predictor was not fitted on: what is promised then is of
         domains that it has never seen.
+    costs : float64, (n_classes,), or None
+        What it costs to miss a frame of each class; None: 1.
     """
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
     of_domains: bool = False
+    costs: NDArray[np.float64] | None = None
 
     @property
     def units(self) -> str:
@@ -41,17 +45,18 @@ class Calibration:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """Predicted classes, (n,)."""
-        return np.asarray(self.probabilities.argmax(axis=1))
+        """Classes that frames are given, (n,)."""
+        n_classes = self.probabilities.shape[1]
+        return decide(self.probabilities, np.ones(n_classes) if self.costs is None else self.costs)
 
     @property
     def confidence(self) -> NDArray[np.float64]:
-        """Probability of the predicted class, (n,)."""
-        return np.asarray(self.probabilities.max(axis=1))
+        """Probability of the class that a frame is given, (n,)."""
+        return np.asarray(np.take_along_axis(self.probabilities, self.predicted[:, None], axis=1)[:, 0])
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Whether the prediction is true, (n,)."""
+        """Whether that class is the true one, (n,)."""
         return np.asarray(self.predicted == self.labels)
 
 
@@ -70,12 +75,20 @@ class Promise:
         Classes of which frames must not be lost; empty: frames are not marked to be kept or thrown away.
     recall : float
         Least share of the frames of these classes, taken together, that are kept.
+    class_costs : tuple of (str, float)
+        What it costs to miss a frame of a class, 1 where it is not named: a frame is given the class that
+        costs least.
     """
 
     error_rate: float | None = None
     by_class: bool = False
     never_miss: tuple[str, ...] = ()
     recall: float = 0.999
+    class_costs: tuple[tuple[str, float], ...] = ()
+
+    def costs(self, classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return what it costs to miss a frame of each class, (n_classes,)."""
+        return costs_of(dict(self.class_costs), classes)
 
     def check(self, classes: Sequence[str]) -> None:
         """Raise InputError for a share outside (0, 1), or a class that the model does not know."""
@@ -90,6 +103,7 @@ class Promise:
                 raise InputError(f"never miss: unknown class {name!r}; {nearest(name, classes)}")
         if len(set(self.never_miss)) == len(classes):
             raise InputError("never miss must leave a class out: otherwise every frame is kept")
+        check_costs(dict(self.class_costs), classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +118,8 @@ class Thresholds:
         The classes that are not to be missed.
     keep : float
         Least probability of being one of these at which a frame is kept.
+    costs : float64, (n_classes,)
+        What it costs to miss a frame of each class.
     notes : tuple of str
         What the promise costs, in words.
     """
@@ -111,7 +127,12 @@ class Thresholds:
     accept: NDArray[np.float64]
     hits: NDArray[np.bool_]
     keep: float
+    costs: NDArray[np.float64]
     notes: tuple[str, ...]
+
+    def decide(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the class that each frame is given, (n,)."""
+        return decide(probabilities, self.costs)
 
     def keeps(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which frames are kept, (n,)."""
@@ -119,25 +140,40 @@ class Thresholds:
 
     def accepts(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which frames are accepted, (n,)."""
-        return np.asarray(probabilities.max(axis=1) >= self.accept[probabilities.argmax(axis=1)])
+        given = self.decide(probabilities)
+        return np.asarray(probabilities[np.arange(len(given)), given] >= self.accept[given])
 
 
 def thresholds(promise: Promise, calibration: Calibration, classes: Sequence[str]) -> Thresholds:
     """Find the thresholds that keep a promise, and say what they cost."""
     promise.check(classes)
+    calibration = replace(calibration, costs=promise.costs(classes))
     hits = np.isin(np.array(classes, dtype=object), promise.never_miss)
-    found = Thresholds(np.zeros(len(classes)), hits, 0.0, ())
+    found = Thresholds(np.zeros(len(classes)), hits, 0.0, promise.costs(classes), ())
     notes = []
+    if promise.class_costs:
+        notes.append(_cost_note(promise, found, calibration))
     if promise.error_rate is not None:
-        found = Thresholds(_accept(promise, calibration, len(classes)), hits, 0.0, ())
+        found = replace(found, accept=_accept(promise, calibration, len(classes)))
         notes.append(_accept_note(promise, found, calibration, classes))
     if promise.never_miss:
         rows = hits[calibration.labels]
         score = calibration.probabilities[:, hits].sum(axis=1)
-        keep = recall_threshold(score[rows], calibration.groups[rows], promise.recall)
-        found = Thresholds(found.accept, hits, keep, ())
+        found = replace(found, keep=recall_threshold(score[rows], calibration.groups[rows], promise.recall))
         notes.append(_keep_note(promise, found, calibration, rows))
-    return Thresholds(found.accept, hits, found.keep, tuple(notes))
+    return replace(found, notes=tuple(notes))
+
+
+def _cost_note(promise: Promise, found: Thresholds, calibration: Calibration) -> str:
+    names = ", ".join(f"{name} costs {cost:g}" for name, cost in promise.class_costs)
+    probable = calibration.probabilities.argmax(axis=1)
+    by_cost, by_class = (
+        mean_cost(given, calibration.labels, found.costs) for given in (calibration.predicted, probable)
+    )
+    return (
+        f"a missed frame of {names}, any other 1: each is given the class that costs least, {by_cost:.3g} a "
+        f"frame on average; its most probable class would cost {by_class:.3g}"
+    )
 
 
 def _accept(promise: Promise, calibration: Calibration, n_classes: int) -> NDArray[np.float64]:

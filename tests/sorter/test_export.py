@@ -35,6 +35,7 @@ from sweeper.sorter.model import Model
 from sweeper.sorter.modelfile import load_model, save_model
 from sweeper.sorter.promises import Promise
 from sweeper.sorter.refit import refit
+from sweeper.sorter.table import read_rows
 from tests.conftest import REPOSITORY
 from tests.runs.made_records import made_pipeline
 from tests.sorter.conftest import INTENSITY, PIPELINES, Made
@@ -166,6 +167,34 @@ def test_wrong_choices(choice: dict[str, Any], said: str, made: Made, tmp_path: 
         export_model(made.run, tmp_path / "m", **choice)
     assert said in str(told.value)
     assert not (tmp_path / "m").exists()
+
+
+def test_costs_of_the_sweep_decide_unless_others_are_given(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(made.run, run)
+    spec = run / "sweep.yaml"
+    text = spec.read_text()
+    assert "class_costs: null\n" in text
+    spec.write_text(text.replace("class_costs: null\n", "class_costs: {fine: 1000.0}\n"))
+    path = tmp_path / "m"
+    plain, costly = export_model(made.run, path, trial=1), export_model(run, path, trial=1)
+    assert costly.promise.class_costs == load_model(path).promise.class_costs == (("fine", 1000.0),)
+    assert np.array_equal(plain.predict_proba(made.new), costly.predict_proba(made.new))
+    counts = [list(model.predict(made.new)).count("fine") for model in (plain, costly)]
+    assert counts[0] < counts[1]
+    assert [v.label for v in costly.accept(made.new)] == costly.predict(made.new).tolist()
+    assert sum(row[1] for row in plain.card["confusion"]) < sum(row[1] for row in costly.card["confusion"])
+    arguments = ["sort", str(path), str(made.new), "--csv", str(tmp_path / "t.csv"), "--class-costs"]
+    assert main([*arguments, "fine=1"]) == 0
+    rows = list(read_rows(tmp_path / "t.csv"))
+    assert [row["class"] for row in rows].count("fine") == counts[0]
+    capsys.readouterr()
+    assert main([*arguments, "fien=2"]) == 2
+    assert "class costs: unknown class 'fien'; did you mean 'fine'?" in capsys.readouterr().err
+    assert main([*arguments, "fine"]) == 2
+    assert "--class-costs must be classes with numbers above zero" in capsys.readouterr().err
 
 
 def test_predictions_that_were_not_kept_are_said(made: Made, tmp_path: Path) -> None:

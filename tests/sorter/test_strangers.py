@@ -181,6 +181,26 @@ def test_the_promise_holds_on_new_frames() -> None:
     assert np.mean(wrong) > 0.03
 
 
+def test_the_promise_holds_for_frames_that_costs_decide() -> None:
+    promise = Promise(0.05, class_costs=(("b", 4.0),))
+    wrong, misses = [], []
+    for seed in range(100):
+        found = thresholds(promise, calibration(200, seed), NAMES)
+        new = calibration(2000, 10_000 + seed)
+        given, plain = found.decide(new.probabilities), new.predicted
+        wrong.append(float((found.accepts(new.probabilities) & (given != new.labels)).mean()))
+        is_b = new.labels == 1
+        misses.append((float((given != 1)[is_b].mean()), float((plain != 1)[is_b].mean())))
+    assert np.mean(wrong) <= 0.05 + 3 * np.std(wrong) / np.sqrt(100)
+    assert np.mean(wrong) > 0.03
+    by_cost, by_class = np.mean(misses, axis=0)
+    assert by_cost < 0.6 * by_class
+    [cost, _] = found.notes
+    assert cost.startswith(
+        "a missed frame of b costs 4, any other 1: each is given the class that costs least, "
+    )
+
+
 def test_by_class_each_class_keeps_it() -> None:
     wrong = []
     for seed in range(200):
