@@ -9,19 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sweeper import plugins
 from sweeper.cli import main
 from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
-from sweeper.data.prepared import raw_frame
+from sweeper.data.prepared import FrameRef, RawFrame, raw_frame
 from sweeper.errors import InputError
+from sweeper.features.representation import of_featurizer
+from sweeper.simulate import simulators
 from sweeper.sorter.card import card_text
 from sweeper.sorter.export import export_model
+from sweeper.sorter.impostors import TECHNIQUE, impostors
 from sweeper.sorter.model import Model
 from sweeper.sorter.outline import STRANGER
 from sweeper.sorter.promises import Calibration, Promise, thresholds
-from sweeper.sorter.strangers import Neighbours, Signs
+from sweeper.sorter.strangers import Neighbours, Signs, count_statistics
 from tests.conftest import write_textures
-from tests.sorter.conftest import PIPELINES, Made, write_run
+from tests.sorter.conftest import INTENSITY, PIPELINES, Made, write_run
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,29 @@ def test_false_alarms_are_as_many_as_promised(n: int, size: int, rate: float) ->
     assert np.mean(shares) <= rate + 3 * np.std(shares) / np.sqrt(len(shares))
     assert np.mean(shares) > 0.3 * rate
     assert np.mean(strange) > 0.98
+
+
+def test_simulated_diffraction_is_known_and_strangers_are_not() -> None:
+    simulator = simulators.load("diffraction")
+    labels = [label for label in simulator.labels if label not in simulator.by_name]
+    options, _ = simulator.prepare()
+    lbp = plugins.texture("lbp")
+    kind = of_featurizer(lbp, {axis.name: axis.default for axis in lbp.axes})
+
+    def drawn(n: int, seed: int) -> list[RawFrame]:
+        frames = (simulator.draw(labels[i % len(labels)], i, seed, 64, **options)[0] for i in range(n))
+        return [RawFrame(FrameRef("", i, None), counts, None) for i, counts in enumerate(frames)]
+
+    def seen(frames: list[RawFrame]) -> tuple[np.ndarray, np.ndarray]:
+        prepared = [frame.prepared(INTENSITY) for frame in frames]
+        return np.array([count_statistics(frame) for frame in prepared]), kind.compute(prepared)
+
+    train, new = drawn(200, 1), drawn(300, 2)
+    signs = Signs.fit(np.full((200, 2), 64), *seen(train), np.arange(200), 0)
+    assert alarms(signs, *seen(new)).mean() <= 0.03  # 1 % on average over draws of training frames
+    for name, frames in impostors(train[:20], labels, 0):
+        if name.startswith(TECHNIQUE) or name in ("noise", "shutter closed", "beam dump", "overexposed"):
+            assert alarms(signs, *seen(frames)).mean() >= 0.95, name
 
 
 def test_frames_of_a_group_are_no_neighbours() -> None:
