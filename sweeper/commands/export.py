@@ -100,8 +100,9 @@ def _export(args: argparse.Namespace) -> int:
     )
     size = args.model.stat().st_size
     print(f"{args.model}: {model.name}, {len(model.classes)} classes, {size / 1e6:.3g} MB, model {model.id}")
-    for text in model.thresholds.notes:
-        print(text)
+    for text in (model.thresholds.decision, *model.thresholds.notes):
+        if text:
+            print(text)
     print(f"next: sweeper card {args.model}")
     print(f"      sweeper sort {args.model} FRAMES")
     return EXIT_DONE

@@ -10,7 +10,6 @@ from sweeper.atomic import write_text
 from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline, value_text
 from sweeper.sorter.outline import Outline
-from sweeper.sorter.promises import thresholds
 
 _LIMITS = (
     "It knows frames like those that it was trained on: the same instrument, detector, settings and sample "
@@ -72,7 +71,9 @@ def _lines(model: Outline) -> Iterator[str]:
     for row in card["promises"]:
         rate, accepted, wrong = (_percent(row[name]) for name in ("error_rate", "accepted", "wrong"))
         yield f"{rate:>10}  {accepted:>8}  {wrong:>14}"
-    promised = thresholds(model.promise, model.calibration, model.classes).notes
+    if decision := model.thresholds.decision:
+        yield f"costs: {decision}"
+    promised = model.thresholds.notes
     yield "promised: " + ("; ".join(promised) if promised else "nothing, unless sweeper sort is asked to")
     if card["domains"]:
         yield ""

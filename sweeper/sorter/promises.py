@@ -122,13 +122,16 @@ class Thresholds:
         What it costs to miss a frame of each class.
     notes : tuple of str
         What the promise costs, in words.
+    decision : str
+        What frames cost on average, in words; empty where classes have no costs.
     """
 
     accept: NDArray[np.float64]
     hits: NDArray[np.bool_]
     keep: float
     costs: NDArray[np.float64]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    decision: str = ""
 
     def decide(self, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the class that each frame is given, (n,)."""
@@ -149,10 +152,10 @@ def thresholds(promise: Promise, calibration: Calibration, classes: Sequence[str
     promise.check(classes)
     calibration = replace(calibration, costs=promise.costs(classes))
     hits = np.isin(np.array(classes, dtype=object), promise.never_miss)
-    found = Thresholds(np.zeros(len(classes)), hits, 0.0, promise.costs(classes), ())
+    found = Thresholds(np.zeros(len(classes)), hits, 0.0, promise.costs(classes))
     notes = []
     if promise.class_costs:
-        notes.append(_cost_note(promise, found, calibration))
+        found = replace(found, decision=_cost_note(promise, found, calibration))
     if promise.error_rate is not None:
         found = replace(found, accept=_accept(promise, calibration, len(classes)))
         notes.append(_accept_note(promise, found, calibration, classes))

@@ -30,6 +30,7 @@ from sweeper.runs.ensemble import results_with_ensemble
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.predictions import kept_predictions
 from sweeper.sorter.archive import digest_of, from_array, read_archive, write_archive
+from sweeper.sorter.card import card_text
 from sweeper.sorter.export import export_model
 from sweeper.sorter.model import Model
 from sweeper.sorter.modelfile import load_model, save_model
@@ -185,6 +186,8 @@ def test_costs_of_the_sweep_decide_unless_others_are_given(
     counts = [list(model.predict(made.new)).count("fine") for model in (plain, costly)]
     assert counts[0] < counts[1]
     assert [v.label for v in costly.accept(made.new)] == costly.predict(made.new).tolist()
+    assert "costs: a missed frame of fine costs 1000, any other 1: " in card_text(costly)
+    assert "costs: " not in card_text(plain)
     assert sum(row[1] for row in plain.card["confusion"]) < sum(row[1] for row in costly.card["confusion"])
     arguments = ["sort", str(path), str(made.new), "--csv", str(tmp_path / "t.csv"), "--class-costs"]
     assert main([*arguments, "fine=1"]) == 0
