@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import TypedDict
 
@@ -19,7 +19,7 @@ class Settings(TypedDict, total=False):
     time_budget: str | float | None
     time_budget_s: float | None
     metric: str
-    class_costs: Mapping[str, float] | str | None
+    class_costs: dict[str, float] | None
     folds: int
     repeats: int
     seed: int
