@@ -19,6 +19,7 @@ class Settings(TypedDict, total=False):
     time_budget: str | float | None
     time_budget_s: float | None
     metric: str
+    class_costs: dict[str, float] | None
     folds: int
     repeats: int
     seed: int

@@ -26,10 +26,10 @@ def add(commands: Any) -> None:
 
 def _card(args: argparse.Namespace) -> int:
     from sweeper.sorter.card import card_text, write_card
-    from sweeper.sorter.modelfile import load_model
+    from sweeper.sorter.modelfile import load_outline
 
     check_folder_of("--html", args.html)
-    model = load_model(args.model)
+    model = load_outline(args.model)
     if args.html is not None:
         write_card(model, args.html)
         print(f"card: {args.html}")

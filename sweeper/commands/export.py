@@ -55,18 +55,29 @@ def add_promise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recall", type=float, metavar="R", help="share of these frames that is kept (default: 0.999)"
     )
+    parser.add_argument(
+        "--class-costs",
+        metavar="CLASS=COST,...",
+        help="give each frame the class that costs least, where a missed frame of these classes costs so "
+        "much, such as good=5,strong=10, and of another 1 (default: the model's, which are the sweep's)",
+    )
 
 
 def promise_of(args: argparse.Namespace, otherwise: Promise) -> Promise:
     """Return what the options ask for, and for those left out what is promised otherwise."""
+    from sweeper.runs.settings import parse_costs
     from sweeper.sorter.promises import Promise
 
+    costs = otherwise.class_costs
+    if args.class_costs is not None:
+        costs = tuple(parse_costs(args.class_costs).items())
     never_miss = otherwise.never_miss if args.never_miss is None else _names(args.never_miss)
     return Promise(
         error_rate=otherwise.error_rate if args.error_rate is None else args.error_rate,
         by_class=args.by_class or (args.error_rate is None and otherwise.by_class),
         never_miss=never_miss,
         recall=otherwise.recall if args.recall is None else args.recall,
+        class_costs=costs,
     )
 
 
@@ -89,8 +100,9 @@ def _export(args: argparse.Namespace) -> int:
     )
     size = args.model.stat().st_size
     print(f"{args.model}: {model.name}, {len(model.classes)} classes, {size / 1e6:.3g} MB, model {model.id}")
-    for text in model.thresholds.notes:
-        print(text)
+    for text in (model.thresholds.decision, *model.thresholds.notes):
+        if text:
+            print(text)
     print(f"next: sweeper card {args.model}")
     print(f"      sweeper sort {args.model} FRAMES")
     return EXIT_DONE

@@ -13,7 +13,7 @@ from sweeper.commands.export import add_promise, promise_of
 from sweeper.errors import EXIT_DONE, EXIT_UNREADABLE, InputError
 
 if TYPE_CHECKING:
-    from sweeper.sorter.model import Model
+    from sweeper.sorter.outline import Outline
     from sweeper.sorter.work import Workers
 
 _TABLE = "sorted.csv"
@@ -76,7 +76,7 @@ def add(commands: Any) -> None:
 
 def _sort(args: argparse.Namespace) -> int:
     from sweeper.sorter.files import check_paths, find_units
-    from sweeper.sorter.modelfile import load_model
+    from sweeper.sorter.modelfile import load_model, load_outline
     from sweeper.sorter.places import Places
     from sweeper.sorter.sort import Sorter
     from sweeper.sorter.table import Table
@@ -84,9 +84,11 @@ def _sort(args: argparse.Namespace) -> int:
 
     _check(args)
     check_paths(args.paths)
-    model = load_model(args.model)
+    sorts_here = args.address is None and args.processes == 1
+    model: Outline = (load_model if sorts_here else load_outline)(args.model)
     model = model.promising(promise_of(args, model.promise))
     mask = None if args.mask is None else _mask(args.mask)
+    units = find_units([] if args.watch else args.paths, mask, model.reading)
     places = None if args.link_to is None else Places(args.link_to, move=args.move)
     table = Table(args.csv, model)
     try:
@@ -95,7 +97,7 @@ def _sort(args: argparse.Namespace) -> int:
             sorter = Sorter(model, table, workers, places, json=args.json)
             if watch is not None:
                 sorter.watch(watch)
-            report = sorter.sort(find_units(args.paths, mask, model.reading))
+            report = sorter.sort(units)
     finally:
         table.close()
         _write_others(args, model)
@@ -119,8 +121,9 @@ def _mask(file: Path) -> str:
 
 
 @contextmanager
-def _workers(args: argparse.Namespace, model: Model) -> Iterator[Workers]:
+def _workers(args: argparse.Namespace, model: Outline) -> Iterator[Workers]:
     """Give what sorts: this process, several, or a cluster."""
+    from sweeper.sorter.model import Model
     from sweeper.sorter.work import Here, Processes
 
     if args.address is not None:
@@ -129,15 +132,15 @@ def _workers(args: argparse.Namespace, model: Model) -> Iterator[Workers]:
         samples = [str(Path(text).absolute()) for text in args.paths if Path(text).exists()]
         with Cluster(args.address, args.model, model.promise, samples) as cluster:
             yield cluster
-    elif args.processes > 1:
-        with Processes(args.model, model.promise, args.processes) as processes:
-            yield processes
-    else:
+    elif isinstance(model, Model):
         with Here(model) as here:
             yield here
+    else:
+        with Processes(args.model, model.promise, args.processes) as processes:
+            yield processes
 
 
-def _write_others(args: argparse.Namespace, model: Model) -> None:
+def _write_others(args: argparse.Namespace, model: Outline) -> None:
     from sweeper.sorter.table import write_nexus, write_parquet
 
     if args.parquet is not None:

@@ -55,8 +55,13 @@ class Dataset:
     groups : int64, (frames,), or None
         Frames of equal number never stand on both sides of a split. Numbered as they first appear. Where
         whole domains are held out they are the domains.
+    domain : int64, (frames,), or None
+        Position of each frame's domain in `domain_names`, −1 where it is not known; None where a manifest
+        names no domains.
     domain_names : tuple of str
-        Names of the numbers in `groups` where whole domains are held out, else empty.
+        In the order in which they first appear.
+    hold_out : bool
+        Whether whole domains are held out.
     mask_files : tuple of str
         Distinct mask files, absolute.
     mask : int64, (frames,)
@@ -87,7 +92,9 @@ class Dataset:
     quarantined: tuple[tuple[str, str], ...] = ()
     reading: Reading = DEFAULT_READING
     notes: tuple[str, ...] = ()
+    domain: NDArray[np.int64] | None = None
     domain_names: tuple[str, ...] = ()
+    hold_out: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -114,7 +121,7 @@ class Dataset:
     @property
     def domains(self) -> NDArray[np.int64] | None:
         """Position of each frame's domain in `domain_names`, (frames,); None where none are held out."""
-        return self.groups if self.domain_names else None
+        return self.domain if self.hold_out else None
 
     def ref(self, row: int) -> FrameRef:
         """Return where one frame is, under the name that reports give it."""
@@ -150,6 +157,7 @@ class Dataset:
             labels=self.labels[keep],
             split=self.split[keep],
             groups=None if self.groups is None else self.groups[keep],
+            domain=None if self.domain is None else self.domain[keep],
             mask=self.mask[keep],
             quarantined=(*self.quarantined, *quarantined),
         )
@@ -242,13 +250,12 @@ def load_dataset(
         dataset = replace(dataset, groups=groups)
     if dataset.groups is not None:
         checks.check_groups(name, group_names, dataset.groups, split)
-        first = dataset.groups[np.sort(np.unique(dataset.groups, return_index=True)[1])]
         dataset = replace(dataset, groups=_numbered(dataset.groups))
-        if hold_out is not None:
-            dataset = replace(dataset, domain_names=tuple(group_names[number] for number in first))
     alike = alike_note("labels", dataset.classes), alike_note("groups", listing.group_names)
     notes = (*dataset.notes, *(note for note in alike if note))
-    return replace(dataset, split=split, quarantined=tuple(problems), notes=notes)
+    return replace(
+        dataset, split=split, quarantined=tuple(problems), notes=notes, hold_out=hold_out is not None
+    )
 
 
 # --------------------------------------------------------------------------- building
@@ -260,7 +267,7 @@ def _read_listing(source: Path, allow_outside: bool) -> Listing:
             raise InputError(f"{source}: data must be an existing folder or manifest, there is no such file")
         if source.is_dir():
             return folders.list_folder(source)
-        if source.suffix.lower() in manifest.CSV + manifest.PARQUET:
+        if source.suffix.lower() in manifest.SUFFIXES:
             return manifest.read_manifest(source, allow_outside)
     except OSError as error:
         raise InputError(f"{source}: data must be readable: {error}") from error
@@ -272,7 +279,7 @@ def _by_domain(source: Path, listing: Listing) -> Listing:
     if listing.domain is None:
         raise InputError(f"{source}: --hold-out domain needs a manifest with a column domain, there is none")
     names = np.array(listing.domain_names, dtype=object)
-    empty = np.array([name == "" or name.lower() == "nan" for name in names])[listing.domain]
+    empty = _without_name(listing.domain_names)[listing.domain]
     if empty.any():
         raise InputError(
             f"{source}: domain must be given in every row, {int(empty.sum())} have none: row "
@@ -322,6 +329,7 @@ def _expand(
     order = np.lexsort((index, rank[listing.file[row]]))
     row, index = row[order], index[order]
     mask_files, masks = _with_default_mask(listing, mask)
+    domain, domain_names = _domains(listing, row)
     used, file = np.unique(rank[listing.file[row]], return_inverse=True)
     dataset = Dataset(
         root=listing.root,
@@ -338,8 +346,26 @@ def _expand(
         ignored=listing.ignored,
         reading=reading,
         notes=notes,
+        domain=domain,
+        domain_names=domain_names,
     )
     return dataset, problems
+
+
+def _domains(listing: Listing, row: NDArray[np.int64]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Return the domain of the frame that comes of each row, −1 where it is not known, and the names."""
+    if listing.domain is None:
+        return None, ()
+    number = listing.domain[row]
+    known = ~_without_name(listing.domain_names)[number]
+    domain = np.full(len(row), -1, dtype=np.int64)
+    domain[known] = _numbered(number[known])
+    first = np.sort(np.unique(number[known], return_index=True)[1])
+    return domain, tuple(listing.domain_names[n] for n in number[known][first].tolist())
+
+
+def _without_name(names: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([name == "" or name.lower() == "nan" for name in names], dtype=np.bool_)
 
 
 def _sizes(

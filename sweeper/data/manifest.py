@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from sweeper.data.listing import MISSING, SPLITS, Listing, some_of
 from sweeper.data.table import check_csv, explain_rows, line_of
 from sweeper.errors import InputError
 
-REQUIRED = ("path", "label")
-OPTIONAL = ("split", "group", "domain", "frame", "mask", "dataset")
-CSV = (".csv",)
-PARQUET = (".parquet", ".pq")
+SUFFIXES = (".csv", ".parquet", ".pq")
+
+_REQUIRED = ("path", "label")
+_OPTIONAL = ("split", "group", "domain")
+_OF_FRAMES = ("frame", "mask", "dataset")
 
 _WHOLE = re.compile(r"\d+(\.0*)?")  # 3.0 too: a column with a gap in it is of floats
 
@@ -39,6 +41,21 @@ class _Column:
         return np.flatnonzero(empty[self.row])
 
 
+@dataclass(frozen=True, eq=False)
+class Located:
+    """Where the frames are that the rows of a manifest list, in the order of rows.
+
+    Attributes are those of :class:`~sweeper.data.listing.Listing`.
+    """
+
+    files: tuple[str, ...]
+    file: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    mask_files: tuple[str, ...]
+    mask: NDArray[np.int64] | None
+    problems: tuple[tuple[str, str], ...]
+
+
 def read_manifest(path: Path, allow_outside: bool) -> Listing:
     """Read a manifest; check that the files it names exist, without opening them.
 
@@ -53,24 +70,18 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
         Unreadable, empty, a column missing, an empty cell in ``path``, ``label`` or ``group``, a bad
         ``split`` or ``frame``, or a path that leaves the folder while `allow_outside` is False.
     """
-    columns = _read_columns(path)
+    columns = _read_columns(path, _REQUIRED, (*_OPTIONAL, *_OF_FRAMES))
     for name in ("path", "label", "group"):
         if name in columns:
             _require_all(path, name, columns[name])
-    root = path.parent
-    place = _Locator(path, root, allow_outside)
-    located = place.locate("path", columns["path"].values)
-    names, file, problems = _with_datasets(columns["path"], columns.get("dataset"), *located)
+    located = _located(path, columns, allow_outside)
     classes = sorted(columns["label"].values)
     class_of = _positions(columns["label"].values, classes)
     group, domain = columns.get("group"), columns.get("domain")
-    mask_files, mask = _masks(columns.get("mask"), place)
-    rows = len(columns["path"].row)
+    rows = len(located.file)
     return Listing(
-        root=root,
-        files=names,
-        file=file,
-        frame=_frames(path, columns["frame"]) if "frame" in columns else np.full(rows, -1, dtype=np.int64),
+        root=path.parent,
+        **vars(located),
         classes=tuple(classes),
         label=class_of[columns["label"].row],
         split=_splits(path, columns["split"]) if "split" in columns else np.full(rows, "", dtype="U5"),
@@ -78,24 +89,46 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
         group_names=() if group is None else tuple(group.values),
         domain=None if domain is None else domain.row,
         domain_names=() if domain is None else tuple(domain.values),
-        mask_files=mask_files,
-        mask=mask,
-        problems=tuple(problems),
     )
+
+
+def read_located(path: Path) -> Located:
+    """Read where the frames are that a manifest lists, inside its folder or not; labels are not needed.
+
+    Columns ``path``, and optionally ``frame``, ``mask`` and ``dataset``, mean what they mean to
+    :func:`read_manifest`, and the same of them is refused.
+    """
+    columns = _read_columns(path, ("path",), _OF_FRAMES)
+    _require_all(path, "path", columns["path"])
+    return _located(path, columns, allow_outside=True)
+
+
+def _located(path: Path, columns: Mapping[str, _Column], allow_outside: bool) -> Located:
+    place = _Locator(path, path.parent, allow_outside)
+    located = place.locate("path", columns["path"].values)
+    names, file, problems = _with_datasets(columns["path"], columns.get("dataset"), *located)
+    mask_files, mask = _masks(columns.get("mask"), place)
+    rows = len(columns["path"].row)
+    frame = _frames(path, columns["frame"]) if "frame" in columns else np.full(rows, -1, dtype=np.int64)
+    return Located(names, file, frame, mask_files, mask, tuple(problems))
 
 
 # --------------------------------------------------------------------------- columns
 
 
-def _read_columns(path: Path) -> dict[str, _Column]:
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _read_columns(path: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, _Column]:
     """Return the known columns as text, without white space around it."""
     import pyarrow as pa
 
-    is_csv = path.suffix.lower() in CSV
+    is_csv = _is_csv(path)
     try:
         if is_csv:
-            check_csv(path, REQUIRED, (*REQUIRED, *OPTIONAL))
-        table = _read_csv(path) if is_csv else _read_parquet(path)
+            check_csv(path, required, (*required, *optional))
+        table = (_read_csv if is_csv else _read_parquet)(path, required, optional)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if is_csv and isinstance(error, pa.ArrowException):
             explain_rows(path)
@@ -105,55 +138,57 @@ def _read_columns(path: Path) -> dict[str, _Column]:
     return {name: _encode(path, name, table.column(name)) for name in table.column_names}
 
 
-def _read_csv(path: Path) -> Any:
+def _read_csv(path: Path, required: Sequence[str], optional: Sequence[str]) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
     parse = csv.ParseOptions(newlines_in_values=True)
     with csv.open_csv(path, parse_options=parse) as reader:
         header = reader.schema.names
-    wanted = _wanted(path, header)
+    wanted = _wanted(path, header, required, optional)
     convert = csv.ConvertOptions(
         include_columns=list(wanted.values()),
         column_types=dict.fromkeys(wanted.values(), pa.string()),
         strings_can_be_null=False,
     )
     table = csv.read_csv(path, parse_options=parse, convert_options=convert).rename_columns(list(wanted))
-    _refuse_repeated_header(path, table)
+    _refuse_repeated_header(path, table, required)
     return table
 
 
-def _refuse_repeated_header(path: Path, table: Any) -> None:
+def _refuse_repeated_header(path: Path, table: Any, required: Sequence[str]) -> None:
     """Refuse a row that is the header again, as in two manifests that were joined into one file."""
     import pyarrow.compute as pc
 
     header = np.ones(table.num_rows, dtype=np.bool_)
-    for name in REQUIRED:
+    for name in required:
         header &= pc.equal(pc.utf8_trim_whitespace(table.column(name)), name).to_numpy(zero_copy_only=False)
     if header.any():
         line = line_of(path, int(header.argmax()))
         raise InputError(f"{path}: manifest cannot be read: line {line} is the header again")
 
 
-def _read_parquet(path: Path) -> Any:
+def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str]) -> Any:
     from pyarrow import parquet
 
-    wanted = _wanted(path, parquet.read_schema(path).names)
+    wanted = _wanted(path, parquet.read_schema(path).names, required, optional)
     return parquet.read_table(path, columns=list(wanted.values())).rename_columns(list(wanted))
 
 
-def _wanted(path: Path, header: list[str]) -> dict[str, str]:
+def _wanted(
+    path: Path, header: list[str], required: Sequence[str], optional: Sequence[str]
+) -> dict[str, str]:
     """Return for each known column its name in the file, which may have white space around it."""
-    where = "line 1: " if path.suffix.lower() in CSV else ""
+    where = "line 1: " if _is_csv(path) else ""
     for name, count in Counter(column.strip() for column in header).items():
         if name and count > 1:
             raise InputError(f"{path}: {where}manifest must have one column {name!r}, it has {count}")
     wanted: dict[str, str] = {}
-    for name in (*REQUIRED, *OPTIONAL):
+    for name in (*required, *optional):
         written = [column for column in header if column.strip() == name]
         if written:
             wanted[name] = written[0]
-        elif name in REQUIRED:
+        elif name in required:
             raise InputError(
                 f"{path}: {where}manifest must have a column {name!r}, its columns are {', '.join(header)}"
             )
@@ -177,9 +212,19 @@ def _require_all(path: Path, name: str, column: _Column) -> None:
     rows = column.without()
     if rows.size:
         raise InputError(
-            f"{path}: {name} must be given in every row, {rows.size} have none: row "
-            + some_of([int(row) + 1 for row in rows])
+            f"{path}: {_line(path, int(rows[0]))}: {name} must be given in every row, {rows.size} have none: "
+            "row " + some_of([int(row) + 1 for row in rows])
         )
+
+
+def _line(path: Path, row: int) -> str:
+    """Return where a row stands, counted from 0: ``line 7`` of a CSV file, ``row 6`` of a Parquet file."""
+    return f"line {line_of(path, row)}" if _is_csv(path) else f"row {row + 1}"
+
+
+def _first(path: Path, column: _Column, value: str) -> str:
+    """Return where the first row stands that has a value."""
+    return _line(path, int((column.row == column.values.index(value)).argmax()))
 
 
 def _positions(values: list[str], ordered: list[str]) -> NDArray[np.int64]:
@@ -192,7 +237,8 @@ def _splits(path: Path, column: _Column) -> NDArray[np.str_]:
     for value in column.values:
         name = "" if value.lower() == "nan" else value.lower()
         if name and name not in SPLITS:
-            raise InputError(f"{path}: split must be train, val or test, got {value!r}")
+            where = _first(path, column, value)
+            raise InputError(f"{path}: {where}: split must be train, val or test, got {value!r}")
         names.append(SPLITS.get(name, ""))
     return np.array(names, dtype="U5")[column.row]
 
@@ -205,9 +251,11 @@ def _frames(path: Path, column: _Column) -> NDArray[np.int64]:
         elif _WHOLE.fullmatch(value):
             indices.append(int(value.split(".")[0]))
         else:
-            raise InputError(f"{path}: frame must be a whole number from 0, got {value!r}")
-    if max(indices) > np.iinfo(np.int64).max:
-        raise InputError(f"{path}: frame must be a position in a file, got {max(indices)}")
+            where = _first(path, column, value)
+            raise InputError(f"{path}: {where}: frame must be a whole number from 0, got {value!r}")
+        if indices[-1] > np.iinfo(np.int64).max:
+            where = _first(path, column, value)
+            raise InputError(f"{path}: {where}: frame must be a position in a file, got {value}")
     return np.array(indices, dtype=np.int64)[column.row]
 
 
@@ -248,8 +296,10 @@ def _masks(column: _Column | None, place: _Locator) -> tuple[tuple[str, ...], ND
     names, problems = place.locate("mask", given)
     if problems:
         missing = some_of([name for name, _ in problems])
+        where = _first(place.manifest, column, given[names.index(problems[0][0])])
         raise InputError(
-            f"{place.manifest}: mask must name existing files, {len(problems)} are missing: {missing}"
+            f"{place.manifest}: {where}: mask must name existing files, {len(problems)} are missing: "
+            + missing
         )
     absolute = [os.path.normpath(place.root / name) for name in names]
     files = tuple(sorted(set(absolute)))

@@ -17,7 +17,6 @@ from sweeper.data.dataset import Dataset
 from sweeper.data.duplicates import duplicates_note, without_duplicates
 from sweeper.data.frames import invalid_pixels
 from sweeper.data.splits import Fold, Rows, Split, rows_of_test, split_warnings
-from sweeper.engine import nodes
 from sweeper.engine.files import FileActors
 from sweeper.engine.scan import scan
 from sweeper.errors import BadFramesError
@@ -28,6 +27,7 @@ from sweeper.runs.data import sweep_splits
 from sweeper.runs.folder import RunFolder, write_frame_list
 from sweeper.runs.progress import Progress
 from sweeper.runs.spec import SweepSpec
+from sweeper.runs.versions import package_versions
 from sweeper.space.domains import Options
 from sweeper.space.space import Space
 
@@ -161,5 +161,5 @@ def environment(inputs: SweepInputs, notes: Sequence[str], data_digest: str, cpu
         "class_counts": inputs.dataset.class_counts(),
         "folds": len(inputs.splits),
         "notes": [*notes, *inputs.notes],
-        "packages": nodes.package_versions(),
+        "packages": package_versions(),
     }

@@ -7,7 +7,6 @@ checked by the first task that runs there.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import sys
@@ -23,13 +22,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper import plugins
 from sweeper.errors import InputError, UnequalNodeError
+from sweeper.runs.versions import package_versions
 
-PACKAGES = (
-    "ray", "hpbandster", "ConfigSpace", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost",
-    "xgboost-cpu", "catboost", "numba", "opencv-python-headless", "pyarrow", "tifffile", "fabio", "h5py",
-    "torch", "timm",
-)  # fmt: skip
-"""Packages that decide the numbers that a sweep gives."""
 EXPECTED = "SWEEPER_VERSIONS"
 """Variable in the environment of a cluster's workers: what the driver runs, as JSON."""
 _SOURCE = "source"
@@ -60,17 +54,6 @@ class Node:
     versions: dict[str, str]
     files: dict[str, str]
     unseen: tuple[str, ...]
-
-
-def package_versions() -> dict[str, str]:
-    """Return the version of each package; ``missing`` where one is not installed."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "missing"
-    return found
 
 
 def versions() -> dict[str, str]:

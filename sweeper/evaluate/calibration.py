@@ -93,6 +93,32 @@ class Calibrated:
     losses: dict[str, float]
 
 
+def together(groups: Rows, domains: Rows | None) -> Rows:
+    """Number the rows that stay together when maps are fitted, (n,): those of one group, and of one domain.
+
+    A map that saw a domain has learned how wrong the classifier is in it. Where all rows would stay together,
+    groups alone count.
+
+    Parameters
+    ----------
+    groups : int64, (n,)
+    domains : int64, (n,), or None
+        -1 where a row's domain is not known; None where none is.
+    """
+    if domains is None or not (domains >= 0).any():
+        return groups
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names, group = np.unique(groups, return_inverse=True)
+    known = domains >= 0
+    n = len(names) + int(domains.max()) + 1
+    ends = group[known], len(names) + domains[known]
+    _, part = connected_components(coo_array((np.ones(len(ends[0])), ends), shape=(n, n)), directed=False)
+    found = np.asarray(part[group], dtype=np.int64)
+    return found if len(np.unique(found)) > 1 else groups
+
+
 def calibrate(scores: Matrix, labels: Rows, groups: Rows, seed: int) -> Calibrated:
     """Choose and fit a map on the scores of rows that the classifier was not fitted on.
 
@@ -105,7 +131,7 @@ def calibrate(scores: Matrix, labels: Rows, groups: Rows, seed: int) -> Calibrat
     seed : int
     """
     margins = not are_probabilities(scores)
-    parts = _parts(groups, seed)
+    parts = parts_of(groups, seed)
     methods = METHODS[1:] if margins else METHODS
     tried = {method: _crossed(method, margins, scores, labels, parts) for method in methods}
     losses = {method: log_loss(p, labels) for method, p in tried.items()}
@@ -122,8 +148,8 @@ def fit(method: str, margins: bool, scores: Matrix, labels: Rows) -> Calibrator:
     return Calibrator(method, margins, fitted(margins, scores, labels))
 
 
-def _parts(groups: Rows, seed: int) -> Rows:
-    """Return the part of each row, (n,); groups are whole."""
+def parts_of(groups: Rows, seed: int) -> Rows:
+    """Return the part of each row, (n,), of five or of as many as there are groups, which stay whole."""
     names, group_of = np.unique(groups, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))
     return np.asarray((order % min(_PARTS, len(names)))[group_of])

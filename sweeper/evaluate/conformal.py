@@ -87,3 +87,27 @@ def recall_threshold(score: NDArray[np.float64], groups: Rows, recall: float) ->
     first = np.insert(np.diff(score[order]) != 0, 0, True)
     kept = np.flatnonzero(first & ((lost + 1) / (weight.sum() + 1) <= 1 - recall + _ROUNDING))
     return float(score[order][kept[-1]]) if len(kept) else 0.0
+
+
+def alarm_threshold(distance: NDArray[np.float64], groups: Rows, rate: float) -> float:
+    """Return the distance beyond which at most this share of frames like these lies.
+
+    The smallest t at which (W + 1) / (N + 1) is at most the rate, where W is the weight of the frames that
+    are farther than t, and N that of all frames.
+
+    Parameters
+    ----------
+    distance : float64, (n,)
+        Of frames from others, which they had no part in.
+    groups : int64, (n,)
+    rate : float
+        In (0, 1). With fewer than 1 / rate - 1 groups the threshold is the largest distance, beyond which a
+        share of at most 1 / (groups + 1) lies.
+    """
+    weight = group_weights(groups)
+    order = np.argsort(distance, kind="stable")
+    beyond = np.maximum(weight.sum() - np.cumsum(weight[order]), 0.0)
+    last = np.append(np.diff(distance[order]) != 0, True)
+    share = (beyond + 1) / (weight.sum() + 1)
+    kept = np.flatnonzero(last & (share <= max(rate, share[-1]) + _ROUNDING))
+    return float(distance[order][kept[0]])

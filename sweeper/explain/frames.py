@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sweeper.data import manifest
 from sweeper.data.dataset import load_dataset
 from sweeper.data.folders import walk
 from sweeper.data.format import DEFAULT_READING, Reading
@@ -19,7 +20,6 @@ from sweeper.data.masks import load_mask
 from sweeper.data.prepared import FrameRef, inspect_refs
 from sweeper.errors import BadFramesError, FrameError, InputError
 
-_MANIFESTS = (".csv", ".parquet", ".pq")
 _SHOWN = 3  # unusable frames in a message
 _LONGEST_NAME = 150  # characters: file systems take names of 255 bytes
 
@@ -107,7 +107,7 @@ def find_frames(
 def _frames_of(path: Path, mask: str | None, allow_outside: bool, reading: Reading) -> list[GivenFrame]:
     if not split_location(path)[0].exists():
         raise FrameError(path, "no such file")
-    if path.suffix.lower() in _MANIFESTS:
+    if path.suffix.lower() in manifest.SUFFIXES:
         return _dataset_frames(path, mask, allow_outside, reading)
     if not path.is_dir():
         return _file_frames(path, split_location(path)[0].name, mask, reading)

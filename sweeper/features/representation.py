@@ -200,7 +200,11 @@ class NetworkFeatures(Representation):
         return features
 
 
-def representation(pipeline: Pipeline, n_classes: int) -> Descriptors | Words | NetworkFeatures:
+Kind = Descriptors | Words | NetworkFeatures
+"""One of the three kinds of representations."""
+
+
+def representation(pipeline: Pipeline, n_classes: int) -> Kind:
     """Return the representation of a pipeline with a single featurizer, without what is fitted.
 
     Parameters

@@ -12,6 +12,7 @@ from sweeper.data.listing import MISSING
 from sweeper.data.series import series_note
 from sweeper.data.splits import Rows, Split
 from sweeper.errors import BadFramesError, InputError
+from sweeper.evaluate.costs import check_costs
 from sweeper.evaluate.metrics import DOMAIN_METRICS
 from sweeper.runs.data import sweep_splits
 from sweeper.runs.exports.tools import check_tool
@@ -68,6 +69,7 @@ def check_sweep(spec: SweepSpec) -> Checked:
         plugins.check_installed(kind, [part.name for part in space.parts[kind]])
     check_sizes(space)
     dataset = _load(spec)
+    check_costs(spec.class_costs or {}, dataset.classes)
     splits, apart = sweep_splits(spec, dataset)
     # Frames that were given as arrays share a file because we wrote them into one.
     series = None if spec.arrays else series_note(dataset, splits, apart)

@@ -68,7 +68,7 @@ def sweep_splits(spec: SweepSpec, dataset: Dataset) -> tuple[list[Split], Rows |
         folds=folds,
         repeats=spec.repeats,
         seed=spec.seed,
-        noun="domain" if dataset.domain_names else "group",
+        noun="domain" if dataset.hold_out else "group",
     )
     return [Split(rows[s.train], rows[s.validation], s.warnings) for s in splits], apart
 

@@ -105,6 +105,21 @@ class Above:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """Numbers above zero by name; people write them as :func:`parse_costs` takes them, or as a mapping."""
+
+    def __contains__(self, value: object) -> bool:
+        return (
+            isinstance(value, Mapping)
+            and bool(value)
+            and all(name in Text() and cost in Above() for name, cost in value.items())
+        )
+
+    def __str__(self) -> str:
+        return "classes with numbers above zero, such as good: 5"
+
+
+@dataclass(frozen=True)
 class Duration(Above):
     """Seconds; people write them with a unit, see :func:`parse_duration`."""
 
@@ -124,6 +139,28 @@ def parse_duration(text: str | float, name: str = "--time-budget") -> float:
             f"{name} must be a time above zero and below three years, such as 90s, 10m or 1.5h, got {text!r}"
         )
     return seconds
+
+
+def parse_costs(text: str, name: str = "--class-costs") -> dict[str, float]:
+    """Return the numbers in ``good=5,strong=10``, by name.
+
+    Raises
+    ------
+    ValueError
+        It is no such text; the message begins with `name`.
+    """
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        key, equals, number = (piece.strip() for piece in part.rpartition("="))
+        try:
+            found[key] = float(number)
+        except ValueError:
+            equals = ""
+        if not key or not equals or found[key] not in Above():
+            raise InputError(
+                f"{name} must be classes with numbers above zero, such as good=5,strong=10, got {text!r}"
+            )
+    return found
 
 
 def duration_text(seconds: float) -> str:
@@ -242,13 +279,13 @@ def from_written(
     """Return values by field name from settings as people write them, in a file or as keyword arguments.
 
     A time may be written with a unit under its :attr:`~Setting.key`, such as ``time_budget: 10m``; where it
-    is left empty it has its default.
+    is left empty it has its default. Costs may be written as on the command line.
 
     Raises
     ------
     ValueError
         A name that is not known (the message calls it a `noun`, and suggests the nearest, which may be one of
-        `others`), or a time that is not one.
+        `others`), or a time or costs that are none.
     """
     values = dict(written)
     for item in settings.values():
@@ -257,6 +294,8 @@ def from_written(
                 raise InputError(f"{item.key} and {item.name} are the same setting, give one of them")
             if (value := values.pop(item.key)) is not None:
                 values[item.name] = parse_duration(value, item.key)
+        if isinstance(item.legal, Costs) and isinstance(values.get(item.name), str):
+            values[item.name] = parse_costs(values[item.name], item.name)
     for name in values:
         if name not in settings:
             keys = {item.key for item in settings.values()} | {*others}

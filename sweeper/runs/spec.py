@@ -21,6 +21,7 @@ from sweeper.plugins import is_space_file
 from sweeper.runs.contents import ARRAYS
 from sweeper.runs.settings import (
     Above,
+    Costs,
     Duration,
     FilePath,
     Names,
@@ -101,6 +102,16 @@ class SweepSpec:
         "--hold-out domain",
         group="evaluation",
         metavar="METRIC",
+    )
+    class_costs: dict[str, float] | None = setting(  # noqa: RUF009  a field
+        None,
+        legal=Costs(),
+        help="what it costs to miss a frame of a class: an exported model gives each frame the class that "
+        "costs least",
+        group="evaluation",
+        metavar="CLASS=COST,...",
+        unset="1 for every class",
+        resumable=True,
     )
     folds: int = setting(
         5,

@@ -40,7 +40,7 @@ def write_archive(path: Path, members: Mapping[str, bytes]) -> None:
             archive.writestr(zipfile.ZipInfo(name), data)
 
 
-def read_archive(source: Path | bytes, called: str) -> dict[str, bytes]:
+def read_archive(source: Path | bytes, called: str, only: tuple[str, ...] = ("",)) -> dict[str, bytes]:
     """Read the members of a file, or of one that is in memory.
 
     Parameters
@@ -48,6 +48,8 @@ def read_archive(source: Path | bytes, called: str) -> dict[str, bytes]:
     source : Path or bytes
     called : str
         What messages call it.
+    only : tuple of str
+        Beginnings of the names of those to read; by default all.
 
     Raises
     ------
@@ -59,7 +61,9 @@ def read_archive(source: Path | bytes, called: str) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             entries = archive.infolist()
             _check_entries(entries, size, called)
-            return {entry.filename: archive.read(entry) for entry in entries}
+            return {
+                entry.filename: archive.read(entry) for entry in entries if entry.filename.startswith(only)
+            }
     except InputError:
         raise
     except FileNotFoundError:

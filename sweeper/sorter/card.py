@@ -8,9 +8,8 @@ from typing import Any
 
 from sweeper.atomic import write_text
 from sweeper.errors import InputError
-from sweeper.pipeline import value_text
-from sweeper.sorter.model import Model
-from sweeper.sorter.promises import thresholds
+from sweeper.pipeline import Pipeline, value_text
+from sweeper.sorter.outline import Outline
 
 _LIMITS = (
     "It knows frames like those that it was trained on: the same instrument, detector, settings and sample "
@@ -22,7 +21,7 @@ _LIMITS = (
 )
 
 
-def card_text(model: Model) -> str:
+def card_text(model: Outline) -> str:
     """Return the card as lines of text.
 
     Raises
@@ -33,12 +32,12 @@ def card_text(model: Model) -> str:
     return _guarded(model, lambda: "\n".join(_lines(model)))
 
 
-def write_card(model: Model, path: Path) -> None:
+def write_card(model: Outline, path: Path) -> None:
     """Write the card as one HTML page; errors as :func:`card_text`, and OSError."""
     write_text(path, _guarded(model, lambda: _page(model)))
 
 
-def _guarded(model: Model, make: Callable[[], str]) -> str:
+def _guarded(model: Outline, make: Callable[[], str]) -> str:
     """Return what is made of the card; InputError where that does not hold what it must."""
     try:
         return make()
@@ -53,15 +52,15 @@ def _percent(share: Any, digits: int = 3) -> str:
 # --------------------------------------------------------------------------- text
 
 
-def _lines(model: Model) -> Iterator[str]:
+def _lines(model: Outline) -> Iterator[str]:
     card = model.card
     yield f"model {model.id}: {model.name}, made {card['made']} with Sweeper {card['versions']['sweeper']}"
-    for trial, part in zip(card["trials"], model.parts, strict=True):
-        weight = f", weight {part.weight:.3g}" if len(model.parts) > 1 else ""
-        yield f"  trial {trial}: {_pipeline_text(part.pipeline)}{weight}"
+    for trial, weight, pipeline in zip(card["trials"], card["weights"], card["pipelines"], strict=True):
+        share = f", weight {weight:.3g}" if len(card["trials"]) > 1 else ""
+        yield f"  trial {trial}: {_pipeline_text(Pipeline.from_dict(pipeline))}{share}"
     yield f"from: {card['run']}, rank {card['rank']}; data {card['data']} ({card['dataset_digest']})"
     classes = ", ".join(f"{name} {count}" for name, count in card["classes"].items())
-    grouped = "" if card["groups"] is None else f" in {card['groups']} groups"
+    grouped = "" if card["groups"] is None else f" in {card['groups']} {model.calibration.units}"
     yield f"trained on {card['frames']} frames{grouped}: {classes}"
     yield ""
     yield from _score_lines(card)
@@ -72,8 +71,13 @@ def _lines(model: Model) -> Iterator[str]:
     for row in card["promises"]:
         rate, accepted, wrong = (_percent(row[name]) for name in ("error_rate", "accepted", "wrong"))
         yield f"{rate:>10}  {accepted:>8}  {wrong:>14}"
-    promised = thresholds(model.promise, model.calibration, model.classes).notes
+    if decision := model.thresholds.decision:
+        yield f"costs: {decision}"
+    promised = model.thresholds.notes
     yield "promised: " + ("; ".join(promised) if promised else "nothing, unless sweeper sort is asked to")
+    if card["domains"]:
+        yield ""
+        yield from _domain_lines(model)
     yield ""
     alarms = card["false_alarms"]
     yield f"frames like the training frames that are taken for strangers: {_percent(alarms)}"
@@ -87,12 +91,31 @@ def _lines(model: Model) -> Iterator[str]:
         f"speed on one core where it was made: {total:.3g} ms a frame (read {speed['read_ms']:.3g}, features "
         f"{speed['features_ms']:.3g}, classify {speed['classify_ms']:.3g})"
     )
-    versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items() if number)
+    versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
     yield f"versions: {versions}"
     yield from (f"note: {text}" for text in _LIMITS)
 
 
-def _pipeline_text(pipeline: Any) -> str:
+def _domain_lines(model: Outline) -> Iterator[str]:
+    domains = model.card["domains"]
+    if model.calibration.of_domains:
+        yield (
+            "its folds held out whole domains, and each domain counts the same: what is promised is of "
+            "domains that it has never seen"
+        )
+    else:
+        yield (
+            "what is promised is of frames of these domains, mixed as they are here, and not of another "
+            "domain: a sweep with --hold-out domain promises that"
+        )
+    width = max(len("domain"), *map(len, domains))
+    yield f"{'domain':<{width}}  frames  accepted  of these wrong"
+    for name, row in domains.items():
+        accepted, wrong = (_percent(row[key]) for key in ("accepted", "wrong"))
+        yield f"{name:<{width}}  {row['frames']:>6}  {accepted:>8}  {wrong:>14}"
+
+
+def _pipeline_text(pipeline: Pipeline) -> str:
     def params(values: Mapping[str, Any]) -> str:
         return "".join(f" {name}={value_text(value)}" for name, value in sorted(values.items()))
 
@@ -122,7 +145,7 @@ def _score_lines(card: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _confusion_lines(model: Model) -> Iterator[str]:
+def _confusion_lines(model: Outline) -> Iterator[str]:
     corner = "true \\ predicted"
     width = max(len(corner), *map(len, model.classes))
     columns = [max(6, len(name)) for name in model.classes]
@@ -136,7 +159,7 @@ def _confusion_lines(model: Model) -> Iterator[str]:
 # --------------------------------------------------------------------------- page
 
 
-def _page(model: Model) -> str:
+def _page(model: Outline) -> str:
     import numpy as np
 
     from sweeper.report import content as c

@@ -16,7 +16,7 @@ from sweeper.data.masks import load_mask
 from sweeper.data.prepared import RawFrame, raw_frame, raw_frames
 from sweeper.data.splits import Rows, rows_of_test
 from sweeper.errors import InputError
-from sweeper.evaluate.calibration import Calibrated, calibrate, quality
+from sweeper.evaluate.calibration import Calibrated, calibrate, quality, together
 from sweeper.evaluate.metrics import RANKED_BY, confusion
 from sweeper.pipeline import Pipeline
 from sweeper.runs import contents
@@ -28,14 +28,15 @@ from sweeper.runs.place import Place, reading, shown
 from sweeper.runs.predictions import KEPT, kept_predictions
 from sweeper.runs.results import Results
 from sweeper.runs.spec import SweepSpec
+from sweeper.runs.versions import MISSING, package_versions
 from sweeper.sorter.impostors import told_apart
-from sweeper.sorter.model import STRANGER, Model, Verdict
+from sweeper.sorter.model import Model, Verdict
 from sweeper.sorter.modelfile import save_model
+from sweeper.sorter.outline import STRANGER, name_of
 from sweeper.sorter.promises import Calibration, Promise, thresholds
 from sweeper.sorter.refit import Note, Refit, refit
 from sweeper.sorter.strangers import Signs
 
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "lightgbm", "xgboost-cpu", "catboost", "torch", "numba")
 _RATES = (0.005, 0.01, 0.02, 0.05, 0.1)
 """Error rates for which the card says how many frames are accepted."""
 _REHEARSED = 20
@@ -95,7 +96,8 @@ def export_model(
     ensemble : bool
         The ensemble, instead.
     promise : Promise, optional
-        What the model promises unless something else is asked of it.
+        What the model promises unless something else is asked of it; without costs of classes, those of the
+        sweep.
     note : callable
         Takes a line that says what is being done.
 
@@ -116,19 +118,24 @@ def export_model(
         spec = folder.load_spec()
         choice = _chosen(folder, spec, rank, trial, ensemble)
         data = run_data(folder)
-        (promise or Promise()).check(data.dataset.classes)
+        promise = promise or Promise()
+        promise = replace(promise, class_costs=promise.class_costs or tuple((spec.class_costs or {}).items()))
+        promise.check(data.dataset.classes)
         fit = refit(choice.pipelines, choice.weights, choice.sharpness, data, spec, note)
         note("calibrating")
         groups = _groups(data, choice.frame)
-        calibrated = calibrate(choice.scores, choice.labels, groups, spec.seed)
+        domain = data.dataset.domain
+        apart = together(groups, None if domain is None else domain[choice.frame])
+        calibrated = calibrate(choice.scores, choice.labels, apart, spec.seed)
         model = Model(
             id="",
+            name=name_of(choice.pipelines),
             classes=data.dataset.classes,
             parts=tuple(fit.parts),
             calibrator=calibrated.calibrator,
-            calibration=Calibration(calibrated.after, choice.labels, groups),
+            calibration=Calibration(calibrated.after, choice.labels, groups, data.dataset.hold_out),
             signs=_signs(fit, data, fit.rows, spec.seed),
-            promise=promise or Promise(),
+            promise=promise,
             reading=spec.reading,
             mask=None if spec.mask is None else load_mask(spec.mask),
         )
@@ -240,6 +247,7 @@ def _card(
         "rank": row["rank"],
         "trials": choice.trials,
         "weights": choice.weights,
+        "pipelines": [pipeline.to_dict() for pipeline in choice.pipelines],
         "frames": len(fit.rows),
         "classes": dict(zip(classes, counts.tolist(), strict=True)),
         "groups": None if data.dataset.groups is None else len(np.unique(data.dataset.groups[fit.rows])),
@@ -249,7 +257,7 @@ def _card(
             name: {"mean": row[name], "std": row.get(f"{name}_std")} for name in RANKED_BY if name in row
         }
         | {"interval": [row.get(f"{spec.metric}_ci_low"), row.get(f"{spec.metric}_ci_high")]},
-        "confusion": confusion(labels, calibrated.after.argmax(axis=1), len(classes)),
+        "confusion": confusion(labels, model.decided.predicted, len(classes)),
         "calibration": {
             "method": calibrated.calibrator.method,
             "frames": len(labels),
@@ -257,26 +265,21 @@ def _card(
             "before": asdict(quality(calibrated.before, labels)),
             "after": asdict(quality(calibrated.after, labels)),
         },
-        "coverage": _coverage(model.calibration),
+        "coverage": _coverage(model.decided),
         "promises": _promises(model),
+        "domains": _domains(data, choice.frame, model),
         "test": _tested(data, model),
         "false_alarms": _false_alarms(fit, data, spec.seed),
         "strangers": told_apart(model, frames, spec.seed),
         "speed": _speed(model, data, fit.rows),
-        "versions": {name: _version(name) for name in ("sweeper", *_LIBRARIES)},
+        "versions": {"sweeper": importlib.metadata.version("sweeper")}
+        | {name: version for name, version in package_versions().items() if version != MISSING},
     }
 
 
 def _plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _some_frames(data: RunData, rows: Rows) -> list[RawFrame]:
@@ -297,10 +300,29 @@ def _promises(model: Model) -> list[dict[str, float]]:
     """Return for some error rates the share of frames that is accepted."""
     found = []
     for rate in _RATES:
-        limits = thresholds(Promise(rate), model.calibration, model.classes)
+        promise = Promise(rate, class_costs=model.promise.class_costs)
+        limits = thresholds(promise, model.calibration, model.classes)
         accepted = limits.accepts(model.calibration.probabilities)
-        wrong = float((~model.calibration.right[accepted]).mean()) if accepted.any() else 0.0
+        wrong = float((~model.decided.right[accepted]).mean()) if accepted.any() else 0.0
         found.append({"error_rate": rate, "accepted": float(accepted.mean()), "wrong": wrong})
+    return found
+
+
+def _domains(data: RunData, rows: Rows, model: Model) -> dict[str, dict[str, float]]:
+    """Return for each domain its calibration frames, and the shares that are accepted and of these wrong."""
+    domain, found = data.dataset.domain, {}
+    if domain is None:
+        return {}
+    accepts = model.thresholds.accepts(model.calibration.probabilities)
+    for number, name in enumerate(data.dataset.domain_names):
+        mine = domain[rows] == number
+        accepted = mine & accepts
+        if mine.any():
+            found[name] = {
+                "frames": int(mine.sum()),
+                "accepted": float(accepts[mine].mean()),
+                "wrong": float((~model.decided.right[accepted]).mean()) if accepted.any() else 0.0,
+            }
     return found
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import Path
 
+from sweeper.data import manifest
 from sweeper.data.folders import walk
 from sweeper.data.format import Reading, split_suffix
 from sweeper.data.formats import formats, split_location
 from sweeper.data.frames import count_frames
 from sweeper.errors import FrameError, InputError
 
-MANIFESTS = (".csv", ".parquet", ".pq")
 _RANGE = 64  # frames of a stack that are sorted together
 
 
@@ -68,33 +68,44 @@ def _matches(pattern: str) -> list[str]:
 def find_units(given: Sequence[str], mask: str | None, reading: Reading) -> Iterator[Unit]:
     """Yield what is to be sorted; folders are walked, files are not opened, but for stacks, to be counted.
 
+    Manifests are read at once: what is wrong with one is said before anything is sorted.
+
     Parameters
     ----------
     given : sequence of str
-        Files, folders, patterns, and CSV or Parquet manifests with a column ``path`` and optionally ``frame``
-        and ``mask``.
+        Files, folders, patterns, and CSV or Parquet manifests with a column ``path`` and optionally
+        ``frame``, ``mask`` and ``dataset``, which are read as those of a sweep.
     mask : str or None
         Mask file of all frames for which a manifest names none.
     reading : Reading
     """
-    for text in given:
-        if _is_there(text):
-            yield from _units_of(text, mask, reading)
-        else:
-            for path in _matches(text):
-                yield from _units_of(path, mask, reading)
+    paths = [path for text in given for path in ([text] if _is_there(text) else _matches(text))]
+    return chain.from_iterable([_units_of(path, mask, reading) for path in paths])
 
 
 def _units_of(text: str, mask: str | None, reading: Reading) -> Iterator[Unit]:
     path = Path(text)
-    if path.suffix.lower() in MANIFESTS and path.is_file():
-        yield from _manifest(path, mask)
-    elif path.is_dir():
-        for file, is_frame in walk(path):
-            if is_frame:
-                yield from file_units(str(file), mask, reading)
-    else:
-        yield from file_units(text, mask, reading)
+    if path.suffix.lower() in manifest.SUFFIXES and path.is_file():
+        path = path.absolute()
+        return _listed(path.parent, manifest.read_located(path), mask, reading)
+    if path.is_dir():
+        files = (str(file) for file, is_frame in walk(path) if is_frame)
+        return chain.from_iterable(file_units(file, mask, reading) for file in files)
+    return file_units(text, mask, reading)
+
+
+def _listed(root: Path, rows: manifest.Located, mask: str | None, reading: Reading) -> Iterator[Unit]:
+    """Yield the frames that a manifest lists; those of a stack that follow one another are a unit."""
+    files = [os.path.normpath(root / name) for name in rows.files]
+    masks = [*rows.mask_files, mask]  # the last for -1
+    mask_of = [-1] * len(rows.file) if rows.mask is None else rows.mask.tolist()
+    listed = zip(rows.file.tolist(), mask_of, rows.frame.tolist(), strict=True)
+    for (file, own), some in groupby(listed, key=lambda row: row[:2]):
+        for whole, frames in groupby((frame for _, _, frame in some), key=lambda frame: frame < 0):
+            if whole:
+                yield from file_units(files[file], masks[own], reading)
+            else:
+                yield from ranges(files[file], list(frames), masks[own])
 
 
 def file_units(path: str, mask: str | None, reading: Reading) -> Iterator[Unit]:
@@ -115,30 +126,3 @@ def ranges(path: str, frames: Sequence[int], mask: str | None, seen: float = 0.0
     """Yield some frames of a stack in parts."""
     for begin in range(0, len(frames), _RANGE):
         yield Unit(path, tuple(frames[begin : begin + _RANGE]), mask, seen)
-
-
-def _manifest(path: Path, mask: str | None) -> Iterator[Unit]:
-    """Yield the frames that a manifest lists; paths are relative to its folder."""
-    for number, row in enumerate(_manifest_rows(path), start=1):
-        name, frame = row.get("path") or "", row.get("frame") or ""
-        if not name:
-            raise InputError(f"{path}: column path must name a file in every row, row {number} has none")
-        if frame and not frame.isdecimal():
-            raise InputError(f"{path}: frame must be a position from 0, row {number} has {frame!r}")
-        own = row.get("mask") or ""
-        yield Unit(
-            os.path.normpath(path.absolute().parent / name),
-            (int(frame),) if frame else None,
-            os.path.normpath(path.absolute().parent / own) if own else mask,
-        )
-
-
-def _manifest_rows(path: Path) -> Iterator[dict[str, str]]:
-    if path.suffix.lower() == ".csv":
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from csv.DictReader(file)
-        return
-    import pyarrow.parquet as pq
-
-    for row in pq.read_table(path).to_pylist():
-        yield {name: "" if value is None else str(value) for name, value in row.items()}

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from sweeper.data.prepared import RawFrame
 from sweeper.simulate import simulators
-from sweeper.sorter.model import STRANGER, Model
+from sweeper.sorter.model import Model
+from sweeper.sorter.outline import STRANGER
 
 Counts = NDArray[Any]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.data.dataset import Dataset
-from sweeper.data.format import DEFAULT_READING, Reading
 from sweeper.data.frames import check_frame, combine_masks, open_frames
 from sweeper.data.masks import kept_mask
 from sweeper.data.prepared import FrameRef, RawFrame, raw_frame, read_raw
@@ -21,14 +19,11 @@ from sweeper.errors import FrameError, InputError
 from sweeper.evaluate.calibration import Calibrator
 from sweeper.evaluate.ensembles import blend
 from sweeper.evaluate.folds import FittedPipeline, native_threads
-from sweeper.features.representation import Descriptors, NetworkFeatures, Words
+from sweeper.features.representation import Kind, NetworkFeatures
 from sweeper.pipeline import Pipeline, canonical_json
 from sweeper.sorter.files import Unit, check_paths, find_units
-from sweeper.sorter.promises import Calibration, Promise, Thresholds, thresholds
+from sweeper.sorter.outline import STRANGER, UNREADABLE, UNSURE, Outline
 from sweeper.sorter.strangers import Signs, count_statistics
-
-STRANGER, UNSURE, UNREADABLE = "stranger", "unsure", "unreadable"
-"""The first words of the reasons why a frame is not accepted."""
 
 _Frame = tuple[FrameRef, RawFrame | FrameError]
 
@@ -52,7 +47,7 @@ class Part:
     """
 
     pipeline: Pipeline
-    kinds: tuple[Descriptors | Words | NetworkFeatures, ...]
+    kinds: tuple[Kind, ...]
     fitted: FittedPipeline
     weight: float = 1.0
     sharpness: float = float("nan")
@@ -88,7 +83,7 @@ class Verdict:
     frame : int
         Position in the file, or among the arrays.
     label : str
-        The most probable class; empty for a frame that cannot be read.
+        Its class; empty for a frame that cannot be read.
     probabilities : tuple of float
         One a class, in the order of the model's classes; NaN for a frame that cannot be read.
     accepted : bool
@@ -108,67 +103,29 @@ class Verdict:
     keep: bool | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model(Outline):
     """An exported pipeline or ensemble.
 
     Attributes
     ----------
-    id : str
-        Digest of all that decides what it says.
-    classes : tuple of str
     parts : tuple of Part
         The heaviest first.
     calibrator : Calibrator
-    calibration : Calibration
-        What thresholds are found on.
     signs : Signs
-    promise : Promise
-        What is promised unless something else is asked for.
-    reading : Reading
-        How files are read.
     mask : bool, (height, width), or None
         Mask of the detector.
-    card : mapping
-        What it was made from and how good it is: see :mod:`sweeper.sorter.card`.
     """
 
-    id: str
-    classes: tuple[str, ...]
     parts: tuple[Part, ...]
     calibrator: Calibrator
-    calibration: Calibration
     signs: Signs
-    promise: Promise
-    reading: Reading = DEFAULT_READING
     mask: NDArray[np.bool_] | None = None
-    card: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Short name for people: ``glcm+rf``, or ``ensemble of 4``."""
-        return self.parts[0].pipeline.name if len(self.parts) == 1 else f"ensemble of {len(self.parts)}"
-
-    @cached_property
-    def thresholds(self) -> Thresholds:
-        """Thresholds that keep the promise."""
-        return thresholds(self.promise, self.calibration, self.classes)
-
-    def promising(self, promise: Promise) -> Model:
-        """Return the same model with another promise.
-
-        Raises
-        ------
-        InputError
-            A share outside (0, 1), or an unknown class.
-        """
-        promise.check(self.classes)
-        return replace(self, promise=promise)
 
     # ------------------------------------------------------------------ what people call
 
     def predict(self, frames: Any) -> NDArray[np.str_]:
-        """Return the most probable class of each frame, (n,).
+        """Return the class of each frame, (n,): the most probable one, or by costs the one that costs least.
 
         Parameters
         ----------
@@ -184,7 +141,7 @@ class Model:
             `frames` is none of these.
         """
         names = np.array(self.classes, dtype=np.str_)
-        return np.asarray(names[self.predict_proba(frames).argmax(axis=1)])
+        return np.asarray(names[self.thresholds.decide(self.predict_proba(frames))])
 
     def predict_proba(self, frames: Any) -> NDArray[np.float64]:
         """Return the calibrated probability of each class, (n, n_classes); parameters as :meth:`predict`."""
@@ -334,6 +291,7 @@ class Model:
         if looks:
             probabilities, signs = self.probabilities(looks), self.signs_of(looks)
             accepts, keeps = self.thresholds.accepts(probabilities), self.thresholds.keeps(probabilities)
+            given = self.thresholds.decide(probabilities)
         found, row = [], 0
         for path, frame, look in seen:
             if isinstance(look, FrameError):
@@ -344,7 +302,7 @@ class Model:
                 Verdict(
                     path,
                     frame,
-                    label=self.classes[int(probabilities[row].argmax())],
+                    label=self.classes[int(given[row])],
                     probabilities=tuple(probabilities[row].tolist()),
                     accepted=not reason,
                     reason=reason,

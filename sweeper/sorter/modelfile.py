@@ -19,23 +19,22 @@ from sweeper.errors import InputError
 from sweeper.evaluate.calibration import METHODS, Calibrator
 from sweeper.evaluate.folds import FittedPipeline
 from sweeper.evaluate.reducers import FittedReducer
-from sweeper.features.representation import Descriptors, NetworkFeatures, Words, representation
+from sweeper.features.representation import Kind, NetworkFeatures, Words, representation
 from sweeper.pipeline import Pipeline, canonical_json
 from sweeper.sorter.archive import digest_of, from_array, read_archive, to_array, write_archive
 from sweeper.sorter.estimators import dump_estimator, load_estimator
 from sweeper.sorter.model import Model, Part
+from sweeper.sorter.outline import Outline, name_of
 from sweeper.sorter.promises import Calibration, Promise
 from sweeper.sorter.strangers import Neighbours, Signs
 
-FORMAT = (1, 0)
+FORMAT = (2, 0)
 """Raise the second number when something is added that older versions may pass over, else the first."""
 
 _MANIFEST = "model.json"
+_CALIBRATION = "calibration/"
 _REDUCER = ("shift", "scale", "projection")
 _WIDTH = 8  # statistics of counts that neighbours are found by
-
-
-Kind = Descriptors | Words | NetworkFeatures
 
 
 class _PartEntry(msgspec.Struct):
@@ -44,6 +43,8 @@ class _PartEntry(msgspec.Struct):
     pipeline: dict[str, Any]
     code: list[int | str]
     """Versions or digests of the code of the featurizers and the classifier."""
+    networks: dict[str, str]
+    """Featurizer to the member that holds its network; parts may share one."""
     estimator: str
     n_train: int
     weight: float
@@ -59,11 +60,13 @@ class _Manifest(msgspec.Struct):
     parts: list[_PartEntry]
     calibration: str
     margins: bool
+    of_domains: bool
     between: bool
     error_rate: float | None
     by_class: bool
     never_miss: list[str]
     recall: float
+    class_costs: dict[str, float]
     dataset: str | None
     scan_grid: bool
     own_mask: bool
@@ -103,11 +106,13 @@ def save_model(model: Model, path: Path) -> Model:
         parts=entries,
         calibration=model.calibrator.method,
         margins=model.calibrator.margins,
+        of_domains=model.calibration.of_domains,
         between=model.signs.between,
         error_rate=model.promise.error_rate,
         by_class=model.promise.by_class,
         never_miss=list(model.promise.never_miss),
         recall=model.promise.recall,
+        class_costs=dict(model.promise.class_costs),
         dataset=model.reading.dataset,
         scan_grid=model.reading.scan_grid,
         own_mask=model.reading.own_mask,
@@ -130,13 +135,8 @@ def load_model(path: str | Path) -> Model:
     called = str(path)
     members = read_archive(Path(path), called)
     manifest = _read_manifest(members, called)
-    arrays = {
-        name.removesuffix(".npy"): to_array(data, f"{called}: {name}")
-        for name, data in members.items()
-        if name.endswith(".npy")
-    }
     try:
-        return _model(manifest, members, arrays, called)
+        return _model(manifest, members, _all_arrays(members, called), called)
     except KeyError as error:
         raise InputError(f"{called}: is damaged: {error.args[0]} is missing in it") from None
 
@@ -161,35 +161,87 @@ def _read_manifest(members: Mapping[str, bytes], called: str) -> _Manifest:
     return manifest
 
 
+def load_outline(path: str | Path) -> Outline:
+    """Read what is known of a model without its pipelines, of which neither plugins nor libraries are needed.
+
+    Raises
+    ------
+    InputError
+        As :func:`load_model`, of what is read.
+    """
+    called = str(path)
+    members = read_archive(Path(path), called, (_MANIFEST, _CALIBRATION))
+    manifest = _read_manifest(members, called)
+    try:
+        return _outline(manifest, members, _all_arrays(members, called), called)
+    except KeyError as error:
+        raise InputError(f"{called}: is damaged: {error.args[0]} is missing in it") from None
+
+
+def _all_arrays(members: Mapping[str, bytes], called: str) -> dict[str, NDArray[Any]]:
+    return {
+        name.removesuffix(".npy"): to_array(data, f"{called}: {name}")
+        for name, data in members.items()
+        if name.endswith(".npy")
+    }
+
+
+def _outline(
+    manifest: _Manifest, members: Mapping[str, bytes], arrays: Mapping[str, NDArray[Any]], called: str
+) -> Outline:
+    classes = tuple(manifest.classes)
+    _check_classes(manifest, called)
+    promise = Promise(
+        manifest.error_rate,
+        manifest.by_class,
+        tuple(manifest.never_miss),
+        manifest.recall,
+        tuple(manifest.class_costs.items()),
+    )
+    try:
+        promise.check(classes)
+        name = name_of([Pipeline.from_dict(entry.pipeline) for entry in manifest.parts])
+    except InputError as error:
+        raise InputError(f"{called}: is damaged: {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise InputError(f"{called}: is damaged: it names no pipeline") from None
+    return Outline(
+        id=digest_of(members[_MANIFEST])[:12],
+        name=name,
+        classes=classes,
+        calibration=_calibration(manifest, arrays, called),
+        promise=promise,
+        reading=Reading(manifest.dataset, manifest.scan_grid, manifest.own_mask),
+        card=manifest.card,
+    )
+
+
+def _check_classes(manifest: _Manifest, called: str) -> None:
+    n = len(manifest.classes)
+    if n < 2 or not manifest.parts or len(set(manifest.classes)) < n:
+        raise InputError(f"{called}: is damaged: it must have a pipeline and two classes at least")
+
+
 def _model(
     manifest: _Manifest, members: Mapping[str, bytes], arrays: Mapping[str, NDArray[Any]], called: str
 ) -> Model:
-    classes, n = tuple(manifest.classes), len(manifest.classes)
-    if n < 2 or not manifest.parts or len(set(classes)) < n:
-        raise InputError(f"{called}: is damaged: it must have a pipeline and two classes at least")
+    _check_classes(manifest, called)
+    n = len(manifest.classes)
+    networks = _Networks(members, called)
     parts = tuple(
-        _part(entry, f"part{i}", members, arrays, n, called) for i, entry in enumerate(manifest.parts)
+        _part(entry, f"part{i}", members, arrays, networks, n, called)
+        for i, entry in enumerate(manifest.parts)
     )
-    promise = Promise(manifest.error_rate, manifest.by_class, tuple(manifest.never_miss), manifest.recall)
-    try:
-        promise.check(classes)
-    except InputError as error:
-        raise InputError(f"{called}: is damaged: {error}") from None
     of_counts = Neighbours.of_arrays(_under("counts", arrays), _WIDTH, called)
     of_features = Neighbours.of_arrays(_under("features", arrays), _width(parts[0].kinds), called)
     signs = Signs(arrays["sizes"], manifest.between, arrays["masked"], of_counts, of_features)
     _check_shapes(called, {"sizes": (len(signs.sizes), 2), "masked": (2,)}, arrays)
     return Model(
-        id=digest_of(members[_MANIFEST])[:12],
-        classes=classes,
+        **vars(_outline(manifest, members, arrays, called)),
         parts=parts,
         calibrator=_calibrator(manifest, arrays, n, called),
-        calibration=_calibration(arrays, n, called),
         signs=signs,
-        promise=promise,
-        reading=Reading(manifest.dataset, manifest.scan_grid, manifest.own_mask),
         mask=arrays["mask"].astype(np.bool_) if "mask" in arrays else None,
-        card=manifest.card,
     )
 
 
@@ -210,9 +262,9 @@ def _arrays(model: Model) -> dict[str, NDArray[Any]]:
     found = {
         "sizes": model.signs.sizes,
         "masked": model.signs.masked,
-        "calibration/probabilities": model.calibration.probabilities,
-        "calibration/labels": model.calibration.labels,
-        "calibration/groups": model.calibration.groups,
+        f"{_CALIBRATION}probabilities": model.calibration.probabilities,
+        f"{_CALIBRATION}labels": model.calibration.labels,
+        f"{_CALIBRATION}groups": model.calibration.groups,
         **{f"calibrator/{name}": array for name, array in model.calibrator.arrays.items()},
         **{f"counts/{name}": array for name, array in model.signs.counts.to_arrays().items()},
         **{f"features/{name}": array for name, array in model.signs.features.to_arrays().items()},
@@ -223,14 +275,14 @@ def _arrays(model: Model) -> dict[str, NDArray[Any]]:
 # --------------------------------------------------------------------------- calibration
 
 
-def _calibration(arrays: Mapping[str, NDArray[Any]], n_classes: int, called: str) -> Calibration:
+def _calibration(manifest: _Manifest, arrays: Mapping[str, NDArray[Any]], called: str) -> Calibration:
     found = _under("calibration", arrays)
-    n = len(found["labels"])
+    n, n_classes = len(found["labels"]), len(manifest.classes)
     _check_shapes(called, {"probabilities": (n, n_classes), "labels": (n,), "groups": (n,)}, found)
     probabilities, labels = found["probabilities"], found["labels"].astype(np.int64)
     if not np.isfinite(probabilities).all() or not ((labels >= 0) & (labels < n_classes)).all():
         raise InputError(f"{called}: is damaged: its calibration frames have no classes or probabilities")
-    return Calibration(probabilities, labels, found["groups"].astype(np.int64))
+    return Calibration(probabilities, labels, found["groups"].astype(np.int64), manifest.of_domains)
 
 
 def _calibrator(
@@ -260,6 +312,7 @@ def _calibrator(
 
 def _part_members(part: Part, folder: str) -> tuple[_PartEntry, dict[str, bytes]]:
     members: dict[str, bytes] = {}
+    networks: dict[str, str] = {}
     classifier = plugins.classifier(part.pipeline.classifier)
     suffix, fitted = dump_estimator(classifier, part.fitted.estimator)
     if suffix:
@@ -273,10 +326,13 @@ def _part_members(part: Part, folder: str) -> tuple[_PartEntry, dict[str, bytes]
                 assert kind.centres is not None
                 members[f"{place}/centres.npy"] = from_array(kind.centres)
             case NetworkFeatures():
-                members[f"{place}/network.safetensors"] = _network_bytes(kind, part.fitted.n_classes)
+                data = _network_bytes(kind, part.fitted.n_classes)
+                name = networks[kind.network.name] = f"networks/{digest_of(data)}.safetensors"
+                members[name] = data
     entry = _PartEntry(
         pipeline=part.pipeline.to_dict(),
         code=_code(part.pipeline),
+        networks=networks,
         estimator=suffix,
         n_train=part.fitted.n_train,
         weight=part.weight,
@@ -304,13 +360,19 @@ def _part(
     folder: str,
     members: Mapping[str, bytes],
     arrays: Mapping[str, NDArray[Any]],
+    networks: _Networks,
     n_classes: int,
     called: str,
 ) -> Part:
     pipeline = _pipeline(entry, called)
     plugin = plugins.classifier(pipeline.classifier)
     unfitted = [representation(single, n_classes) for single in pipeline.singles]
-    kinds = tuple(_kind(kind, place, members, arrays, called) for kind, place in _places(unfitted, folder))
+    kinds = tuple(
+        networks.put(kind, entry.networks[kind.network.name])
+        if isinstance(kind, NetworkFeatures)
+        else _kind(kind, place, arrays, called)
+        for kind, place in _places(unfitted, folder)
+    )
     reducer = FittedReducer(**{name: arrays.get(f"{folder}/{name}") for name in _REDUCER})
     width = _check_reducer(reducer, _width(kinds), called)
     params = {axis.name: pipeline.classifier_params.get(axis.name, axis.default) for axis in plugin.axes}
@@ -323,25 +385,15 @@ def _part(
     return Part(pipeline, kinds, fit, entry.weight, sharpness)
 
 
-def _kind(
-    kind: Kind, place: str, members: Mapping[str, bytes], arrays: Mapping[str, NDArray[Any]], called: str
-) -> Kind:
-    """Return a representation with what it was fitted on frames."""
-    match kind:
-        case Words():
-            centres = arrays[f"{place}/centres"]
-            width = kind.featurizer.descriptor_width
-            if (
-                centres.ndim != 2
-                or len(centres) > kind.clusters
-                or (centres.size and centres.shape[1] != width)
-            ):
-                raise InputError(f"{called}: is damaged: its codebook is of shape {centres.shape}")
-            return Words(kind.params, kind.featurizer, centres.astype(np.float32))
-        case NetworkFeatures():
-            return _network(kind, members[f"{place}/network.safetensors"], called)
-        case _:
-            return kind
+def _kind(kind: Kind, place: str, arrays: Mapping[str, NDArray[Any]], called: str) -> Kind:
+    """Return a representation that is no network with what it was fitted on frames."""
+    if not isinstance(kind, Words):
+        return kind
+    centres = arrays[f"{place}/centres"]
+    width = kind.featurizer.descriptor_width
+    if centres.ndim != 2 or len(centres) > kind.clusters or (centres.size and centres.shape[1] != width):
+        raise InputError(f"{called}: is damaged: its codebook is of shape {centres.shape}")
+    return Words(kind.params, kind.featurizer, centres.astype(np.float32))
 
 
 def _pipeline(entry: _PartEntry, called: str) -> Pipeline:
@@ -393,16 +445,31 @@ def _network_bytes(kind: NetworkFeatures, n_classes: int) -> bytes:
         return path.read_bytes()
 
 
-def _network(kind: NetworkFeatures, data: bytes, called: str) -> NetworkFeatures:
-    from sweeper.networks.model import load_model as load_network
+class _Networks:
+    """The networks of a file, each loaded once, whatever the number of parts that share it."""
 
-    with tempfile.TemporaryDirectory(prefix="sweeper-") as folder:
-        path = Path(folder, "network.safetensors")
-        path.write_bytes(data)
-        try:
-            module, info = load_network(path)
-        except InputError as error:
-            raise InputError(f"{called}: {error}") from None
-    if info.network != kind.network.name or canonical_json(info.params) != canonical_json(kind.params):
-        raise InputError(f"{called}: is damaged: its network is {info.network} with other parameters")
-    return NetworkFeatures(kind.params, kind.network, kind.n_logits, module)
+    def __init__(self, members: Mapping[str, bytes], called: str) -> None:
+        self._members, self._called = members, called
+        self._loaded: dict[str, tuple[Any, Any]] = {}
+
+    def put(self, kind: NetworkFeatures, member: str) -> NetworkFeatures:
+        """Return a representation with the network that a member holds."""
+        if member not in self._loaded:
+            self._loaded[member] = self._load(self._members[member])
+        module, info = self._loaded[member]
+        if info.network != kind.network.name or canonical_json(info.params) != canonical_json(kind.params):
+            raise InputError(
+                f"{self._called}: is damaged: its network is {info.network} with other parameters"
+            )
+        return NetworkFeatures(kind.params, kind.network, kind.n_logits, module)
+
+    def _load(self, data: bytes) -> tuple[Any, Any]:
+        from sweeper.networks.model import load_model as load_network
+
+        with tempfile.TemporaryDirectory(prefix="sweeper-") as folder:
+            path = Path(folder, "network.safetensors")
+            path.write_bytes(data)
+            try:
+                return load_network(path)
+            except InputError as error:
+                raise InputError(f"{self._called}: {error}") from None

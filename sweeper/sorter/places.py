@@ -8,9 +8,10 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sweeper.data.formats import split_location
 from sweeper.errors import InputError
 from sweeper.sorter.files import is_stack
-from sweeper.sorter.model import STRANGER, UNREADABLE, UNSURE
+from sweeper.sorter.outline import STRANGER, UNREADABLE, UNSURE
 
 _ODD = re.compile(r"[^\w.+=@, -]")
 
@@ -54,7 +55,7 @@ class Places:
             place = _place(row)
             if (path, place) not in self._put:
                 self._put.add((path, place))
-                self._one(Path(path), self._folder / place)
+                self._one(split_location(path)[0], self._folder / place)
 
     def _one(self, path: Path, folder: Path) -> None:
         moves = self._move and not is_stack(path)

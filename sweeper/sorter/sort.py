@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from sweeper.sorter.files import Unit
-from sweeper.sorter.model import STRANGER, UNREADABLE, UNSURE, Model
+from sweeper.sorter.outline import STRANGER, UNREADABLE, UNSURE, Outline
 from sweeper.sorter.places import Places
 from sweeper.sorter.strangers import FALSE_ALARMS
 from sweeper.sorter.table import Sorted, Table, json_line, read_rows
@@ -47,7 +47,7 @@ class Sorter:
 
     Parameters
     ----------
-    model : Model
+    model : Outline
     table : Table
     workers : Workers
     places : Places, optional
@@ -57,7 +57,7 @@ class Sorter:
 
     def __init__(
         self,
-        model: Model,
+        model: Outline,
         table: Table,
         workers: Workers,
         places: Places | None = None,
@@ -133,7 +133,7 @@ class Sorter:
 class Screen:
     """The progress that a person sees on standard error."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Outline) -> None:
         self._model = model
         self._terminal = sys.stderr.isatty()
         self._begin = self._shown = time.monotonic()

@@ -1,14 +1,15 @@
 """Frames unlike any that a model was trained on, told apart by two kinds of signs.
 
 Before any feature is computed: the size of the frame, the share of it that is masked, and statistics of its
-counts. And in the space of features: how far the nearest training frames are. A sign speaks where a frame is
-farther from the training frames than all but a small share of these are from each other.
+counts. And in the space of features: how far the nearest training frames are. A frame is a stranger where it
+is farther from the training frames than all but a small share of frames like these, told by training frames
+that had no part in what they were measured by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,17 @@ from numpy.typing import NDArray
 from sweeper.api import PreparedFrame
 from sweeper.data.splits import Rows
 from sweeper.errors import InputError
+from sweeper.evaluate.calibration import parts_of
+from sweeper.evaluate.conformal import alarm_threshold
 
 FALSE_ALARMS = 0.01
-"""Share of frames like the training frames that may be called strangers, over all signs."""
+"""Share of frames like the training frames that may be called strangers by their counts and features."""
 
-_SIGNS = 3  # which share it: masked pixels, counts, features; a size is known or it is not
+_TAIL = 0.1  # share of the largest distances, by which those of counts and of features are made comparable
 _NEAREST = 5
 _KEPT = 2000  # most training frames that distances are taken from
 _COMPONENTS = 16
+_FRAMES_A_COMPONENT = 5  # at least: fewer say little of a direction
 _SIZES = 50  # most sizes that are kept as they are; of more, their range
 _SAMPLED_ROWS = 64
 _FAR = 30.0  # deviations that a coordinate counts at most
@@ -94,24 +98,19 @@ class Neighbours:
         return _placed(x, self.shift, self.scale, self.axes, float(self.rest[0]))
 
     @classmethod
-    def fit(cls, x: Matrix, groups: Rows, seed: int) -> Neighbours:
-        """Fit on vectors (n, d) of training frames; those of a group are no neighbours of each other."""
-        rng = np.random.default_rng(seed)
-        chosen = np.sort(rng.permutation(len(x))[:_KEPT])
-        x, groups = x[chosen], groups[chosen]
+    def fit(cls, x: Matrix, components: int = _COMPONENTS) -> Neighbours:
+        """Fit on vectors (n, d) of training frames with so many directions at most; none is far yet."""
         shift, scale = x.mean(axis=0), x.std(axis=0)
         # A constant of the training frames that moves at all is a sign: it is not divided away.
         scale = np.where(scale <= 1e-9 * (1 + np.abs(shift)), 1e-3 * (1 + np.abs(shift)), scale)
         z = (x - shift) / scale
         _, singular, directions = np.linalg.svd(z, full_matrices=False)
-        k = int(min(_COMPONENTS, max(1, len(x) // 5), (singular > 1e-6 * max(singular[0], 1e-12)).sum() or 1))
+        k = int(min(components, (singular > 1e-6 * max(singular[0], 1e-12)).sum() or 1))
         axes = directions[:k].T / np.maximum(singular[:k] / np.sqrt(len(x)), 1e-9)
         left = np.sqrt(np.maximum((z**2).sum(axis=1) - ((z @ directions[:k].T) ** 2).sum(axis=1), 0))
         rest = max(float(np.sqrt((left**2).mean())), 1e-3)
         points = _placed(x, shift, scale, axes, rest)
-        own = _nearest_of_others(points, groups)
-        threshold = _upper(own, groups, FALSE_ALARMS / _SIGNS)
-        return cls(shift, scale, axes, points, np.array([rest]), np.array([threshold]))
+        return cls(shift, scale, axes, points, np.array([rest]), np.array([np.inf]))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return what it is made of, by name."""
@@ -150,27 +149,32 @@ def _nearest(x: Matrix, points: Matrix, k: int) -> Vector:
     return np.asarray(np.sqrt(smallest).mean(axis=1))
 
 
-def _nearest_of_others(points: Matrix, groups: Rows) -> Vector:
-    """Return the same for each point, from those of other groups."""
-    squared = (points**2).sum(axis=1)[:, None] - 2 * points @ points.T + (points**2).sum(axis=1)
-    squared = np.where(groups[:, None] == groups, np.inf, np.maximum(squared, 0))
-    k = int(min(_NEAREST, max(1, np.isfinite(squared).sum(axis=1).min())))
-    own = np.sqrt(np.partition(squared, k - 1, axis=1)[:, :k]).mean(axis=1)
-    return np.asarray(np.where(np.isfinite(own), own, 0.0))
+def _with_thresholds(kinds: Sequence[Matrix], groups: Rows, seed: int) -> list[Neighbours]:
+    """Fit neighbours on kinds of vectors (n, d) of training frames, with thresholds that share the alarms.
 
-
-def _upper(values: Vector, groups: Rows, share: float) -> float:
-    """Return what at most this share of values like these are above; with few of them, their largest.
-
-    A group counts by its largest value.
+    A frame's distances are those from frames of other groups, on which all was fitted. They are counted from
+    where the tail of their kind begins and in its mean length, so that the larger of a frame's distances is
+    one score, whose threshold keeps the share of false alarms.
     """
-    names = np.unique(groups)
-    largest = (
-        np.sort([values[groups == name].max() for name in names]) if len(names) < len(values) else values
-    )
-    ordered = np.sort(largest)
-    position = min(int(np.ceil((1 - share) * (len(ordered) + 1))), len(ordered)) - 1
-    return float(ordered[position]) * (1 + 1e-9)
+    part = parts_of(groups, seed)
+    # Those that tell the threshold and those that use it have the same directions, or distances would differ.
+    components = max(1, min(_COMPONENTS, (len(part) - int(np.bincount(part).max())) // _FRAMES_A_COMPONENT))
+    distance = np.empty((len(groups), len(kinds)))
+    for number in np.unique(part):
+        mine = part == number
+        rest = ~mine if (~mine).any() else mine
+        distance[mine] = np.column_stack(
+            [Neighbours.fit(x[rest], components).distance(x[mine]) for x in kinds]
+        )
+    begin = np.quantile(distance, 1 - _TAIL, axis=0)
+    length = np.array([(d[d >= b] - b).mean() for d, b in zip(distance.T, begin, strict=True)])
+    length = np.maximum(length, 1e-9 * (1 + begin))
+    score = alarm_threshold(((distance - begin) / length).max(axis=1), groups, FALSE_ALARMS)
+    thresholds = (begin + score * length) * (1 + 1e-9)
+    return [
+        replace(Neighbours.fit(x, components), threshold=np.array([t]))
+        for x, t in zip(kinds, thresholds, strict=True)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,16 +209,10 @@ class Signs:
         if between:
             known = np.stack([sizes.min(axis=0), sizes.max(axis=0)])
         masked = statistics[:, 0]
-        low = 1 - _upper(1 - masked, groups, FALSE_ALARMS / _SIGNS)
-        high = _upper(masked, groups, FALSE_ALARMS / _SIGNS)
-        margin = 0.01 + 0.5 * (high - low)
-        return cls(
-            known,
-            between,
-            np.array([low - margin, high + margin]),
-            Neighbours.fit(statistics[:, 1:], groups, seed),
-            Neighbours.fit(features, groups, seed),
-        )
+        margin = 0.01 + 0.5 * np.ptp(masked)
+        some = np.sort(np.random.default_rng(seed).permutation(len(groups))[:_KEPT])
+        counts, near = _with_thresholds([statistics[some, 1:], features[some]], groups[some], seed)
+        return cls(known, between, np.array([masked.min() - margin, masked.max() + margin]), counts, near)
 
     def early(self, shape: tuple[int, int], statistics: Vector) -> str:
         """Return the sign that a frame gives before its features, in words; empty for none."""

@@ -15,12 +15,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sweeper.errors import InputError
-from sweeper.sorter.model import Model, Verdict
+from sweeper.sorter.outline import Outline
+
+if TYPE_CHECKING:
+    from sweeper.sorter.model import Verdict
 
 _TEXT = ("path", "class", "reason", "model")
 _DIGITS = 6  # of a probability
@@ -54,7 +57,7 @@ class Table:
     Parameters
     ----------
     path : Path
-    model : Model
+    model : Outline
         What the rows come from.
 
     Raises
@@ -63,7 +66,7 @@ class Table:
         It cannot be written, is no such table, comes from another model, or another process writes to it.
     """
 
-    def __init__(self, path: Path, model: Model) -> None:
+    def __init__(self, path: Path, model: Outline) -> None:
         self.path, self.model = path, model
         self.columns = columns(model)
         self._done: dict[str, set[int]] = {}
@@ -154,7 +157,7 @@ class Table:
         os.close(self._file)
 
 
-def columns(model: Model) -> list[str]:
+def columns(model: Outline) -> list[str]:
     """Return the columns of a table of a model."""
     keep = ["keep"] if model.promise.never_miss else []
     names = [f"p[{name}]" for name in model.classes]
@@ -216,7 +219,7 @@ def write_parquet(table: Path, target: Path) -> None:
         pq.write_table(pc.read_csv(table, convert_options=options), partial, compression="zstd")
 
 
-def write_nexus(table: Path, target: Path, model: Model) -> None:
+def write_nexus(table: Path, target: Path, model: Outline) -> None:
     """Write a table as a NeXus file: an NXentry with an NXprocess, which says what made it.
 
     The file stands by itself: nothing is written into the files that hold the frames.

@@ -153,16 +153,21 @@ class Processes(AbstractContextManager["Processes"]):
         return [each for future in ready for each in future.result()]
 
 
-_model: list[Model] = []
-"""The model of this process."""
+_model: list[Model | Exception] = []
+"""The model of this process, or why there is none."""
 
 
 def _begin(path: Path, promise: Promise) -> None:
     """Read the model in a new process; whoever started the process ends it, also by being killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _model[:] = [load_model(path).promising(promise)]
-    _model[0].one_thread().__enter__()
+    try:
+        model = load_model(path).promising(promise)
+    except Exception as error:  # raised where frames are sorted: a pool does not say why its processes end
+        _model[:] = [error]
+    else:
+        _model[:] = [model]
+        model.one_thread().__enter__()
 
 
 def _end_with_parent() -> None:
@@ -174,4 +179,7 @@ def _end_with_parent() -> None:
 
 
 def _sort_here(units: Sequence[Unit]) -> Done:
-    return sort_units(_model[0], units)
+    [model] = _model
+    if isinstance(model, Exception):
+        raise model
+    return sort_units(model, units)

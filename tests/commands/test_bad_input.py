@@ -131,6 +131,10 @@ def test_wrong_command(
         ("--metric", "acuracy", "unknown metric 'acuracy'; did you mean 'accuracy'?"),
         ("--mask", "/no/such/mask.tif", "/no/such/mask.tif: no such file"),
         ("--mask", "", "mask must be a path, got ''"),
+        ("--class-costs", "fine=0", "class_costs must be classes with numbers above zero, such as good=5"),
+        ("--class-costs", "fine", "got 'fine'"),
+        ("--class-costs", "=3", "got '=3'"),
+        ("--class-costs", "fine=2,fien=3", "class costs: unknown class 'fien'; did you mean 'fine'?"),
         ("--address", "", "address must be text that is not empty, got ''"),
         ("--features", "/proc/features", "--features /proc/features: not writable"),
     ],
@@ -318,6 +322,7 @@ def test_class_weights_for_another_number_of_classes(refused: Refused, frames: P
         ("data: frames\nspace: quick\ntime_budget_s: true", "time_budget_s must be a number above zero"),
         ("data: frames\nspace: quick\ntime_budget: 5m\ntime_budget_s: 5", "are the same setting"),
         ("data: frames\nspace: quick\nmetric: [kappa]", "unknown metric ['kappa']"),
+        ("data: frames\nspace: quick\nclass_costs: {good: -1}", "class_costs must be classes with numbers"),
         ("data: frames\nspace: quick\nseed: 1\nseed: 2", "line 4, column 1: not valid YAML: 'seed' twice"),
     ],
 )

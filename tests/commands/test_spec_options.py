@@ -21,6 +21,7 @@ WRITTEN = {
     "features": "/blocks", "representation_share": "0.5", "weights": "/w", "train_workers": "2",
     "train_cpus": "0.5", "train_gpus": "0", "test_top": "3", "reruns": "5", "log": "mlflow",
     "dataset": "/entry/*/data", "group_by": "file", "hold_out": "domain",
+    "class_costs": "good=5,very strong=0.5",
 }  # fmt: skip
 """A value of each setting that has one, as it is written on the command line."""
 VALUES = {
@@ -29,7 +30,7 @@ VALUES = {
     "trial_memory_limit_gb": 2.0, "representation_share": 0.5, "train_workers": 2, "train_cpus": 0.5,
     "train_gpus": 0.0, "test_top": 3, "reruns": 5, "log": ("mlflow",), "skip_bad": True,
     "allow_outside": True, "train_compile": True, "ignore_file_mask": True, "scan_grid": True,
-    "drop_duplicates": True,
+    "drop_duplicates": True, "class_costs": {"good": 5.0, "very strong": 0.5},
 }  # fmt: skip
 
 

@@ -471,12 +471,23 @@ s.npy,x,here,g2
 def test_domains_take_the_place_of_groups_where_whole_ones_are_held_out(two):
     manifest = table(two, DOMAINS)
     plain, held_out = load_dataset(manifest), load_dataset(manifest, hold_out="domain")
-    assert plain.domains is None and plain.domain_names == ()
+    assert plain.domains is None and not plain.hold_out
+    assert [plain.domain_names[d] for d in plain.domain] == [
+        held_out.domain_names[d] for d in held_out.domains
+    ]
     names = [held_out.domain_names[d] for d in held_out.domains]
     assert dict(zip(held_out.names, names, strict=True)) == {
         "a.npy": "there", "s.npy#0": "here", "s.npy#1": "here", "s.npy#2": "here", "sub/b.npy": "here",
     }  # fmt: skip
     np.testing.assert_array_equal(held_out.groups, held_out.domains)
+
+
+def test_a_domain_that_is_not_named_is_not_known(two):
+    data = load_dataset(table(two, "path,label,domain\ns.npy,x,\na.npy,x,u\nsub/b.npy,y,NaN\n"))
+    assert (data.domain.tolist(), data.domain_names) == ([0, -1, -1, -1, -1], ("u",))
+    some = data.subset(np.arange(5) != 2)
+    assert (some.domain.tolist(), some.domain_names) == ([0, -1, -1, -1], ("u",))
+    assert load_dataset(table(two, "path,label\na.npy,x\nsub/b.npy,y\n")).domain is None
 
 
 def test_a_column_of_domains_changes_no_digest_unless_it_is_asked_for(two):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sweeper.evaluate.calibration import METHODS, calibrate, fit, quality
+from sweeper.evaluate.calibration import METHODS, calibrate, fit, quality, together
 
 
 def drawn(n: int, seed: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,3 +83,38 @@ def test_quality_by_hand() -> None:
     assert found.brier == pytest.approx(2 * np.mean([0.01, 0.36, 0.04, 0.1225]))
     assert found.ece == pytest.approx((0.1 + 0.2 + 2 * abs(0.625 - 0.5)) / 4)
     assert [count for _, _, count in found.bins] == [2, 1, 1]
+
+
+def test_what_stays_together() -> None:
+    groups = np.array([5, 5, 6, 7, 8, 9])
+    assert together(groups, None) is groups
+    found = together(groups, np.array([0, 0, 0, 1, -1, -1]))
+    assert [np.flatnonzero(found == part).tolist() for part in np.unique(found)] == [[0, 1, 2], [3], [4], [5]]
+    torn = together(groups, np.array([0, 1, 1, 2, 2, -1]))  # a group in two domains joins them
+    assert [np.flatnonzero(torn == part).tolist() for part in np.unique(torn)] == [[0, 1, 2], [3, 4], [5]]
+    for one in (np.zeros(6, dtype=np.int64), np.full(6, -1)):
+        assert together(groups, one) is groups
+
+
+def test_probabilities_are_judged_by_domains_that_no_map_saw() -> None:
+    """In each domain another class is taken for the first: a map that saw the domain knows which."""
+    rng = np.random.default_rng(5)
+    size, gaps = 60, []
+    for _ in range(12):
+        favoured = rng.permutation(np.repeat([0, 1, 2], 2))
+
+        def drawn(favoured: np.ndarray = favoured) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            domain = np.repeat(np.arange(len(favoured)), size)
+            logits = rng.normal(size=(len(domain), 3))
+            true = logits + 2.0 * np.eye(3)[favoured[domain]]
+            p = np.exp(true) / np.exp(true).sum(axis=1, keepdims=True)
+            labels = np.minimum((rng.uniform(size=(len(p), 1)) > p.cumsum(axis=1)).sum(axis=1), 2)
+            scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+            return scores, labels, domain
+
+        scores, labels, domain = drawn()
+        new_scores, new_labels, _ = drawn(np.array([rng.integers(3)]))
+        found = calibrate(scores, labels, together(np.arange(len(labels)), domain), 0)
+        expected = quality(found.calibrator(new_scores), new_labels).log_loss
+        gaps.append(quality(found.after, labels).log_loss - expected)
+    assert np.mean(gaps) > -3 * np.std(gaps) / np.sqrt(len(gaps))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sweeper.evaluate.conformal import NEVER, error_threshold, recall_threshold
+from sweeper.evaluate.conformal import NEVER, alarm_threshold, error_threshold, recall_threshold
 
 
 def frames(n: int, rng: np.random.Generator, error: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
@@ -58,6 +58,29 @@ def test_groups_are_the_units(size: int) -> None:
     assert np.mean(losses[1]) < np.mean(losses[0])
 
 
+def test_the_promise_is_of_domains_that_were_never_seen() -> None:
+    """In some domains the classifier errs often; frames as units promise too much of a new one."""
+    rng = np.random.default_rng(0)
+    rate, size = 0.12, 30
+
+    def drawn(n_domains: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        error = np.repeat(rng.beta(0.2, 0.4, size=n_domains), size)
+        confidence = rng.uniform(size=n_domains * size)
+        right = rng.uniform(size=n_domains * size) > np.minimum(1, error * 3 * (1 - confidence))
+        return confidence, right, np.arange(n_domains * size) // size
+
+    losses: tuple[list[float], list[float]] = [], []
+    for _ in range(1500):
+        confidence, right, domains = drawn(10)
+        new, new_right, _ = drawn(4)
+        for i, units in enumerate((np.arange(len(domains)), domains)):
+            taken = new >= error_threshold(confidence, right, units, rate)
+            losses[i].append(float((taken & ~new_right).mean()))
+    assert kept(losses[1], rate)
+    assert not kept(losses[0], rate)
+    assert np.mean(losses[1]) > 0.02
+
+
 @pytest.mark.parametrize("recall", [0.9, 0.99])
 @pytest.mark.parametrize("n", [120, 600])
 def test_the_recall_is_kept_over_many_draws(recall: float, n: int) -> None:
@@ -88,3 +111,24 @@ def test_equal_confidences_are_accepted_together() -> None:
     assert error_threshold(confidence, right, np.arange(70), 0.05) == 0.8
     right[0] = False
     assert error_threshold(confidence, right, np.arange(70), 0.02) == NEVER
+
+
+@pytest.mark.parametrize(("n", "size"), [(30, 1), (150, 1), (600, 4)])
+def test_false_alarms_are_kept_over_many_draws(n: int, size: int) -> None:
+    """Or, with few frames, as rare as these can promise."""
+    rng = np.random.default_rng(n)
+    rate, shares = 0.01, []
+    for _ in range(1500):
+        threshold = alarm_threshold(
+            np.repeat(rng.exponential(size=n // size), size), np.arange(n) // size, rate
+        )
+        shares.append(float((rng.exponential(size=200) > threshold).mean()))
+    assert kept(shares, max(rate, size / (n + size)))
+    assert np.mean(shares) > 0.5 * max(rate, size / (n + size))
+
+
+def test_equal_distances_are_alarms_together() -> None:
+    distance = np.array([1.0] * 80 + [2.0] * 20)
+    assert alarm_threshold(distance, np.arange(100), 0.1) == 2.0
+    assert alarm_threshold(distance, np.arange(100), 0.25) == 1.0
+    assert alarm_threshold(distance[:5], np.arange(5), 0.01) == 1.0

@@ -18,6 +18,7 @@ from sweeper.runs.folder import RunFolder
 from sweeper.runs.settings import (
     GROUPS,
     Above,
+    Costs,
     FilePath,
     Names,
     SpaceMapping,
@@ -67,6 +68,11 @@ def spec_of(**changes: Any) -> SweepSpec:
         ("space", [{"name": "x"}, SPACE], ["", "quick", None, ["x"]]),
         ("search", ["bohb", "hyperband", "asha", "random", "grid"], ["", None]),
         ("metric", ["accuracy", "kappa", "auc_ovr"], ["", "acc", None]),
+        (
+            "class_costs",
+            [None, {"good": 5, "a b": 0.1}],
+            [{}, {"good": 0}, {"good": "5"}, {"good": float("nan")}, {"": 1}, {3: 1}, ["good"], "good=5"],
+        ),
         ("hold_out", [None, "domain"], ["", "group", True]),
         ("trials", [1, 10**6, None], [0, -1, 1.0, True, "5"]),
         ("folds", [2, 100], [1, 0, None, 2.0]),
@@ -285,6 +291,9 @@ def _values(name: str) -> st.SearchStrategy[Any]:
         strategy = st.booleans()
     elif isinstance(legal, Names):
         strategy = st.lists(st.text()).map(tuple)
+    elif isinstance(legal, Costs):
+        costs = st.floats(0, 1e8, exclude_min=True, exclude_max=True)
+        strategy = st.dictionaries(st.text().filter(str.strip), costs, min_size=1, max_size=4)
     elif isinstance(legal, FilePath):
         letters = st.characters(codec="utf-8", exclude_characters="\0")
         strategy = st.text(letters).filter(str.strip).map(lambda t: f"/{t}")

@@ -42,13 +42,15 @@ PIPELINES = tuple(
 )  # fmt: skip
 
 
-def write_run(path: Path, data: Path, pipelines: Sequence[Pipeline], seed: int = 3) -> Path:
+def write_run(
+    path: Path, data: Path, pipelines: Sequence[Pipeline], seed: int = 3, hold_out: str | None = None
+) -> Path:
     """Evaluate pipelines of descriptors as a sweep does, and write its run folder."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    spec = make_spec(data, SPACE, seed=seed, folds=3)
-    dataset = load_dataset(data)
+    spec = make_spec(data, SPACE, seed=seed, folds=3, hold_out=hold_out)
+    dataset = load_dataset(data, hold_out=hold_out)
     reports = [inspect_frames(p, [i])[0] for p, i in zip(dataset.paths, dataset.index.tolist(), strict=True)]
     folder = RunFolder(path)
     folder.predictions.mkdir(parents=True)

@@ -18,21 +18,25 @@ import pytest
 
 import sweeper
 from sweeper import plugins
+from sweeper.cli import main
 from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
-from sweeper.data.prepared import raw_frame
+from sweeper.data.prepared import RawFrame, raw_frame
 from sweeper.data.splits import rows_of_test
 from sweeper.errors import FrameError, InputError
+from sweeper.features.representation import NetworkFeatures
 from sweeper.runs.data import run_data
 from sweeper.runs.ensemble import results_with_ensemble
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.predictions import kept_predictions
 from sweeper.sorter.archive import digest_of, from_array, read_archive, write_archive
+from sweeper.sorter.card import card_text
 from sweeper.sorter.export import export_model
 from sweeper.sorter.model import Model
 from sweeper.sorter.modelfile import load_model, save_model
 from sweeper.sorter.promises import Promise
 from sweeper.sorter.refit import refit
+from sweeper.sorter.table import read_rows
 from tests.conftest import REPOSITORY
 from tests.runs.made_records import made_pipeline
 from tests.sorter.conftest import INTENSITY, PIPELINES, Made
@@ -166,6 +170,36 @@ def test_wrong_choices(choice: dict[str, Any], said: str, made: Made, tmp_path: 
     assert not (tmp_path / "m").exists()
 
 
+def test_costs_of_the_sweep_decide_unless_others_are_given(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(made.run, run)
+    spec = run / "sweep.yaml"
+    text = spec.read_text()
+    assert "class_costs: null\n" in text
+    spec.write_text(text.replace("class_costs: null\n", "class_costs: {fine: 1000.0}\n"))
+    path = tmp_path / "m"
+    plain, costly = export_model(made.run, path, trial=1), export_model(run, path, trial=1)
+    assert costly.promise.class_costs == load_model(path).promise.class_costs == (("fine", 1000.0),)
+    assert np.array_equal(plain.predict_proba(made.new), costly.predict_proba(made.new))
+    counts = [list(model.predict(made.new)).count("fine") for model in (plain, costly)]
+    assert counts[0] < counts[1]
+    assert [v.label for v in costly.accept(made.new)] == costly.predict(made.new).tolist()
+    assert "costs: a missed frame of fine costs 1000, any other 1: " in card_text(costly)
+    assert "costs: " not in card_text(plain)
+    assert sum(row[1] for row in plain.card["confusion"]) < sum(row[1] for row in costly.card["confusion"])
+    arguments = ["sort", str(path), str(made.new), "--csv", str(tmp_path / "t.csv"), "--class-costs"]
+    assert main([*arguments, "fine=1"]) == 0
+    rows = list(read_rows(tmp_path / "t.csv"))
+    assert [row["class"] for row in rows].count("fine") == counts[0]
+    capsys.readouterr()
+    assert main([*arguments, "fien=2"]) == 2
+    assert "class costs: unknown class 'fien'; did you mean 'fine'?" in capsys.readouterr().err
+    assert main([*arguments, "fine"]) == 2
+    assert "--class-costs must be classes with numbers above zero" in capsys.readouterr().err
+
+
 def test_predictions_that_were_not_kept_are_said(made: Made, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(made.run, run)
@@ -174,7 +208,9 @@ def test_predictions_that_were_not_kept_are_said(made: Made, tmp_path: Path) -> 
         export_model(run, tmp_path / "m", trial=1)
 
 
-def test_what_is_fitted_on_frames_goes_along(made: Made, exported: Path, tmp_path: Path) -> None:
+def test_what_is_fitted_on_frames_goes_along(
+    made: Made, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bag of visual words and a trained network, each with its classifier, beside descriptors."""
     folder = RunFolder(made.run)
     lenet = {"training_set": "unbalanced", "size": 32, "epochs": 1, "batch_size": 16}
@@ -194,19 +230,31 @@ def test_what_is_fitted_on_frames_goes_along(made: Made, exported: Path, tmp_pat
         ),
     ]  # fmt: skip
     sharpness = [float("nan")] * 3 + [1.0, float("nan")]
-    fit = refit(pipelines, [0.2] * 5, sharpness, run_data(folder), folder.load_spec(), lambda text: None)
+    notes: list[str] = []
+    prepared: list[int] = []
+    plain = RawFrame.prepared
+    monkeypatch.setattr(
+        RawFrame, "prepared", lambda self, how: prepared.append(self.ref.index) or plain(self, how)
+    )
+    fit = refit(pipelines, [0.2] * 5, sharpness, run_data(folder), folder.load_spec(), notes.append)
+    assert len(prepared) == 60  # each frame once, and one network trained for three parts
+    assert notes[:2] == ["computing glcm and sift and lenet of 60 frames", "training lenet on 60 frames"]
+    assert sum(note.startswith("training") for note in notes) == 1
     before = replace(load_model(exported), parts=tuple(fit.parts))
     after = save_model(before, tmp_path / "m")
     assert [len(part.kinds[0].columns) for part in after.parts][1:3] == [8, 3]
     expected = before.predict_proba(made.new)
     assert after.predict_proba(made.new).tobytes() == expected.tobytes()
     assert expected.shape == (30, 3)
-    for name in (
-        "part1/centres.npy", "part2/network.safetensors", "part3/network.safetensors",
-        "part4_1/centres.npy", "part4_2/network.safetensors",
-    ):  # fmt: skip
-        assert name in read_archive(tmp_path / "m", "m")
-    for name, said in (("part1/centres.npy", "codebook"), ("part2/network.safetensors", "not a model file")):
+    members = read_archive(tmp_path / "m", "m")
+    assert {"part1/centres.npy", "part4_1/centres.npy"} <= members.keys()
+    [network] = [name for name in members if name.endswith(".safetensors")]  # three parts share it
+    assert network == f"networks/{digest_of(members[network])}.safetensors"
+    modules = {
+        id(kind.module) for part in after.parts for kind in part.kinds if isinstance(kind, NetworkFeatures)
+    }
+    assert len(modules) == 1
+    for name, said in (("part1/centres.npy", "codebook"), (network, "not a model file")):
         broken = changed(
             tmp_path / "m", tmp_path / "broken", lambda members, n=name: members.update({n: bad(n)})
         )
@@ -256,7 +304,7 @@ def without(name: str) -> Callable[[dict[str, bytes]], None]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (manifest_with(format=[2, 0], sweeper="9.9"), "newer form (2, this Sweeper reads 1) by Sweeper 9.9"),
+        (manifest_with(format=[3, 0], sweeper="9.9"), "newer form (3, this Sweeper reads 2) by Sweeper 9.9"),
         (manifest_with(format=[0, 9]), "an older form"),
         (manifest_with(classes=["a"]), "two classes"),
         (manifest_with(classes=["a", "b"]), "2 classes"),
@@ -284,7 +332,7 @@ def test_damaged_models_are_refused(
 
 
 def test_a_newer_minor_version_loads(made: Made, exported: Path, tmp_path: Path) -> None:
-    path = changed(exported, tmp_path / "m", manifest_with(format=[1, 7], more={"unknown": [1]}))
+    path = changed(exported, tmp_path / "m", manifest_with(format=[2, 7], more={"unknown": [1]}))
     model, expected = load_model(path), load_model(exported)
     assert np.array_equal(model.predict_proba(made.new), expected.predict_proba(made.new))
 
@@ -297,6 +345,35 @@ def test_other_code_of_a_plugin_is_said(exported: Path, tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"made with version 99 of glcm, here is \d+"):
         load_model(changed(exported, tmp_path / "m", change))
+
+
+def test_an_outline_needs_no_libraries(exported: Path) -> None:
+    code = (
+        "import sys\nfrom sweeper.sorter.modelfile import load_outline\n"
+        f"m = load_outline({str(exported)!r})\nprint(m.id, m.name, *m.thresholds.accept)\n"
+        "heavy = {'sklearn', 'skops', 'lightgbm', 'numba', 'torch', 'pandas', 'pyarrow'}\n"
+        "print(sorted({n.partition('.')[0] for n in sys.modules} & heavy))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=REPOSITORY, check=True
+    )
+    model = load_model(exported)
+    said = " ".join(map(str, (model.id, model.name, *model.thresholds.accept)))
+    assert done.stdout.splitlines() == [said, "[]"]
+
+
+def test_what_other_processes_cannot_load_is_said(
+    made: Made, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        [name] = [name for name in members if name.startswith("part0/classifier.")]
+        members[name] = b"\xff" * 100
+
+    path = changed(exported, tmp_path / "m", change)
+    assert main(["sort", str(path), str(made.new), "--csv", str(tmp_path / "t.csv"), "--processes", "2"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"sweeper: {path}: ")
+    assert error.count("\n") == 1
 
 
 def test_every_bit_counts(exported: Path, tmp_path: Path) -> None:

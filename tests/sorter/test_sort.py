@@ -21,6 +21,7 @@ import pytest
 import tifffile
 
 from sweeper.cli import main
+from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
 from sweeper.errors import InputError
 from sweeper.sorter.export import export_model
@@ -177,6 +178,66 @@ def test_stacks_patterns_and_manifests(sort: Command, made: Made, tmp_path: Path
     assert found == [("stack.h5", 7), ("stack.h5", 29), *(("pages.tif", i) for i in range(5))]
     assert sort("pa*.tif", "stack.h5", "--csv", "pattern.csv") == 0
     assert len(rows("pattern.csv")) == 35
+
+
+def test_a_manifest_means_what_it_means_to_a_sweep(sort: Command, made: Made, tmp_path: Path) -> None:
+    stack = np.stack([read_frame(file) for file in sorted(made.new.rglob("*.tif"))])
+    with h5py.File("two.h5", "w") as file:
+        file["low"], file["high"] = stack[:4], stack[4:]
+    np.save("mask.npy", np.eye(48, dtype=np.uint8))
+    tifffile.imwrite("one.tif", stack[0])
+    lines = [
+        " path , frame,dataset , label,mask, domain",
+        "two.h5 , 3.0, /low,x, mask.npy ,there",
+        " two.h5,1.,/low,y,mask.npy,",
+        "two.h5,nan,/high,x,NaN,there",
+        "two.h5,2,/low,x,,there",
+        "./one.tif, ,,y, ,here",
+    ]
+    Path("list.csv").write_text("\n".join(lines) + "\n")
+    data = load_dataset(Path("list.csv"))
+    expected = {
+        (path, index, mask) for path, index, mask in zip(data.paths, data.index, data.masks, strict=True)
+    }
+    units = list(find_units(["list.csv"], None, data.reading))
+    low, high = f"{tmp_path}/two.h5::/low", f"{tmp_path}/two.h5::/high"
+    assert [(unit.path, unit.frames) for unit in units] == [
+        (low, (3, 1)), (high, tuple(range(26))), (low, (2,)), (f"{tmp_path}/one.tif", None),
+    ]  # fmt: skip
+    assert {(unit.path, i, unit.mask) for unit in units for i in unit.frames or (0,)} == expected
+    assert sort("list.csv", "--link-to", "by-class") == 0
+    assert [(row["path"], int(row["frame"])) for row in rows()][:2] == [(low, 3), (low, 1)]
+    assert {path.name for path in Path("by-class").rglob("*.*")} == {"two.h5", "one.tif"}
+    pd.DataFrame({"path": ["two.h5", "one.tif"], "frame": [3, None], "dataset": ["/low", None]}).to_parquet(
+        "list.pq"
+    )
+    assert [(unit.path, unit.frames) for unit in find_units(["list.pq"], None, data.reading)] == [
+        (low, (3,)), (f"{tmp_path}/one.tif", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("path,frame\na.tif,0\n\na.tif,-1\n", "line 4: frame must be a whole number from 0, got '-1'"),
+        ("path,frame\na.tif,0.5\n", "line 2: frame must be a whole number from 0, got '0.5'"),
+        ("path,frame\na.tif,0\n ,1\n", "line 3: path must be given in every row, 1 have none: row 2"),
+        ("path,mask\na.tif,\na.tif,no.npy\n", "line 3: mask must name existing files, 1 are missing: no.npy"),
+        ("file,label\na.tif,x\n", "line 1: manifest must have a column 'path', its columns are file, label"),
+        ("path;frame\na.tif;0\n", "line 1 must have its columns separated by commas, not by ';'"),
+        ("path,frame\na.tif\n", "line 2 must have 2 fields"),
+    ],
+)
+def test_a_wrong_manifest_is_said_before_anything_is_sorted(
+    text: str, said: str, sort: Command, made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("list.csv").write_text(text)
+    assert sort(made.new, "list.csv") == 2
+    error = capsys.readouterr().err
+    assert "/list.csv: " in error
+    assert said in error
+    assert error.count("\n") == 1
+    assert not Path("sorted.csv").exists()
 
 
 def test_other_forms_of_the_table(sort: Command, made: Made, capsys: pytest.CaptureFixture[str]) -> None:

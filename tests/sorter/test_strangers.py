@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sweeper import plugins
 from sweeper.cli import main
 from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
-from sweeper.data.prepared import raw_frame
+from sweeper.data.prepared import FrameRef, RawFrame, raw_frame
+from sweeper.errors import InputError
+from sweeper.features.representation import of_featurizer
+from sweeper.simulate import simulators
+from sweeper.sorter.card import card_text
 from sweeper.sorter.export import export_model
-from sweeper.sorter.model import STRANGER, Model
+from sweeper.sorter.impostors import TECHNIQUE, impostors
+from sweeper.sorter.model import Model
+from sweeper.sorter.outline import STRANGER
 from sweeper.sorter.promises import Calibration, Promise, thresholds
-from sweeper.sorter.strangers import FALSE_ALARMS, Neighbours, Signs
+from sweeper.sorter.strangers import Neighbours, Signs, count_statistics
 from tests.conftest import write_textures
-from tests.sorter.conftest import Made
+from tests.sorter.conftest import INTENSITY, PIPELINES, Made, write_run
 
 
 @pytest.fixture(scope="module")
@@ -52,34 +60,79 @@ def test_strangers_are_told_apart_and_new_frames_of_the_kind_are_not(model: Mode
     assert strange(model, large) == ["stranger: size 96 x 96"] * 3
 
 
-def test_signs_speak_as_often_as_they_are_set_to() -> None:
-    rng = np.random.default_rng(1)
-    mixing = rng.normal(size=(4, 12))
-    x, new = (rng.normal(size=(n, 4)) @ mixing + 0.01 * rng.normal(size=(n, 12)) for n in (1500, 4000))
-    found = Neighbours.fit(x, np.arange(1500), 0)
-    alarms = found.is_far(new).mean()
-    assert alarms == pytest.approx(FALSE_ALARMS / 3, abs=0.004)
-    assert found.is_far(new + 3 * rng.normal(size=12)).mean() > 0.99  # off the plane that frames lie in
-    assert found.is_far(new * 8).mean() > 0.8
+def drawn_signs(n: int, rng: np.random.Generator, size: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return count statistics, features and groups of n frames, in groups of nearly equal ones."""
+    few = -(-n // size)
+    latent = rng.normal(size=(few, 4))
+    mixing = np.random.default_rng(0).normal(size=(4, 30))
+    features = latent @ mixing + 0.05 * rng.standard_t(5, size=(few, 30))  # more than there are directions
+    statistics = np.column_stack(
+        [np.zeros(few), np.exp(0.3 * latent[:, :1] + 0.2 * rng.normal(size=(few, 8)))]
+    )
+    of = np.arange(n) // size
+    return statistics[of], features[of] + 1e-4 * rng.normal(size=(n, 30)), of
+
+
+def alarms(signs: Signs, statistics: np.ndarray, features: np.ndarray) -> np.ndarray:
+    return signs.counts.is_far(statistics[:, 1:]) | signs.features.is_far(features)
+
+
+@pytest.mark.parametrize(("n", "size", "rate"), [(40, 1, 1 / 41), (150, 1, 0.01), (300, 2, 0.01)])
+def test_false_alarms_are_as_many_as_promised(n: int, size: int, rate: float) -> None:
+    """Over many draws of training frames, and of all signs together; few frames promise what they can."""
+    shares, strange = [], []
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        statistics, features, groups = drawn_signs(n, rng, size)
+        signs = Signs.fit(np.full((n, 2), 9), statistics, features, groups, seed)
+        statistics, features, _ = drawn_signs(500, rng)
+        shares.append(float(alarms(signs, statistics, features).mean()))
+        moved = features + 1.5 * rng.normal(size=30)  # off the plane that frames lie in
+        strange.append(float(alarms(signs, statistics, moved).mean()))
+    assert np.mean(shares) <= rate + 3 * np.std(shares) / np.sqrt(len(shares))
+    assert np.mean(shares) > 0.3 * rate
+    assert np.mean(strange) > 0.98
+
+
+def test_simulated_diffraction_is_known_and_strangers_are_not() -> None:
+    simulator = simulators.load("diffraction")
+    labels = [label for label in simulator.labels if label not in simulator.by_name]
+    options, _ = simulator.prepare()
+    lbp = plugins.texture("lbp")
+    kind = of_featurizer(lbp, {axis.name: axis.default for axis in lbp.axes})
+
+    def drawn(n: int, seed: int) -> list[RawFrame]:
+        frames = (simulator.draw(labels[i % len(labels)], i, seed, 64, **options)[0] for i in range(n))
+        return [RawFrame(FrameRef("", i, None), counts, None) for i, counts in enumerate(frames)]
+
+    def seen(frames: list[RawFrame]) -> tuple[np.ndarray, np.ndarray]:
+        prepared = [frame.prepared(INTENSITY) for frame in frames]
+        return np.array([count_statistics(frame) for frame in prepared]), kind.compute(prepared)
+
+    train, new = drawn(200, 1), drawn(300, 2)
+    signs = Signs.fit(np.full((200, 2), 64), *seen(train), np.arange(200), 0)
+    assert alarms(signs, *seen(new)).mean() <= 0.03  # 1 % on average over draws of training frames
+    for name, frames in impostors(train[:20], labels, 0):
+        if name.startswith(TECHNIQUE) or name in ("noise", "shutter closed", "beam dump", "overexposed"):
+            assert alarms(signs, *seen(frames)).mean() >= 0.95, name
 
 
 def test_frames_of_a_group_are_no_neighbours() -> None:
     """Else near-duplicates would make every new frame a stranger."""
     rng = np.random.default_rng(2)
-    centres = rng.normal(size=(150, 3))
-    x = np.repeat(centres, 4, axis=0) + 1e-4 * rng.normal(size=(600, 3))
-    new = rng.normal(size=(2000, 3))
-    by_group = Neighbours.fit(x, np.arange(600) // 4, 0).is_far(new).mean()
-    by_frame = Neighbours.fit(x, np.arange(600), 0).is_far(new).mean()
-    assert by_group < 0.04 < by_frame
+    statistics, features, groups = drawn_signs(600, rng, size=6)
+    new = drawn_signs(2000, rng)[:2]
+    sizes = np.full((600, 2), 9)
+    by_group = alarms(Signs.fit(sizes, statistics, features, groups, 0), *new).mean()
+    by_frame = alarms(Signs.fit(sizes, statistics, features, np.arange(600), 0), *new).mean()
+    assert by_group < 0.03 < by_frame
 
 
 def test_a_constant_that_moves_is_a_sign() -> None:
     x = np.column_stack([np.random.default_rng(3).normal(size=(100, 2)), np.full(100, 5.0)])
-    found = Neighbours.fit(x, np.arange(100), 0)
+    found = Neighbours.fit(x)
     moved = x + np.array([0, 0, 1])
-    assert not found.is_far(x).mean() > 0.05
-    assert found.is_far(moved).all()
+    assert found.distance(moved).min() > 10 * found.distance(x).max()
 
 
 def test_sizes_are_those_known_or_between_many() -> None:
@@ -121,11 +174,6 @@ def test_the_card_says_what_is_told_apart(
 
 
 def test_a_card_that_is_damaged_is_said(model: Model) -> None:
-    from dataclasses import replace
-
-    from sweeper.errors import InputError
-    from sweeper.sorter.card import card_text
-
     for card in ({}, {**model.card, "scores": 3}, {**model.card, "strangers": [1]}):
         with pytest.raises(InputError, match="is damaged"):
             card_text(replace(model, card=card))
@@ -160,6 +208,26 @@ def test_the_promise_holds_on_new_frames() -> None:
     assert np.mean(wrong) > 0.03
 
 
+def test_the_promise_holds_for_frames_that_costs_decide() -> None:
+    promise = Promise(0.05, class_costs=(("b", 4.0),))
+    wrong, misses = [], []
+    for seed in range(100):
+        found = thresholds(promise, calibration(200, seed), NAMES)
+        new = calibration(2000, 10_000 + seed)
+        given, plain = found.decide(new.probabilities), new.predicted
+        wrong.append(float((found.accepts(new.probabilities) & (given != new.labels)).mean()))
+        is_b = new.labels == 1
+        misses.append((float((given != 1)[is_b].mean()), float((plain != 1)[is_b].mean())))
+    assert np.mean(wrong) <= 0.05 + 3 * np.std(wrong) / np.sqrt(100)
+    assert np.mean(wrong) > 0.03
+    by_cost, by_class = np.mean(misses, axis=0)
+    assert by_cost < 0.6 * by_class
+    assert len(found.notes) == 1
+    assert found.decision.startswith(
+        "a missed frame of b costs 4, any other 1: each is given the class that costs least, "
+    )
+
+
 def test_by_class_each_class_keeps_it() -> None:
     wrong = []
     for seed in range(200):
@@ -177,6 +245,12 @@ def test_what_a_promise_costs_is_said() -> None:
     assert accept.startswith("at most 5 % of all frames are accepted with a wrong class: ")
     assert keep.startswith("at least 90 % of a, c are kept: ")
     few = calibration(30, 0)
+    of_domains = replace(few, of_domains=True)
+    [note] = thresholds(Promise(0.01), of_domains, NAMES).notes
+    assert note.startswith(
+        "at most 1 % of all frames of a domain that it has never seen are accepted with a "
+    )
+    assert note.endswith("none as any class: that needs 99 domains of calibration frames at least")
     [note] = thresholds(Promise(0.01), few, NAMES).notes
     assert (
         "0 % of frames like the training frames are accepted; none as any class: that needs 99 groups" in note
@@ -196,3 +270,29 @@ def test_the_test_split_is_what_the_card_says(made: Made, model: Model) -> None:
         [v.label == t for v, t in zip(verdicts, truth, strict=True)]
     )
     assert model.card["test"]["strangers"] == np.mean([v.reason.startswith(STRANGER) for v in verdicts])
+
+
+@pytest.mark.parametrize("hold_out", [None, "domain"])
+def test_the_card_says_what_is_promised_of_domains(hold_out: str | None, made: Made, tmp_path: Path) -> None:
+    manifest = made.manifest.with_name(f"domains-{hold_out}.csv")
+    lines = made.manifest.read_text().splitlines()
+    domain = [f",beamtime{i // 4 % 5}" for i in range(len(lines) - 1)]
+    manifest.write_text(
+        "\n".join([f"{lines[0]},domain", *map("".join, zip(lines[1:], domain, strict=True))]) + "\n"
+    )
+    text = manifest.read_text().replace(",test,", ",,").replace("group", "series")
+    manifest.write_text(text)
+    run = write_run(tmp_path / "run", manifest, PIPELINES[:1], hold_out=hold_out)
+    model = export_model(run, tmp_path / "m", promise=Promise(0.25))
+    data = load_dataset(manifest)
+    assert data.domain is not None
+    assert model.calibration.of_domains == (hold_out is not None)
+    assert len(np.unique(model.calibration.groups)) == (90 if hold_out is None else 5)
+    accepted = model.thresholds.accepts(model.calibration.probabilities)
+    assert list(model.card["domains"]) == [f"beamtime{i}" for i in range(5)]
+    shares = [row["accepted"] * row["frames"] for row in model.card["domains"].values()]
+    assert sum(shares) == pytest.approx(accepted.sum())
+    text = card_text(model)
+    assert ("and not of another domain" in text) == (hold_out is None)
+    assert ("of a domain that it has never seen are accepted" in text) == (hold_out is not None)
+    assert "beamtime4" in text
