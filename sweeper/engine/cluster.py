@@ -41,6 +41,8 @@ _OF_WORKERS = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     # Ray Train takes a worker's report when it looks after its health, every two seconds by default.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # A process for each fit that warns of machines that will go: every epoch has its checkpoint as it is.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
 }
 _ENVIRONMENT = {
     **_OF_WORKERS,

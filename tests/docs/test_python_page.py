@@ -31,7 +31,7 @@ def somewhere(textures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_snippet_runs_and_prints_what_the_page_says(somewhere: Path) -> None:
     snippets = SNIPPET.findall(PAGE.read_text())
     assert len(snippets) == PAGE.read_text().count("```python\n") >= 8

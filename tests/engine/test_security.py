@@ -175,10 +175,10 @@ def test_a_manifest_reaches_what_is_outside_only_when_allowed(run_cli: Cli, tmp_
 
 
 @pytest.mark.slow
-def test_nothing_listens_for_other_machines(textures: Path, tmp_path: Path) -> None:
+def test_nothing_listens_for_other_machines(textures: Path, tiny_space: Path, tmp_path: Path) -> None:
     """With the dashboard, of all processes of a sweep, for as long as it runs."""
     command = [
-        sys.executable, "-m", "sweeper", "run", str(textures), "--space", "quick", "--trials", "12",
+        sys.executable, "-m", "sweeper", "run", str(textures), "--space", str(tiny_space), "--trials", "9",
         "--folds", "2", "--dashboard", "--out", str(tmp_path / "run"),
     ]  # fmt: skip
     sweep = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, env={**os.environ})

@@ -831,7 +831,7 @@ def test_a_sweep_that_runs_is_logged_as_far_as_it_is(folder: RunFolder) -> None:
 # --------------------------------------------------------------------------- a whole sweep
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_is_logged_while_it_runs(run_cli: Cli, tiny_space: Path, tmp_path: Path) -> None:
     """It is interrupted once something was logged, and resumed; both tools say what the leaderboard says."""
     data, folder = tmp_path / "frames", RunFolder(tmp_path / "first")
