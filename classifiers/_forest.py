@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,54 @@ class Forest(ProbabilityScores):
 
     def fit(self, x: NDArray[np.float64], y: NDArray[np.int64], sample_weight: NDArray[np.float64]) -> None:
         """Fit on `build.threads` threads; every tree has a seed of its own."""
+        forest = self.estimator
+        n_trees, threads = forest.n_estimators, forest.n_jobs
+        forest.n_estimators = 1  # all that is checked is checked with the first
         super().fit(x, y, sample_weight)
+        forest.n_estimators = n_trees
+        forest.estimators_ += _other_trees(forest, x, y, threads)
         # With several threads the library sums the trees in the order in which they finish, and the
         # last bit of a score, so now and then a prediction, would change from call to call.
-        self.estimator.n_jobs = 1
+        forest.n_jobs = 1
+
+
+def _other_trees(forest: Any, x: NDArray[np.float64], y: NDArray[np.int64], threads: int) -> list[Any]:
+    """Return the trees after the first, as the library grows them, with the same compiled code and seeds.
+
+    The library clones, checks and encodes anew for every tree, which takes longer than to grow it on some
+    hundred rows.
+    """
+    from sklearn.ensemble._forest import MAX_INT, _generate_sample_indices
+    from sklearn.tree._classes import CRITERIA_CLF, DENSE_SPLITTERS
+    from sklearn.tree._tree import DepthFirstTreeBuilder, Tree
+
+    [first] = forest.estimators_
+    rows = np.asarray(x, dtype=np.float32)
+    missing = first._compute_missing_values_in_feature_mask(rows)
+    labels = np.searchsorted(forest.classes_, y).astype(np.float64)[:, np.newaxis]
+    n_classes = np.array([forest.n_classes_], dtype=np.intp)
+    depth = np.iinfo(np.int32).max if forest.max_depth is None else forest.max_depth
+    leaf = forest.min_samples_leaf
+
+    def grow(seed: int) -> Any:
+        weight = forest._sample_weight
+        if forest.bootstrap:
+            drawn = _generate_sample_indices(seed, len(rows), forest._n_samples_bootstrap, weight)
+            weight = np.bincount(drawn, minlength=len(rows)).astype(np.float64)
+        splitter = DENSE_SPLITTERS[first.splitter](
+            CRITERIA_CLF[first.criterion](1, n_classes), first.max_features_, leaf, 0.0,
+            np.random.RandomState(seed), None,
+        )  # fmt: skip
+        nodes = Tree(rows.shape[1], n_classes, 1)
+        DepthFirstTreeBuilder(splitter, 2 * leaf, leaf, 0.0, depth, 0.0).build(
+            nodes, rows, labels, weight, missing
+        )
+        tree = object.__new__(type(first))
+        tree.__dict__ = {**vars(first), "random_state": seed, "tree_": nodes}
+        return tree
+
+    seeds = np.random.RandomState(forest.random_state).randint(MAX_INT, size=forest.n_estimators)[1:].tolist()
+    if threads == 1:
+        return [grow(seed) for seed in seeds]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(grow, seeds))

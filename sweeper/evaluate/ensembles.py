@@ -265,7 +265,7 @@ def _value(
 def log_loss(probabilities: NDArray[np.float64], labels: Rows) -> float:
     """Mean of minus the logarithm of the true class's probability."""
     true = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(true, _LEAST)).mean())
+    return float(0.0 - np.log(np.maximum(true, _LEAST)).mean())  # no -0.0 where all is certain
 
 
 def are_probabilities(scores: NDArray[np.float32] | NDArray[np.float64]) -> bool:

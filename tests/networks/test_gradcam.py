@@ -83,7 +83,7 @@ def reference(module: Any, x: torch.Tensor, classes: NDArray[np.int64]) -> NDArr
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "vgg19" else n for n in SIZES]
+    "name", [pytest.param(n, marks=pytest.mark.long) if n == "vgg19" else n for n in SIZES]
 )
 def test_equals_pytorch_grad_cam(name: str) -> None:
     x = frames(3, SIZES[name])
