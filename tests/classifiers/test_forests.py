@@ -29,8 +29,9 @@ def built(name: str, **given: Any) -> Any:
     return classifier.build(Build(params=params, budget=1.0, seed=5, threads=1, n_classes=N_CLASSES))
 
 
-def check_equal(ours: Any, librarys: Any, x: NDArray[np.float64]) -> None:
-    """Compare all that two forests hold."""
+def check_equal(classifier: Any, librarys: Any, x: NDArray[np.float64]) -> None:
+    """Compare all that two forests hold, and the scores of rows that they were not fitted on."""
+    ours = classifier.estimator
     assert len(ours.estimators_) == len(librarys.estimators_) == ours.n_estimators
     for a, b in zip(ours.estimators_, librarys.estimators_, strict=True):
         assert type(a) is type(b)
@@ -42,6 +43,9 @@ def check_equal(ours: Any, librarys: Any, x: NDArray[np.float64]) -> None:
             np.testing.assert_array_equal(
                 a.tree_.__getstate__()["nodes"][field], b.tree_.__getstate__()["nodes"][field]
             )
+    for some in (x, x[:1], np.asfortranarray(x), x[:0]):
+        expected = librarys.predict_proba(some) if len(some) else np.zeros((0, 3))
+        np.testing.assert_array_equal(classifier.scores(some), expected)
     np.testing.assert_array_equal(ours.predict_proba(x), librarys.predict_proba(x))
     np.testing.assert_array_equal(ours.feature_importances_, librarys.feature_importances_)
 
@@ -66,7 +70,7 @@ def test_trees_are_the_librarys(name: str, given: dict[str, Any], weighted: bool
     ours, librarys = built(name, **given), built(name, **given).estimator
     ours.fit(x, y, weights)
     librarys.fit(x, y, sample_weight=weights)
-    check_equal(ours.estimator, librarys, rows(40, seed=1)[0])
+    check_equal(ours, librarys, rows(40, seed=1)[0])
 
 
 def test_missing_values_are_taken_as_the_library_takes_them() -> None:
@@ -75,7 +79,7 @@ def test_missing_values_are_taken_as_the_library_takes_them() -> None:
     ours, librarys = built("rf"), built("rf").estimator
     ours.fit(x, y, weights)
     librarys.fit(x, y, sample_weight=weights)
-    check_equal(ours.estimator, librarys, x)
+    check_equal(ours, librarys, x)
 
 
 @pytest.mark.parametrize("name", ["rf", "et"])
@@ -85,4 +89,12 @@ def test_threads_grow_the_same_trees(name: str) -> None:
     several.estimator.n_jobs = 3
     one.fit(x, y, weights)
     several.fit(x, y, weights)
-    check_equal(several.estimator, one.estimator, x)
+    check_equal(several, one.estimator, x)
+
+
+def test_rows_of_other_features_are_refused() -> None:
+    x, y, weights = rows(80)
+    forest = built("et")
+    forest.fit(x, y, weights)
+    with pytest.raises(ValueError, match="must have 9 features, got 8"):
+        forest.scores(x[:, :8])
