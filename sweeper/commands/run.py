@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "run",
         _run,
         "search for the best pipeline; run the same command again to resume",
-        "sweeper run frames --space quick --trials 60 --out first-run",
+        "sweeper run frames --preset balanced --out first-run",
     )
     groups = add_spec_options(parser)
     add_plugins(groups["search"])
@@ -60,6 +60,8 @@ def _run(args: argparse.Namespace) -> int:
     spec = spec_of(args)
     check_place(spec, args.out)
     progress = Progress()
+    if args.preset is not None:
+        progress.note(f"preset {args.preset}: {spec.summary}")
     if SCALE in spec.space:
         progress.note(f"scale {spec.space[SCALE]}")
     try:
