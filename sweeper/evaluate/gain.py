@@ -1,14 +1,16 @@
 """How much better the best of a search would become with more of the same search.
 
 The search is taken to go on as it did lately: pipelines that it proposes next score like those that it
-proposed last, in an order that means nothing, and the upper tail of their scores is no heavier than an
-exponential one. Then the largest of some further scores is known up to one number, the scale of the tail.
+proposed last, in an order that means nothing. And the errors of the best, 1 - score, are taken to thin out
+towards zero no slower than by a power: to halve the error, it always takes the same number of times as many
+pipelines, or more.
 
-Let u be the (k+1)-th largest of n scores. The number of further scores above u has a beta-binomial
-distribution, whatever the scores look like: their ranks alone decide. What the scores above u exceed it by is
-exponential, so that the sum of the k excesses seen, over the scale, has a gamma distribution of shape k,
-independent of those to come (Rényi, Acta Math. Hung. 4 (1953) 191). So the upper bound holds as often as it
-says; for scores with a lighter tail, as near a limit that they cannot pass, it holds more often.
+So minus the logarithm of the error has an exponential tail. Let u be the (k+1)-th largest of n such values.
+The number of further ones above u has a beta-binomial distribution, whatever the scores look like: their
+ranks alone decide. What those above u exceed it by is exponential, so that the sum of the k excesses seen, over
+the scale of the tail, has a gamma distribution of shape k, independent of those to come (Rényi, Acta Math.
+Hung. 4 (1953) 191). So the upper bound holds as often as it says; where errors thin out faster, as above a
+share that nothing can classify, it holds more often.
 """
 
 from __future__ import annotations
@@ -48,26 +50,24 @@ class Gain:
     seen: int
 
 
-def gain_of_more(scores: NDArray[np.float64], best: float, more: int, limit: float = 1.0) -> Gain | None:
+def gain_of_more(scores: NDArray[np.float64], best: float, more: int) -> Gain | None:
     """Return what further scores would add to the best one; None where there are too few to tell.
 
     Parameters
     ----------
     scores : float64, (n,)
-        What the search found lately, in any order.
+        What the search found lately, in any order; at most 1.
     best : float
         The best score so far, whenever it was found.
     more : int
         Number of further scores.
-    limit : float
-        The largest score that there can be.
     """
     n = len(scores)
     if n < LEAST_SCORES:
         return None
-    if more < 1:
+    if more < 1 or best >= 1:
         return Gain(0.0, 0.0, 0.0, more, n)
-    top = np.sort(scores)[: -_TAIL - 2 : -1]
+    top = -np.log1p(-np.sort(scores)[: -_TAIL - 2 : -1])
     threshold = float(top[-1])
     excess = float((top[:-1] - threshold).sum())
     rng = np.random.default_rng(0)
@@ -75,10 +75,9 @@ def gain_of_more(scores: NDArray[np.float64], best: float, more: int, limit: flo
     with np.errstate(divide="ignore"):
         largest = -np.log1p(-(rng.random(_DRAWS) ** (1 / np.maximum(above, 1))))  # of so many exponentials
     unit = np.where(above > 0, largest, 0.0)  # none above: the largest is at most the threshold
-    room = limit - best
 
     def gained(scale: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        return np.clip(threshold + scale * unit - best, 0.0, max(room, 0.0))
+        return np.maximum(1 - best - np.exp(-threshold - scale * unit), 0.0)
 
     expected = float(gained(excess / _TAIL).mean())
     tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]

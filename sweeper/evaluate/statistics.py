@@ -145,19 +145,16 @@ def standard_error(values: Array, n_train: float, n_validation: float) -> float:
     Returns
     -------
     float
-        That of the corrected resampled t-test. Where that has nothing to go by (one split, or folds that are
-        all equal), half of Wilson's interval of one standard deviation, as if the score were a share of the
-        frames.
+        That of the corrected resampled t-test over folds, but no less than half of Wilson's interval of one
+        standard deviation, as if the score were a share of the frames: a few folds may agree by chance.
     """
     folds = len(values)
-    if folds > 1 and np.ptp(values) >= _EQUAL:
-        residual = (values - values.mean())[None, :]
-        sizes = np.array([n_train]), np.array([n_validation])
-        return float(_standard_error(residual, np.array([folds]), *sizes)[0])
     share = np.clip(values.mean(keepdims=True), 0, 1)
     classified = n_validation if folds == 1 else min(folds * n_validation, n_train + n_validation)
     low, high = _wilson(share, np.array([classified]), _ONE_DEVIATION)
-    return float(high[0] - low[0]) / 2
+    residual = (values - values.mean())[None, :]
+    over_folds = _standard_error(residual, np.array([folds]), np.array([n_train]), np.array([n_validation]))
+    return float(max(over_folds[0], (high[0] - low[0]) / 2))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -121,6 +121,8 @@ def test_p_values_are_adjusted_as_holm_says(seed: int) -> None:
 
 def test_standard_error_by_hand() -> None:
     assert standard_error(VALUES, 80, 20) == pytest.approx(0.0028125**0.5)
+    alike = 0.85 + (VALUES - 0.85) / 1000  # by chance
+    assert standard_error(alike, 80, 20) == standard_error(np.full(5, 0.85), 80, 20) > 0.03
 
 
 @pytest.mark.parametrize("folds", [1, 5])

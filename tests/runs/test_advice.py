@@ -46,7 +46,7 @@ SPACE: dict[str, Any] = {
     "classifiers": {"rf": {"max_depth": {"low": 1, "high": 90}}, "svm": {"C": {"low": 0.1, "high": 10}}},
 }
 SPREAD = np.array([-0.02, 0.01, 0.0, 0.02, -0.01])
-"""Of the folds around the mean: its standard error, corrected for 80 and 20 rows, is 0.0106."""
+"""Of the folds around the mean: its standard error, corrected for one row in five, is 0.0106."""
 
 
 def advice_on(records: Records, folds: int | None = None, **spec: Any) -> Advice:
@@ -56,8 +56,9 @@ def advice_on(records: Records, folds: int | None = None, **spec: Any) -> Advice
 def scored(
     number: int, of: Pipeline, score: float, spread: Iterable[float] = SPREAD, **changes: Any
 ) -> Records:
-    """A trial with such a mean; every fold takes half a second and, for predictions, five milliseconds."""
-    return made_trial(number, of, *(made_score(float(score + s)) for s in spread), **changes)
+    """A trial with such a mean over 10,000 frames; every fold takes a second, half of it for predictions."""
+    folds = [made_score(float(score + s), n_train=8000, n_validation=2000) for s in spread]
+    return made_trial(number, of, *folds, **changes)
 
 
 def numbered(number: int, featurizer: str = "glcm", classifier: str = "rf") -> Pipeline:
@@ -73,14 +74,14 @@ def search_of(scores: Sequence[float]) -> Records:
 
 def test_the_course_has_a_step_for_each_improvement() -> None:
     found = advice_on(search_of([0.5, 0.4, 0.6, 0.6, 0.7]))
-    seconds = [5 * (i + 1) * 0.505 for i in (0, 2, 4)]
+    seconds = [5 * (i + 1) for i in (0, 2, 4)]
     assert [dataclasses.astuple(step) for step in found.course] == [
         (pytest.approx(s), trial, pytest.approx(score))
         for s, trial, score in zip(seconds, (0, 2, 4), (0.5, 0.6, 0.7), strict=True)
     ]
-    assert found.seconds == pytest.approx(5 * 5 * 0.505)
+    assert found.seconds == pytest.approx(5 * 5)
     assert found.finished == 5
-    assert found.standard_error == pytest.approx(standard_error(0.7 + SPREAD, 80, 20))
+    assert found.standard_error == pytest.approx(standard_error(0.7 + SPREAD, 8000, 2000))
 
 
 def test_lower_budgets_take_time_and_are_no_steps() -> None:
@@ -88,7 +89,7 @@ def test_lower_budgets_take_time_and_are_no_steps() -> None:
     records = [*scored(0, a, 0.9, budget=1 / 3), *scored(1, b, 0.5), *scored(0, a, 0.6)[1:]]
     found = advice_on(records)
     assert [step.trial for step in found.course] == [1, 0]
-    assert found.course[0].seconds == pytest.approx(10 * 0.505)
+    assert found.course[0].seconds == pytest.approx(10)
     assert found.finished == 2
 
 
@@ -274,7 +275,7 @@ def test_by_chance_hardly_any_part_is_ruled_out() -> None:
 def test_it_is_json(uneven: Records) -> None:
     found = json.loads(json.dumps(dataclasses.asdict(advice_on(uneven)), allow_nan=False))
     assert found["time"] == ENOUGH
-    assert found["course"][0] == dataclasses.asdict(Step(2.525, 0, 0.9))
+    assert found["course"][0] == dataclasses.asdict(Step(5.0, 0, 0.9))
     assert {part["verdict"] for part in found["parts"]} == {BEST, KEEP, NEVER, FEW}
 
 
