@@ -7,10 +7,10 @@ pipelines, or more.
 
 So minus the logarithm of the error has an exponential tail. Let u be the (k+1)-th largest of n such values.
 The number of further ones above u has a beta-binomial distribution, whatever the scores look like: their
-ranks alone decide. What those above u exceed it by is exponential, so that the sum of the k excesses seen, over
-the scale of the tail, has a gamma distribution of shape k, independent of those to come (Rényi, Acta Math.
-Hung. 4 (1953) 191). So the upper bound holds as often as it says; where errors thin out faster, as above a
-share that nothing can classify, it holds more often.
+ranks alone decide. What those above u exceed it by is exponential, so that the sum of the k excesses seen,
+over the scale of the tail, has a gamma distribution of shape k, independent of those to come (Rényi, Acta
+Math. Hung. 4 (1953) 191). So the upper bound holds as often as it says; where errors thin out faster, as
+above a share that nothing can classify, it holds more often.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from sweeper.planning.values import (
 )
 from sweeper.runs.checks import check_sweep, local_cpus
 from sweeper.runs.spec import DEFAULT_TRIALS, RERUN_TOP, SweepSpec
+from sweeper.runs.warm_start import best_of, first_pipelines
 from sweeper.search.brackets import Ladder
 from sweeper.space.needs import wanted_blocks
 from sweeper.space.parts import SLOTS, Part
@@ -67,7 +68,7 @@ def plan(spec: SweepSpec) -> Plan:
         frames=n,
         classes=dataset.class_counts(),
         unreadable=tuple(dataset.quarantined),
-        notes=(*checked.notes, *_invalid_pixels(dataset)),
+        notes=(*checked.notes, *_beginning(spec, space), *_invalid_pixels(dataset)),
         sweep=spec.summary,
         cpus=local_cpus(spec.cpus),
         grid=_grid(space),
@@ -82,6 +83,14 @@ def plan(spec: SweepSpec) -> Plan:
             tested=len(rows_of_test(dataset.split)) > 0,
         ),
     )
+
+
+def _beginning(spec: SweepSpec, space: Space) -> list[str]:
+    """Return what the search begins with, if it is another run's."""
+    if spec.warm_start is None:
+        return []
+    known = spec.warm_start
+    return [first_pipelines(best_of(known, space) if isinstance(known, str) else known, space)[1]]
 
 
 def _invalid_pixels(dataset: Dataset) -> list[str]:

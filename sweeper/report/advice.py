@@ -16,9 +16,9 @@ from sweeper.runs.advice import Advice, Part, advise
 _TITLE = "Was it enough?"
 _ABOUT = (
     "Judged by the {seen} pipelines that last reached the full budget. Should the search go on proposing "
-    "such pipelines, and always take the same number of times as many, or more, to halve the error of the best, "
-    "then as much time again brings {more} more of them, and a best score that is higher by what the band "
-    "shows. A gain below the standard error of the best score cannot be told from luck."
+    "such pipelines, and always take the same number of times as many, or more, to halve the error of the "
+    "best, then as much time again brings {more} more of them, and a best score that is higher by what the "
+    "band shows. A gain below the standard error of the best score cannot be told from luck."
 )
 
 

@@ -22,6 +22,7 @@ from sweeper.runs.contents import ARRAYS
 from sweeper.runs.presets import PRESET, Preset, preset_called
 from sweeper.runs.settings import (
     Above,
+    Beginning,
     Costs,
     Duration,
     FilePath,
@@ -128,6 +129,14 @@ class SweepSpec:
         help="how often the cross-validation is repeated, each time with the frames shuffled anew",
         group="evaluation",
         metavar="R",
+    )
+    warm_start: str | dict[str, Any] | None = setting(  # noqa: RUF009  a field
+        None,
+        legal=Beginning(),
+        help="begin with the best pipelines of a finished run, over other or more frames",
+        group="search",
+        metavar="RUN",
+        unset="none",
     )
     seed: int = setting(
         0,
@@ -350,8 +359,10 @@ class SweepSpec:
         for name, declared in SETTINGS.items():
             value = getattr(self, name)
             declared.check(value)
-            if isinstance(declared.legal, FilePath) and value is not None:
+            if isinstance(declared.legal, FilePath) and value is not None and declared.legal.on_disk(value):
                 object.__setattr__(self, name, os.path.abspath(value))  # noqa: PTH100  links keep their names
+        if isinstance(self.warm_start, Mapping):
+            object.__setattr__(self, "warm_start", plain(self.warm_start, "warm_start"))
         object.__setattr__(self, "log", tuple(dict.fromkeys(self.log)))
         space = {key: value for key, value in plain(self.space).items() if key not in (SWEEP, SCALES)}
         object.__setattr__(self, "space", {"name": "space", **space})
@@ -415,6 +426,8 @@ class SweepSpec:
             mine, theirs = getattr(self, name), getattr(other, name)
             if declared.resumable or _same(declared, mine, theirs):
                 continue
+            if name == "warm_start":
+                return "it begins with other pipelines, see --warm-start"
             if name == "space":
                 return "its space is another, or was edited since"
             if name == "data" and _arrays(mine) and _arrays(theirs):
@@ -431,11 +444,32 @@ _PATHS = [name for name, declared in SETTINGS.items() if isinstance(declared.leg
 
 def _same(declared: Setting, mine: Any, theirs: Any) -> bool:
     """Whether two values mean the same; of a path also where one goes by a link, or a run has moved."""
+    if isinstance(declared.legal, Beginning):
+        return begins_alike(mine, theirs)
     if isinstance(declared.legal, FilePath) and None not in (mine, theirs):
         if _arrays(mine) is not None and _arrays(mine) == _arrays(theirs):
             return True
         mine, theirs = os.path.realpath(mine), os.path.realpath(theirs)
     return bool(mine == theirs)
+
+
+def begins_alike(mine: str | Mapping[str, Any] | None, theirs: str | Mapping[str, Any] | None) -> bool:
+    """Return whether two sweeps begin with the same pipelines, or where one only names a run, with its."""
+    if mine is None or theirs is None:
+        return mine is theirs
+    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+        return bool(mine["pipelines"] == theirs["pipelines"])
+    return _run_of(mine) == _run_of(theirs)
+
+
+def _run_of(warm_start: str | Mapping[str, Any]) -> str:
+    """Return the run that a sweep begins with, as a spec names it: without credentials."""
+    run = warm_start if isinstance(warm_start, str) else str(warm_start["run"])
+    if "://" not in run:
+        return os.path.realpath(run)
+    from sweeper.runs.mirror.urls import shown
+
+    return shown(run)
 
 
 def _arrays(data: str) -> str | None:
@@ -631,13 +665,22 @@ def _beside(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     space = values.get("space")
     names = [*_PATHS, *(["space"] if isinstance(space, str) and is_space_file(space) else [])]
     paths: dict[str, Any] = {name: values.get(name) for name in names}
-    return {**values, **{name: str(folder / path) for name, path in paths.items() if path in FilePath()}}
+    relative = {n: path for n, path in paths.items() if path in FilePath() and _on_disk(n, path)}
+    return {**values, **{n: str(folder / path) for n, path in relative.items()}}
+
+
+def _on_disk(name: str, value: Any) -> bool:
+    """Return whether the value of a setting is a path, which may be relative."""
+    legal = SETTINGS[name].legal
+    return not isinstance(legal, FilePath) or legal.on_disk(value)
 
 
 def _refuse_relative(values: Mapping[str, Any]) -> None:
     for name in _PATHS:
         value = values.get(name)
-        if value is not None and value in SETTINGS[name].legal and not Path(value).is_absolute():
+        if value is None or value not in SETTINGS[name].legal or not _on_disk(name, value):
+            continue
+        if not Path(value).is_absolute():
             raise InputError(
                 f"{name} must be an absolute path of the cluster's, got {str(value)!r}: data are not sent"
             )
