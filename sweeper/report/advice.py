@@ -86,9 +86,9 @@ def _parts(found: Advice) -> Table:
     )
     note = (
         f"Never worth it: surely worse than the best pipeline (corrected resampled t-test, Holm, below "
-        f"{told.ALPHA:g}) in {told.LEAST_TRIED} trials or more, {told.LEAST_FINISHED} of them at the full "
-        "budget. A featurizer counts with everything that stood beside it. Settings that were not tried may "
-        "do better."
+        f"{told.ALPHA:g}) in {told.LEAST_TRIED} trials or more, those that the search stopped early "
+        "among them. A featurizer counts with everything that stood beside it. Settings that were not tried "
+        "may do better."
     )
     return Table(columns, [_row(part) for part in found.parts], "Parts of the space", note, heads=2)
 

@@ -22,8 +22,8 @@ from sweeper.runs.folder import RunFolder
 from sweeper.runs.results import VALUES, CompleteRows, Results, mean_of_folds
 from sweeper.runs.spec import SweepSpec
 
-LEAST_TRIED, LEAST_FINISHED = 8, 3
-"""Trials that a part of the space needs, and those of them at the full budget, before it is judged."""
+LEAST_TRIED = 8
+"""Trials that a part of the space needs before it is judged; those that were stopped early are evidence too."""
 ALPHA = 0.05
 
 ENOUGH, PROBABLY, SHORT, COMPLETE, UNKNOWN = (
@@ -35,8 +35,9 @@ ENOUGH, PROBABLY, SHORT, COMPLETE, UNKNOWN = (
 )
 """What is said of the time. As much again would add less than the standard error of the best score; would
 probably, and would probably not; every pipeline was tried; too few pipelines reached the full budget."""
-NEVER, KEEP, BEST, FEW = "never worth it", "not told apart", "in the best", "too few trials"
-"""What is said of a part: surely worse than the best, not surely, in it, not tried often enough."""
+NEVER, KEEP, BEST, FEW = "never worth it", "not told apart", "in the best", "cannot tell"
+"""What is said of a part: surely worse than the best, not surely, in it; not tried often
+enough, or never to the full budget."""
 
 
 @dataclass(frozen=True)
@@ -293,10 +294,9 @@ def _parts(
         rows = finished.get((slot, name), np.zeros(0, dtype=np.int64))
         owners = len(set(every.owner[tried[slot, name]].tolist()))
         top = int(rows[_best(scores[rows], trial[rows])]) if len(rows) else None
-        enough = owners >= LEAST_TRIED and len(rows) >= LEAST_FINISHED
-        verdict = BEST if (slot, name) in of_best else KEEP if enough else FEW
-        if verdict == KEEP and top is not None:
-            compared[slot, name] = top
+        verdict = BEST if (slot, name) in of_best else FEW
+        if verdict == FEW and owners >= LEAST_TRIED and top is not None:
+            verdict, compared[slot, name] = KEEP, top
         score, number = (None, None) if top is None else (float(scores[top]), int(trial[top]))
         found[slot, name] = Part(slot, name, owners, len(rows), score, number, None, verdict)
     for key, p in _adjusted(full, compared, best, metric).items():
