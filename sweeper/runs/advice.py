@@ -23,7 +23,7 @@ from sweeper.runs.results import VALUES, CompleteRows, Results, mean_of_folds
 from sweeper.runs.spec import SweepSpec
 
 LEAST_TRIED = 8
-"""Trials that a part of the space needs before it is judged; those that were stopped early are evidence too."""
+"""Trials that a part of the space needs before it is judged; those that were stopped early count."""
 ALPHA = 0.05
 
 ENOUGH, PROBABLY, SHORT, COMPLETE, UNKNOWN = (
@@ -121,12 +121,16 @@ class Advice:
 
     @property
     def lines(self) -> list[str]:
-        """Everything in at most two lines; none before a pipeline has reached the full budget."""
-        return [f"time: {self.about_time}", *self._about_parts()] if self.course else []
+        """Everything in at most two lines; none before a pipeline has a score."""
+        if not self.course and self.time == UNKNOWN:
+            return []
+        return [f"time: {self.about_time}", *self._about_parts()]
 
     @property
     def about_time(self) -> str:
         """Whether the time was enough, in a sentence without its end."""
+        if not self.course:
+            return f"{self.time}; no pipeline has reached the full budget yet"
         if self.time == COMPLETE:
             return "enough; every pipeline of the space was tried"
         if self.gain is None or self.standard_error is None:
@@ -178,7 +182,7 @@ def advise(results: Results, spec: SweepSpec, folds: int | None) -> Advice:
     when, seconds = _finished(results, full.owner, set(trials))
     course = tuple(_course(when, trial, scores))
     if not course:
-        return Advice(spec.metric, UNKNOWN, 0, seconds, (), None, None, ())
+        return Advice(spec.metric, SHORT if len(every.owner) else UNKNOWN, 0, seconds, (), None, None, ())
     best = _best(scores, trial)
     error = _error(full, best, spec.metric)
     left = _size(spec) - len(trials)

@@ -104,10 +104,12 @@ def test_what_failed_is_incomplete_or_no_trial_takes_no_part() -> None:
     assert {part.name for part in found.parts}.isdisjoint({"ensemble"})
 
 
-def test_before_anything_is_finished_there_is_nothing_to_say() -> None:
+def test_before_anything_is_finished_the_time_was_too_short() -> None:
     found = advice_on(scored(0, numbered(0), 0.9, budget=1 / 3))
-    assert (found.time, found.course, found.lines) == (UNKNOWN, (), [])
-    assert advice_on([]).lines == []
+    assert (found.time, found.course, found.parts) == (SHORT, (), ())
+    assert found.lines == ["time: too short; no pipeline has reached the full budget yet"]
+    nothing = advice_on([])
+    assert (nothing.time, nothing.lines) == (UNKNOWN, [])
 
 
 def test_with_few_pipelines_nobody_can_tell() -> None:
