@@ -54,6 +54,7 @@ def run(
     groups: Any = None,
     split: Any = None,
     mask: Any = None,
+    preset: str | None = None,
     scale: str | None = None,
     set: Sequence[str] = (),
     plugins: str | Path | Sequence[str | Path] = (),
@@ -71,7 +72,7 @@ def run(
         them.
     space : str, Path or mapping, optional
         Name or path of a search space, or the space as its YAML holds it. Required unless a YAML file of
-        settings names it.
+        settings names it or a preset brings one.
     out : str or Path
         Run folder, or a URL of one; the same call again resumes the sweep.
     frames : array (n, height, width), or sequence of arrays (height, width), optional
@@ -86,6 +87,8 @@ def run(
     mask : str, Path, array (height, width), or sequence of arrays, optional
         Mask of the detector: pixels that are not zero in it are invalid. A file; or, with `frames`, an array
         for all of them, or one for each.
+    preset : str, optional
+        Values for what is not given, the space among them: ``quick``, ``balanced`` or ``best``.
     scale : str, optional
         A cut of the space that the space names, such as ``small``.
     set : sequence of str
@@ -119,7 +122,7 @@ def run(
 
     place = place_of(out, "out")
     _add(plugins)
-    spec, arrays = _given(data, space, frames, labels, groups, split, mask, scale, set, settings)
+    spec, arrays = _given(data, space, frames, labels, groups, split, mask, preset, scale, set, settings)
     check_place(spec, place)
     progress = Progress()
     try:
@@ -147,6 +150,7 @@ def plan(
     groups: Any = None,
     split: Any = None,
     mask: Any = None,
+    preset: str | None = None,
     scale: str | None = None,
     set: Sequence[str] = (),
     plugins: str | Path | Sequence[str | Path] = (),
@@ -172,7 +176,7 @@ def plan(
     from sweeper.runs.contents import ARRAYS
 
     _add(plugins)
-    spec, arrays = _given(data, space, frames, labels, groups, split, mask, scale, set, settings)
+    spec, arrays = _given(data, space, frames, labels, groups, split, mask, preset, scale, set, settings)
     if arrays is None:
         return plan(spec)
     with tempfile.TemporaryDirectory(prefix="sweeper-plan-") as scratch:
@@ -250,6 +254,7 @@ def _given(
     groups: Any,
     split: Any,
     mask: Any,
+    preset: str | None,
     scale: str | None,
     changes: Sequence[str],
     settings: Mapping[str, Any],
@@ -280,7 +285,8 @@ def _given(
             raise InputError(f"{name} goes with data: {instead}")
     if is_file:
         given["mask"] = mask
-    spec = spec_of("frames" if data is None else data, space, scale=scale, settings=changes, **given)
+    source = "frames" if data is None else data
+    spec = spec_of(source, space, preset=preset, scale=scale, settings=changes, **given)
     if frames is None:
         return spec, None
     return spec, frame_arrays(frames, labels, groups, split, None if is_file else mask)

@@ -22,6 +22,7 @@ class Settings(TypedDict, total=False):
     class_costs: dict[str, float] | None
     folds: int
     repeats: int
+    warm_start: str | PathLike[str] | None
     seed: int
     reduction_factor: int
     rungs: int

@@ -123,7 +123,8 @@ class Proposer(Protocol):
         Parameters
         ----------
         trial : int
-            Trials are asked for in order, from 0.
+            Trials are asked for in order: from 0, or from a later one where the sweep begins with pipelines
+            of another (``--warm-start``).
         taken : set of str
             Ids of the pipelines of the trials before this one: none of them is proposed again.
         observations : sequence of Observation

@@ -9,6 +9,7 @@ from typing import Any
 from sweeper import plugins
 from sweeper.commands.arguments import command
 from sweeper.errors import EXIT_DONE
+from sweeper.runs.presets import PRESET, PRESETS
 from sweeper.runs.spec import SETTINGS
 
 SHELLS = ("bash", "zsh", "fish")
@@ -55,6 +56,8 @@ def _names(action: argparse.Action) -> tuple[str, ...]:
     """Return the names that a value of an argument is one of; none where it is free."""
     if action.dest == "space":
         return plugins.space_names()
+    if action.dest == PRESET:
+        return tuple(PRESETS)
     declared = SETTINGS.get(action.dest)
     if declared is None or declared.option not in action.option_strings:
         return ()

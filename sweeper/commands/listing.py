@@ -16,6 +16,7 @@ from sweeper.data.intensity import AXES as INTENSITY_AXES
 from sweeper.errors import EXIT_DONE, InputError
 from sweeper.evaluate.reducers import REDUCERS
 from sweeper.pipeline import value_text
+from sweeper.runs.presets import PRESETS
 from sweeper.space.file import load_space
 from sweeper.space.parts import SLOTS
 from sweeper.space.study import read_study
@@ -186,6 +187,13 @@ def _space(name: str) -> Entry:
     return Entry(title, tuple(lines), {**found, "combine": {"most": space.most}, **slots})
 
 
+def _preset(name: str) -> Entry:
+    preset = PRESETS[name]
+    lines = [f"{key}: {value}" for key, value in preset.contents.items()]
+    found = {"name": name, "about": preset.doc, "space": preset.space, "set": list(preset.changes)}
+    return Entry(f"{name}: {preset.doc}", tuple(lines), {**found, "settings": dict(preset.settings)})
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of things to list.
@@ -237,6 +245,7 @@ KINDS: Mapping[str, Kind] = {
         "setting of intensity", lambda: [a.name for a in INTENSITY_AXES], _intensity, every=_all_of_intensity
     ),
     "spaces": Kind("search space", plugins.space_names, _space, open=True, brief=True),
+    "presets": Kind("preset", lambda: PRESETS, _preset),
     "formats": Kind("format", lambda: [one.name for one in formats()], _format),
     "searches": Kind("search", plugins.search_names, _search, brief=True),
 }

@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "run",
         _run,
         "search for the best pipeline; run the same command again to resume",
-        "sweeper run frames --space quick --trials 60 --out first-run",
+        "sweeper run frames --preset balanced --out first-run",
     )
     groups = add_spec_options(parser)
     add_plugins(groups["search"])
@@ -50,7 +50,9 @@ def add(commands: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from sweeper.engine.sweep import run_sweep
     from sweeper.errors import BadFramesError
+    from sweeper.runs.advice import advice_of
     from sweeper.runs.checks import check_place
+    from sweeper.runs.folder import RunFolder
     from sweeper.runs.leaderboard import why_all_failed
     from sweeper.runs.place import shown, typed, working
     from sweeper.runs.progress import Progress
@@ -60,18 +62,23 @@ def _run(args: argparse.Namespace) -> int:
     spec = spec_of(args)
     check_place(spec, args.out)
     progress = Progress()
+    if args.preset is not None:
+        progress.note(f"preset {args.preset}: {spec.summary}")
     if SCALE in spec.space:
         progress.note(f"scale {spec.space[SCALE]}")
     try:
         with working(args.out, progress.note) as out:
             try:
                 board = run_sweep(spec, out, progress, dashboard=args.dashboard)
+                advice = advice_of(RunFolder(out))
             except BadFramesError as error:
                 raise InputError(_bad_frames(error, out)) from None
     finally:
         progress.close()
     print(leaderboard_table(board.head(args.top), spec.metric))
     print(f"\n{progress.summary()}")
+    for line in advice.lines:
+        print(line)
     print(f"leaderboard: {shown(args.out)}/leaderboard.csv")
     if why := why_all_failed(board):
         raise InputError(f"{why}; change the space, its limits or the frames, and run it in another folder")

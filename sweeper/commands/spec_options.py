@@ -8,6 +8,7 @@ from typing import Any
 
 from sweeper.api import Interval
 from sweeper.runs import spec
+from sweeper.runs.presets import PRESETS
 from sweeper.runs.settings import GROUPS, Above, Duration, Names, Setting, Switch, parse_duration
 from sweeper.runs.spec import SETTINGS, SweepSpec
 
@@ -60,6 +61,12 @@ def _listed(values: tuple[str, ...]) -> str:
 
 def _add_changes_of_the_space(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"values for what you do not choose, the space among them: {_listed(tuple(PRESETS))}; 'sweeper "
+        "list presets' shows them (default: none)",
+    )
+    group.add_argument(
         "--scale",
         metavar="NAME",
         help="cut the space to a size it names, such as small (default: all of it)",
@@ -75,7 +82,7 @@ def _add_changes_of_the_space(group: argparse._ArgumentGroup) -> None:
 
 
 def spec_of(args: argparse.Namespace, *, elsewhere: bool = False) -> SweepSpec:
-    """Return the spec that the arguments ask for: from a YAML file, or from DATA and --space.
+    """Return the spec that the arguments ask for: from a YAML file, or from DATA and a space or preset.
 
     `elsewhere` says that it will run on other machines, see :func:`sweeper.runs.spec.make_spec`.
     """
@@ -87,5 +94,10 @@ def spec_of(args: argparse.Namespace, *, elsewhere: bool = False) -> SweepSpec:
     for name, declared in SETTINGS.items():
         if isinstance(declared.legal, Duration) and name in given:
             given[name] = parse_duration(given[name], str(declared.option))
-    changes: dict[str, Any] = {"scale": args.scale, "settings": args.set, "elsewhere": elsewhere}
+    changes: dict[str, Any] = {
+        "preset": args.preset,
+        "scale": args.scale,
+        "settings": args.set,
+        "elsewhere": elsewhere,
+    }
     return spec.spec_of(args.data, given.pop("space", None), required="--space", **changes, **given)

@@ -44,6 +44,7 @@ from sweeper.runs.folder import RunFolder
 from sweeper.runs.progress import Progress
 from sweeper.runs.records import Trial
 from sweeper.runs.spec import SweepSpec
+from sweeper.search.beginning import Beginning
 from sweeper.space.needs import wanted_blocks
 from sweeper.space.space import Space
 
@@ -59,6 +60,8 @@ class Sweep:
     ----------
     spec : SweepSpec
     space : Space
+    first : tuple of Pipeline
+        The search begins with these.
     inputs : SweepInputs
     dataset_digest : str
     weights : dict
@@ -77,6 +80,7 @@ class Sweep:
 
     spec: SweepSpec
     space: Space
+    first: tuple[Pipeline, ...]
     inputs: SweepInputs
     dataset_digest: str
     weights: dict[str, tuple[str, str]]
@@ -303,7 +307,7 @@ def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
         "metric": spec.metric,
     }
     searcher = SweepSearcher(
-        search.proposer(space, spec.seed),
+        Beginning(sweep.first, search.proposer(space, spec.seed)),
         ladder,
         limit,
         learns=search.learns,

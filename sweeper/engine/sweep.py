@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sweeper.engine.private.tune import trial_environment
 from sweeper.engine.resources import training_resources
 from sweeper.engine.search import Sweep, run_search
 from sweeper.errors import InputError
+from sweeper.pipeline import Pipeline
 from sweeper.runs.checks import Checked, check_sweep
 from sweeper.runs.ensemble import results_with_ensemble
 from sweeper.runs.exports.sending import Exports
@@ -23,6 +25,7 @@ from sweeper.runs.folder import RunFolder
 from sweeper.runs.leaderboard import write_leaderboard
 from sweeper.runs.progress import Progress
 from sweeper.runs.spec import SweepSpec
+from sweeper.runs.warm_start import first_pipelines, resolved
 from sweeper.space.needs import find_all_weights, searched_networks
 from sweeper.space.space import Space
 
@@ -53,6 +56,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     weights = find_all_weights(checked.space, spec.weights)
     folder = RunFolder(out)
     with folder.held(spec):
+        spec = resolved(spec, folder)
         folder.claim(spec)
         return _run(spec, checked, weights, folder, progress, deadline, dashboard=dashboard)
 
@@ -69,7 +73,8 @@ def _run(
 ) -> Any:
     """Run the sweep in a folder that is its own."""
     space, dataset = checked.space, checked.dataset
-    for note in checked.notes:
+    first, notes = _beginning(spec, checked)
+    for note in notes:
         progress.note(f"note: {note}")
     progress.state.metric, progress.state.time_budget_s = spec.metric, spec.time_budget_s
     shared = is_shared(spec.address)
@@ -89,9 +94,20 @@ def _run(
             inputs = examine(spec, dataset, folder, space, progress, files)
             digest = inputs.dataset.digest(inputs.frame_digests)
             folder.check_dataset(digest)
-            folder.write_environment(environment(inputs, checked.notes, digest, cpus))
+            folder.write_environment(environment(inputs, notes, digest, cpus))
             sweep = Sweep(
-                spec, space, inputs, digest, weights, resources, files, folder, progress, exports, deadline
+                spec,
+                space,
+                first,
+                inputs,
+                digest,
+                weights,
+                resources,
+                files,
+                folder,
+                progress,
+                exports,
+                deadline,
             )
             try:
                 run_search(sweep)
@@ -104,6 +120,14 @@ def _run(
             progress.stage(f"logging to {', '.join(spec.log)}")
         exports.close(results, folds)
     return board
+
+
+def _beginning(spec: SweepSpec, checked: Checked) -> tuple[tuple[Pipeline, ...], tuple[str, ...]]:
+    """Return the pipelines that the search begins with, and all that a person should know before it."""
+    if not isinstance(spec.warm_start, Mapping):
+        return (), checked.notes
+    first, note = first_pipelines(spec.warm_start, checked.space)
+    return first, (*checked.notes, note)
 
 
 def _samples_of(dataset: Dataset) -> tuple[tuple[str, str], ...]:

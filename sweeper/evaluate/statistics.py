@@ -10,11 +10,14 @@ Wilson interval the tests compare with, takes four times as long to import.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+_ONE_DEVIATION = 0.6826894921370859
 _EQUAL = 1e-9
 """Scores that differ by less are equal: a fold has fewer than a thousand million frames."""
 
@@ -127,6 +130,40 @@ def p_values(values: Array, best: Array, n_train: Array, n_validation: Array) ->
         p = 2 * stdtr(np.maximum(folds - 1, 1).astype(float), -np.abs(mean / error))
     p = np.where(constant, np.where(np.abs(mean) < _EQUAL, 1.0, 2.0 ** (1.0 - folds)), p)
     return np.where(enough, p, np.nan)
+
+
+def standard_error(values: Array, n_train: float, n_validation: float) -> float:
+    """Return how far a mean score is from its expectation, as a standard deviation.
+
+    Parameters
+    ----------
+    values : float64, (folds,)
+        Scores of which 1 is the largest.
+    n_train, n_validation : float
+        Rows of a fold; the mean if folds differ.
+
+    Returns
+    -------
+    float
+        That of the corrected resampled t-test over folds, but no less than half of Wilson's interval of one
+        standard deviation, as if the score were a share of the frames: a few folds may agree by chance.
+    """
+    folds = len(values)
+    share = np.clip(values.mean(keepdims=True), 0, 1)
+    classified = n_validation if folds == 1 else min(folds * n_validation, n_train + n_validation)
+    low, high = _wilson(share, np.array([classified]), _ONE_DEVIATION)
+    residual = (values - values.mean())[None, :]
+    over_folds = _standard_error(residual, np.array([folds]), np.array([n_train]), np.array([n_validation]))
+    return float(max(over_folds[0], (high[0] - low[0]) / 2))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm, Scand. J. Stat. 6 (1979) 65)."""
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(np.arange(len(p), 0, -1) * np.asarray(p, dtype=np.float64)[order])
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(steps, 1.0)
+    return [float(value) for value in adjusted]
 
 
 def _standard_error(residual: Array, folds: NDArray[np.int64], n_train: Array, n_validation: Array) -> Array:

@@ -23,6 +23,8 @@ class Plan:
     notes : tuple of str
         What to know about the data before a sweep, a line each; among them how many pixels of a few frames
         are invalid for which reason.
+    sweep : str
+        Space, search, budgets and folds in one line: what a preset or a spec file resolves to.
     cpus : int
         Cores of this machine that the sweep may use.
     grid : Grid
@@ -35,6 +37,7 @@ class Plan:
     classes: dict[str, int]
     unreadable: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    sweep: str
     cpus: int
     grid: Grid
     features: FeatureCost
@@ -44,6 +47,7 @@ class Plan:
     def __str__(self) -> str:
         classes = ", ".join(f"{name} {count}" for name, count in self.classes.items())
         lines = [
+            self.sweep,
             f"{self.frames} frames, {len(self.classes)} classes: {classes}",
             *text.unreadable_lines(self.unreadable),
             *(f"note: {note}" for note in self.notes),

@@ -29,6 +29,7 @@ from sweeper.planning.values import (
 )
 from sweeper.runs.checks import check_sweep, local_cpus
 from sweeper.runs.spec import DEFAULT_TRIALS, RERUN_TOP, SweepSpec
+from sweeper.runs.warm_start import best_of, first_pipelines
 from sweeper.search.brackets import Ladder
 from sweeper.space.needs import wanted_blocks
 from sweeper.space.parts import SLOTS, Part
@@ -39,6 +40,8 @@ _FITS = 13
 _OVERHEAD_S = 0.03
 """Overhead of an evaluation beside its fit (benchmarks/overhead.py)."""
 _ROWS = 2000
+_MOST_TRIALS = 10_000
+"""Trials that are counted where time alone ends a sweep."""
 
 
 def plan(spec: SweepSpec) -> Plan:
@@ -65,7 +68,8 @@ def plan(spec: SweepSpec) -> Plan:
         frames=n,
         classes=dataset.class_counts(),
         unreadable=tuple(dataset.quarantined),
-        notes=(*checked.notes, *_invalid_pixels(dataset)),
+        notes=(*checked.notes, *_beginning(spec, space), *_invalid_pixels(dataset)),
+        sweep=spec.summary,
         cpus=local_cpus(spec.cpus),
         grid=_grid(space),
         features=features,
@@ -75,9 +79,18 @@ def plan(spec: SweepSpec) -> Plan:
             space,
             [len(fold.train) for fold in folds],
             [cost.fit_s for cost in networks.networks if cost.epochs],
+            features.intensities * features.cpu_s,
             tested=len(rows_of_test(dataset.split)) > 0,
         ),
     )
+
+
+def _beginning(spec: SweepSpec, space: Space) -> list[str]:
+    """Return what the search begins with, if it is another run's."""
+    if spec.warm_start is None:
+        return []
+    known = spec.warm_start
+    return [first_pipelines(best_of(known, space) if isinstance(known, str) else known, space)[1]]
 
 
 def _invalid_pixels(dataset: Dataset) -> list[str]:
@@ -147,20 +160,31 @@ def _median(times: list[float]) -> float:
 
 
 def _search(
-    spec: SweepSpec, space: Space, train_rows: Sequence[int], network_fits_s: Sequence[float], *, tested: bool
+    spec: SweepSpec,
+    space: Space,
+    train_rows: Sequence[int],
+    network_fits_s: Sequence[float],
+    features_cpu_s: float,
+    *,
+    tested: bool,
 ) -> SearchCost:
     """Return what the search costs, from a few fits on random numbers.
 
     `train_rows` has the training rows of each fold, `network_fits_s` the seconds of a full fit of each
     network that is trained, which is what a head costs; `tested` says whether there is a test split.
     """
-    trials = spec.trial_limit(space) or int(min(DEFAULT_TRIALS, space.size))
     folds = len(train_rows)
+    fit_s = _time_fits(space, train_rows[0], int(max(2, space_classes(space))), network_fits_s)
+    limit, default = spec.trial_limit(space), int(min(DEFAULT_TRIALS, space.size))
+    in_time = limit is None and not network_fits_s  # what networks cost depends on how many are chosen
+    if in_time:
+        left_s = local_cpus(spec.cpus) * (spec.time_budget_s or 0.0) - features_cpu_s
+        limit = _trials_in(left_s, spec.ladder, folds, fit_s, int(min(_MOST_TRIALS, space.size)))
+    trials = limit or default
     budget, rungs = (
         sum(column) for column in zip(*(_expected(spec.ladder, t) for t in range(trials)), strict=True)
     )
     evaluations = rungs * folds
-    fit_s = _time_fits(space, train_rows[0], int(max(2, space_classes(space))), network_fits_s)
     closing = min(trials, RERUN_TOP) * spec.reruns * folds
     if tested and spec.test_top:
         closing += min(trials, spec.test_top + STEPS)  # the best, and members of the ensemble
@@ -175,7 +199,18 @@ def _search(
         closing_fits=closing,
         closing_cpu_s=closing * (fit_s + _OVERHEAD_S),
         codebooks=_has_codebooks(space),
+        in_time=in_time,
     )
+
+
+def _trials_in(cpu_s: float, ladder: Ladder, folds: int, fit_s: float, most: int) -> int:
+    """Return the trials that so many seconds of one core are enough for: one at least, and at most `most`."""
+    for trial in range(most):
+        budget, rungs = _expected(ladder, trial)
+        cpu_s -= folds * (budget * fit_s + rungs * _OVERHEAD_S)
+        if cpu_s < 0:
+            return max(1, trial)
+    return most
 
 
 def _has_codebooks(space: Space) -> bool:

@@ -90,7 +90,7 @@ def network_lines(costs: NetworkCosts) -> list[str]:
 
 def search_lines(search: SearchCost, cpus: int) -> list[str]:
     lines = [
-        f"search {search.search}: {search.trials} trials, {search.folds} folds: about "
+        f"search {search.search}: {_trials(search)}, {search.folds} folds: about "
         f"{search.evaluations:.0f} evaluations, which cost as much as {search.full_budgets:.0f} full fits",
         f"  one full fit: about {search.fit_s:.2f} s; the search: {_cost(search.cpu_s, cpus)}",
     ]
@@ -102,6 +102,11 @@ def search_lines(search: SearchCost, cpus: int) -> list[str]:
     if search.codebooks:
         lines.append("  codebooks are not counted: one takes minutes where it has thousands of clusters")
     return lines
+
+
+def _trials(search: SearchCost) -> str:
+    trials = _many(search.trials, "trial")
+    return f"about {trials} in the time budget" if search.in_time else trials
 
 
 def _cost(cpu_s: float, cpus: int) -> str:

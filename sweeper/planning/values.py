@@ -168,6 +168,9 @@ class SearchCost:
     closing_cpu_s : float
     codebooks : bool
         Codebooks are fitted as well, which is not counted.
+    in_time : bool
+        No number of trials was asked for: `trials` are as many as the time budget is enough for on the cores
+        of this machine, features included.
     """
 
     search: str
@@ -180,3 +183,4 @@ class SearchCost:
     closing_fits: int
     closing_cpu_s: float
     codebooks: bool
+    in_time: bool

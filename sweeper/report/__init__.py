@@ -87,6 +87,7 @@ def _writable(option: str, path: Path, write: Callable[[], object]) -> None:
 def sections(run: Run) -> list[Section]:
     """All sections that the run has data for, in the order of the page."""
     from sweeper.report import curves, frames, matrices, overview, ranking, search
+    from sweeper.report.advice import advice
     from sweeper.report.domains import domains
     from sweeper.report.probabilities import probabilities
     from sweeper.report.studies import camsortxs, diffranet
@@ -105,6 +106,7 @@ def sections(run: Run) -> list[Section]:
         frames.worst(run, labels),
         curves.learning_curves(run),
         search.search(run, labels),
+        advice(run),
         overview.cost(run),
         overview.provenance(run),
     ]

@@ -51,6 +51,7 @@ def _facts(run: Run) -> Table:
         ("scored by", split),
         ("ranked by", run.metric),
         ("search", _search(run)),
+        ("begun with", _beginning(run)),
         ("pipelines in the space", _size(run)),
         ("trials", _outcomes(run)),
         ("seed", str(spec.seed)),
@@ -83,6 +84,15 @@ def _search(run: Run) -> str:
         return run.spec.search
     budgets = ", ".join(f"{fraction:.2g}" for fraction in sorted(ladder.fractions))
     return f"{run.spec.search}, budgets {budgets} of the full cost"
+
+
+def _beginning(run: Run) -> str:
+    known = run.spec.warm_start
+    return (
+        f"{c.counted(len(known['pipelines']), 'pipeline')} of {known['run']}"
+        if isinstance(known, dict)
+        else ""
+    )
 
 
 def _size(run: Run) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from sweeper.evaluate.metrics import DOMAIN_METRICS, METRICS, RANKED_BY, TITLES
+from sweeper.evaluate.statistics import holm
 from sweeper.report import content as c
 from sweeper.report import drawings
 from sweeper.report.content import Block, Cell, Chart, Column, Section, Table, Text
 from sweeper.report.labels import Labels
 from sweeper.report.run import Run
-from sweeper.report.significance import difference, holm, interval
+from sweeper.report.significance import difference, interval
 from sweeper.runs.leaderboard import select
 
 _MOST_ROWS = 500

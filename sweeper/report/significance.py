@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,13 +89,3 @@ def interval(run: Run, row: object) -> tuple[float, float] | None:
         return None
     low, high = statistics.interval(values, *run.sizes(trial))
     return max(low, -1.0), min(high, 1.0)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number (Holm, Scand. J. Stat. 6 (1979) 65)."""
-    if not p:
-        return []
-    from statsmodels.stats.multitest import multipletests
-
-    adjusted: list[float] = multipletests(p, method="holm")[1].tolist()
-    return adjusted

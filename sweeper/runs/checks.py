@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sweeper import plugins
@@ -16,7 +17,7 @@ from sweeper.evaluate.costs import check_costs
 from sweeper.evaluate.metrics import DOMAIN_METRICS
 from sweeper.runs.data import sweep_splits
 from sweeper.runs.exports.tools import check_tool
-from sweeper.runs.place import Place, shown
+from sweeper.runs.place import Place, place_of, shown
 from sweeper.runs.spec import SweepSpec
 from sweeper.space.needs import check_sizes
 from sweeper.space.space import Space
@@ -89,9 +90,23 @@ def check_domains(spec: SweepSpec) -> None:
 
 
 def check_place(spec: SweepSpec, out: Place) -> None:
-    """Check that a sweep can write where it is to run; InputError where it logs and `out` is a URL."""
+    """Check that a sweep can write where it is to run.
+
+    Raises
+    ------
+    InputError
+        It logs and `out` is a URL, or it would begin with what stands in `out` itself.
+    """
+    if isinstance(spec.warm_start, str) and _same_place(place_of(spec.warm_start, "--warm-start"), out):
+        raise InputError(f"--warm-start {shown(out)}: is the run folder itself, see --out")
     if spec.log and isinstance(out, str):
         raise InputError(f"--log writes into the run folder: --out must be a folder, got {shown(out)}")
+
+
+def _same_place(one: Place, other: Place) -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    return type(one) is type(other) and shown(one) == shown(other)
 
 
 def _load(spec: SweepSpec) -> Dataset:

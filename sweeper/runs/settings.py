@@ -55,6 +55,26 @@ class FilePath(Text):
     def __str__(self) -> str:
         return "a path"
 
+    def on_disk(self, value: object) -> bool:
+        """Return whether a legal value is a path, which may be relative."""
+        return True
+
+
+@dataclass(frozen=True)
+class Beginning(FilePath):
+    """A run by its path or URL; where a sweep has begun, the pipelines that were taken from it."""
+
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, Mapping):
+            return isinstance(value.get("run"), str) and isinstance(value.get("pipelines"), list)
+        return super().__contains__(value)
+
+    def __str__(self) -> str:
+        return "the path or URL of a run"
+
+    def on_disk(self, value: object) -> bool:
+        return not isinstance(value, Mapping) and "://" not in str(value)
+
 
 @dataclass(frozen=True)
 class SpaceMapping:

@@ -19,8 +19,10 @@ from sweeper.errors import InputError
 from sweeper.evaluate.metrics import RANKED_BY
 from sweeper.plugins import is_space_file
 from sweeper.runs.contents import ARRAYS
+from sweeper.runs.presets import PRESET, Preset, preset_called
 from sweeper.runs.settings import (
     Above,
+    Beginning,
     Costs,
     Duration,
     FilePath,
@@ -30,6 +32,7 @@ from sweeper.runs.settings import (
     SpaceMapping,
     Switch,
     Text,
+    duration_text,
     from_written,
     setting,
     settings_of,
@@ -66,7 +69,7 @@ class SweepSpec:
     space: dict[str, Any] = setting(  # noqa: RUF009  a field
         legal=SpaceMapping(),
         help="search space: a name that 'sweeper list spaces' shows, or the path of a YAML file; required "
-        "unless a spec file names it",
+        "unless a spec file names it or a preset brings one",
         group="search",
         metavar="SPACE",
     )
@@ -126,6 +129,14 @@ class SweepSpec:
         help="how often the cross-validation is repeated, each time with the frames shuffled anew",
         group="evaluation",
         metavar="R",
+    )
+    warm_start: str | dict[str, Any] | None = setting(  # noqa: RUF009  a field
+        None,
+        legal=Beginning(),
+        help="begin with the best pipelines of a finished run, over other or more frames",
+        group="search",
+        metavar="RUN",
+        unset="none",
     )
     seed: int = setting(
         0,
@@ -348,8 +359,10 @@ class SweepSpec:
         for name, declared in SETTINGS.items():
             value = getattr(self, name)
             declared.check(value)
-            if isinstance(declared.legal, FilePath) and value is not None:
+            if isinstance(declared.legal, FilePath) and value is not None and declared.legal.on_disk(value):
                 object.__setattr__(self, name, os.path.abspath(value))  # noqa: PTH100  links keep their names
+        if isinstance(self.warm_start, Mapping):
+            object.__setattr__(self, "warm_start", plain(self.warm_start, "warm_start"))
         object.__setattr__(self, "log", tuple(dict.fromkeys(self.log)))
         space = {key: value for key, value in plain(self.space).items() if key not in (SWEEP, SCALES)}
         object.__setattr__(self, "space", {"name": "space", **space})
@@ -390,6 +403,19 @@ class SweepSpec:
             return int(space.size)
         return None if self.time_budget_s else int(min(DEFAULT_TRIALS, space.size))
 
+    @property
+    def summary(self) -> str:
+        """What decides most of a sweep's cost and of its result, in one line."""
+        combine = self.space.get("combine") or {}
+        most = combine.get("most", 1) if isinstance(combine, Mapping) else 1
+        ends = [
+            *([f"{self.trials} trials"] if self.trials else []),
+            *([f"time budget {duration_text(self.time_budget_s)}"] if self.time_budget_s else []),
+        ]
+        folds = f"{self.folds} folds" + (f", {self.repeats} times" if self.repeats > 1 else "")
+        beside = f"up to {most} featurizers a pipeline" if most != 1 else "one featurizer a pipeline"
+        return ", ".join([f"space {self.space_name}", beside, f"search {self.search}", *ends, folds])
+
     def resolved(self) -> dict[str, Any]:
         """Return the spec as ``sweep.yaml`` keeps it, in the order of the settings."""
         return {**dataclasses.asdict(self), "log": list(self.log)}
@@ -400,6 +426,8 @@ class SweepSpec:
             mine, theirs = getattr(self, name), getattr(other, name)
             if declared.resumable or _same(declared, mine, theirs):
                 continue
+            if name == "warm_start":
+                return "it begins with other pipelines, see --warm-start"
             if name == "space":
                 return "its space is another, or was edited since"
             if name == "data" and _arrays(mine) and _arrays(theirs):
@@ -416,11 +444,32 @@ _PATHS = [name for name, declared in SETTINGS.items() if isinstance(declared.leg
 
 def _same(declared: Setting, mine: Any, theirs: Any) -> bool:
     """Whether two values mean the same; of a path also where one goes by a link, or a run has moved."""
+    if isinstance(declared.legal, Beginning):
+        return begins_alike(mine, theirs)
     if isinstance(declared.legal, FilePath) and None not in (mine, theirs):
         if _arrays(mine) is not None and _arrays(mine) == _arrays(theirs):
             return True
         mine, theirs = os.path.realpath(mine), os.path.realpath(theirs)
     return bool(mine == theirs)
+
+
+def begins_alike(mine: str | Mapping[str, Any] | None, theirs: str | Mapping[str, Any] | None) -> bool:
+    """Return whether two sweeps begin with the same pipelines, or where one only names a run, with its."""
+    if mine is None or theirs is None:
+        return mine is theirs
+    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+        return bool(mine["pipelines"] == theirs["pipelines"])
+    return _run_of(mine) == _run_of(theirs)
+
+
+def _run_of(warm_start: str | Mapping[str, Any]) -> str:
+    """Return the run that a sweep begins with, as a spec names it: without credentials."""
+    run = warm_start if isinstance(warm_start, str) else str(warm_start["run"])
+    if "://" not in run:
+        return os.path.realpath(run)
+    from sweeper.runs.mirror.urls import shown
+
+    return shown(run)
 
 
 def _arrays(data: str) -> str | None:
@@ -435,36 +484,47 @@ def spec_of(
     space: str | Path | Mapping[str, Any] | None,
     *,
     required: str = "space",
+    preset: str | None = None,
+    settings: Sequence[str] = (),
     **given: Any,
 ) -> SweepSpec:
-    """Make the spec that a person asks for: by a YAML file of settings, or by data and a space.
+    """Make the spec that a person asks for: by a YAML file of settings, or by data and a space or a preset.
 
     Parameters
     ----------
     data : str or Path
         A path that ends in ``.yaml`` or ``.yml`` is a file of settings.
     space
-        See :func:`make_spec`; may be None where the file of settings names it.
+        See :func:`make_spec`; may be None where the file of settings names it, or where a preset does.
     required : str
         What `space` is called where it is missing.
+    preset : str, optional
+        Gives values to what is not given: one of :data:`sweeper.runs.presets.PRESETS`.
+    settings
+        See :func:`make_spec`.
     **given
         See :func:`load_spec` and :func:`make_spec`.
     """
     if str(data).endswith((".yaml", ".yml")):
         named = given if space is None else {**given, "space": space}
-        return load_spec(Path(data), **named)
-    if space is None:
-        raise InputError(f"{required} is required ('sweeper list spaces' shows what there is)")
-    return make_spec(data, space, **given)
+        return load_spec(Path(data), preset=preset, settings=settings, **named)
+    chosen = None if preset is None else preset_called(preset)
+    if space is None and chosen is None:
+        raise InputError(
+            f"{required} is required ('sweeper list spaces' shows what there is, 'sweeper list presets' what "
+            "brings its own)"
+        )
+    return make_spec(data, space, preset=chosen, settings=settings, **given)
 
 
 def make_spec(
     data: str | Path,
-    space: str | Path | Mapping[str, Any],
+    space: str | Path | Mapping[str, Any] | None,
     *,
     scale: str | None = None,
     settings: Sequence[str] = (),
     elsewhere: bool = False,
+    preset: Preset | None = None,
     **given: Any,
 ) -> SweepSpec:
     """Make the spec of a sweep over a space, which is read here; what is not given is as the space says.
@@ -474,12 +534,14 @@ def make_spec(
     data : str or Path
         Folder of classes, or manifest.
     space : str, Path or mapping
-        Name or path of a search space, or the space itself as its YAML holds it.
+        Name or path of a search space, or the space itself as its YAML holds it. None: that of the preset.
     scale, settings
         Changes of the space, see :func:`sweeper.space.study.read_study`.
     elsewhere : bool
         The sweep will run on other machines: relative paths, which are taken from the current folder
         otherwise, are refused.
+    preset : Preset, optional
+        Gives values to what is not given; they win over what the space says about its sweep.
     **given
         Settings, by the names of the fields of :class:`SweepSpec`; times also as ``time_budget="10m"``.
 
@@ -492,7 +554,7 @@ def make_spec(
     values = {"data": data, **from_written(given, _ASKED)}
     if elsewhere:
         _refuse_relative(values)
-    return _checked(*_spec(values, read_study(space, scale, settings)))
+    return _checked(*_spec(values, _study(space, scale, settings, preset), preset))
 
 
 def load_spec(
@@ -501,6 +563,7 @@ def load_spec(
     scale: str | None = None,
     settings: Sequence[str] = (),
     elsewhere: bool = False,
+    preset: str | None = None,
     **changes: Any,
 ) -> SweepSpec:
     """Make a spec from a YAML file of settings; relative paths in it are taken from its folder.
@@ -510,6 +573,8 @@ def load_spec(
     path : Path
     scale, settings, elsewhere
         See :func:`make_spec`.
+    preset : str, optional
+        Takes the place of the one that the file names. What the file says in full wins over it.
     **changes
         Settings that take the place of those in the file, as for :func:`make_spec`; `space` among them.
 
@@ -518,33 +583,54 @@ def load_spec(
     ValueError
         The file cannot be read or has an unknown key, or as for :func:`make_spec`; names the file.
     """
-    written = _read_settings(path)
+    written, named = _read_settings(path)
     try:
+        wanted = named if preset is None else preset
+        chosen = None if wanted is None else preset_called(wanted)
         changed = from_written(changes, SETTINGS)
         if elsewhere:
             _refuse_relative({**written, **changed})
         values = {**_beside(path.parent, written), **changed}
-        return _checked(*_spec(values, read_study(values.pop("space"), scale, settings)))
+        if "space" not in values and chosen is None:
+            raise InputError("space is missing")
+        study = _study(values.pop("space", None), scale, settings, chosen)
+        return _checked(*_spec(values, study, chosen))
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
 
 
 def read_spec(path: Path) -> SweepSpec:
     """Read the ``sweep.yaml`` of a run; its space and search need not be known here."""
-    values = _beside(path.parent, _read_settings(path))
+    values = _beside(path.parent, _read_settings(path)[0])
     try:
+        if "space" not in values:
+            raise InputError("space is missing")
         return _spec(values, read_study(values.pop("space")))[0]
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _spec(given: Mapping[str, Any], study: Study) -> tuple[SweepSpec, Study]:
-    """Return the spec of a sweep over a study, with the study's settings where none is given."""
+def _study(
+    space: str | Path | Mapping[str, Any] | None,
+    scale: str | None,
+    settings: Sequence[str],
+    preset: Preset | None,
+) -> Study:
+    """Read the space of a sweep; where none is named, that of a preset with its changes."""
+    if space is None and preset is not None:
+        space, settings = preset.space, (*preset.changes, *settings)
+    assert space is not None
+    return read_study(space, scale, settings)
+
+
+def _spec(given: Mapping[str, Any], study: Study, preset: Preset | None = None) -> tuple[SweepSpec, Study]:
+    """Return the spec of a sweep over a study: what is given, else what a preset says, else the study."""
     try:
         own = from_written(study.sweep, _ASKED)
     except ValueError as error:
         raise study.located(InputError(f"{SWEEP} of the space: {error}")) from None
-    return SweepSpec(space=study.space, **{**own, **given}), study
+    chosen = {} if preset is None else preset.settings
+    return SweepSpec(space=study.space, **{**own, **chosen, **given}), study
 
 
 def _checked(spec: SweepSpec, study: Study) -> SweepSpec:
@@ -557,21 +643,21 @@ def _checked(spec: SweepSpec, study: Study) -> SweepSpec:
     return spec
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
-    """Return the settings that a YAML file holds, by field name."""
+def _read_settings(path: Path) -> tuple[dict[str, Any], Any]:
+    """Return the settings that a YAML file holds, by field name, and the preset that it names, if any."""
     data = read_yaml(path)
     if not isinstance(data, dict):
-        raise InputError(f"{path}: a spec is a mapping with at least data and space")
+        raise InputError(f"{path}: a spec is a mapping with at least data and space (or {PRESET})")
     try:
-        values = from_written(data, SETTINGS, "key")
+        preset = data.pop(PRESET, None)
+        values = from_written(data, SETTINGS, "key", [PRESET])
     except ValueError as error:
         if {"featurizers", "classifiers"} & set(data):
             raise InputError(f"{path}: this is a search space, not a spec; give it with --space") from None
         raise InputError(f"{path}: {error}") from None
-    for name in ("data", "space"):
-        if name not in values:
-            raise InputError(f"{path}: {name} is missing")
-    return values
+    if "data" not in values:
+        raise InputError(f"{path}: data is missing")
+    return values, preset
 
 
 def _beside(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -579,13 +665,22 @@ def _beside(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     space = values.get("space")
     names = [*_PATHS, *(["space"] if isinstance(space, str) and is_space_file(space) else [])]
     paths: dict[str, Any] = {name: values.get(name) for name in names}
-    return {**values, **{name: str(folder / path) for name, path in paths.items() if path in FilePath()}}
+    relative = {n: path for n, path in paths.items() if path in FilePath() and _on_disk(n, path)}
+    return {**values, **{n: str(folder / path) for n, path in relative.items()}}
+
+
+def _on_disk(name: str, value: Any) -> bool:
+    """Return whether the value of a setting is a path, which may be relative."""
+    legal = SETTINGS[name].legal
+    return not isinstance(legal, FilePath) or legal.on_disk(value)
 
 
 def _refuse_relative(values: Mapping[str, Any]) -> None:
     for name in _PATHS:
         value = values.get(name)
-        if value is not None and value in SETTINGS[name].legal and not Path(value).is_absolute():
+        if value is None or value not in SETTINGS[name].legal or not _on_disk(name, value):
+            continue
+        if not Path(value).is_absolute():
             raise InputError(
                 f"{name} must be an absolute path of the cluster's, got {str(value)!r}: data are not sent"
             )

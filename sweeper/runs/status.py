@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeper.runs.advice import Advice, advise
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.journal import is_open
 from sweeper.runs.leaderboard import build_leaderboard
@@ -51,6 +52,8 @@ class Status:
     features : Features or None
         None for a sweep at a URL.
     best : Best or None
+    advice : Advice
+        What the sweep teaches about the next one, as far as it is.
     """
 
     run: str
@@ -69,6 +72,7 @@ class Status:
     evaluations_failed: int
     features: Features | None
     best: Best | None
+    advice: Advice
 
     def __str__(self) -> str:
         running = f"running, {self.holder}" if self.holder else "running"
@@ -85,7 +89,7 @@ class Status:
         if (best := self.best) is not None:
             name = f"{best.featurizer}+{best.classifier}"
             lines.append(f"best: {self.metric} {best.score:.4f}, {name}, trial {best.trial}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.advice.lines])
 
 
 def status_of(run: Place) -> Status:
@@ -138,6 +142,7 @@ def read_status(path: Path, name: str, holder: str | None) -> Status:
         best=None
         if first is None
         else Best(int(first.trial), float(first[spec.metric]), first.featurizer, first.classifier),
+        advice=advise(results, spec, folder.folds()),
     )
 
 

@@ -21,6 +21,11 @@ def _listed(values: tuple[Any, ...]) -> str:
     return f"[{', '.join(texts)}]"
 
 
+def _equal(one: object, other: object) -> bool:
+    """Return whether two values are the same choice: 1 and 1.0 are, 1 and True are not."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
 @dataclass(frozen=True)
 class Options:
     """One of several values, in the order they were written."""
@@ -33,6 +38,13 @@ class Options:
 
     def sample(self, rng: np.random.Generator) -> Any:
         return self.values[int(rng.integers(len(self.values)))]
+
+    def __contains__(self, value: object) -> bool:
+        return any(_equal(value, own) for own in self.values)
+
+    def own(self, value: Any) -> Any:
+        """Return a value that is in the domain as the domain writes it."""
+        return next(own for own in self.values if _equal(value, own))
 
     def grid(self) -> Iterator[Any]:
         return iter(self.values)
@@ -58,6 +70,13 @@ class Subsets:
     def sample(self, rng: np.random.Generator) -> tuple[Any, ...]:
         code = int(rng.integers(1, self.size + 1))
         return self.pick([bool(code >> i & 1) for i in range(len(self.values))])
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, tuple) and 0 < len(set(value)) == len(value) and set(value) <= {*self.values}
+
+    def own(self, value: Any) -> tuple[Any, ...]:
+        """Return a value that is in the domain as the domain writes it."""
+        return self.pick([own in value for own in self.values])
 
     def pick(self, chosen: list[bool]) -> tuple[Any, ...]:
         return tuple(v for v, c in zip(self.values, chosen, strict=True) if c)
@@ -89,6 +108,15 @@ class Between:
 
     def sample(self, rng: np.random.Generator) -> float | int:
         return self.from_unit(float(rng.random()))
+
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return self.low <= value <= self.high and (not self.integer or value == int(value))
+
+    def own(self, value: Any) -> float | int:
+        """Return a value that is in the domain as the domain writes it."""
+        return int(value) if self.integer else float(value)
 
     def from_unit(self, u: float) -> float | int:
         """Map [0, 1] onto the interval."""

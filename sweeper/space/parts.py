@@ -47,6 +47,14 @@ class Part:
         """Draw a value for each axis."""
         return {axis: domain.sample(rng) for axis, domain in self.domains.items()}
 
+    def holds(self, params: dict[str, Any]) -> bool:
+        """Return whether parameters are a choice of this part."""
+        return params.keys() == self.domains.keys() and all(v in self.domains[a] for a, v in params.items())
+
+    def own(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return parameters that are a choice of this part, with their values as it writes them."""
+        return {axis: domain.own(params[axis]) for axis, domain in self.domains.items()}
+
     def grid(self) -> Iterator[dict[str, Any]]:
         """Yield every choice of its parameters, in the order they are written."""
         for values in itertools.product(*(d.grid() for d in self.domains.values())):

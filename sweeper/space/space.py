@@ -126,6 +126,32 @@ class Space:
             for parts in itertools.combinations(self.parts["featurizer"], count):
                 yield from itertools.product(*([(part, params) for params in part.grid()] for part in parts))
 
+    def own(self, pipeline: Pipeline) -> Pipeline | None:
+        """Return a pipeline as this space writes it, its featurizers in the order of the space.
+
+        None where the space does not have it.
+        """
+        (intensity,) = self.parts["intensity"]
+        wanted = {choice.name: choice.params for choice in pipeline.features}
+        featurizers = [
+            (part, part.own(wanted[part.name]))
+            for part in self.parts["featurizer"]
+            if part.name in wanted and part.holds(wanted[part.name])
+        ]
+        reducer = self._own("reducer", pipeline.reducer, pipeline.reducer_params)
+        classifier = self._own("classifier", pipeline.classifier, pipeline.classifier_params)
+        if reducer is None or classifier is None or not intensity.holds(pipeline.intensity):
+            return None
+        if not len(wanted) == len(featurizers) == len(pipeline.features) <= self.most:
+            return None
+        if not fit_together([part for part, _ in featurizers], reducer[0], classifier[0]):
+            return None
+        return _assembled(intensity.own(pipeline.intensity), featurizers, reducer, classifier)
+
+    def _own(self, slot: Slot, name: str, params: dict[str, Any]) -> _Choice | None:
+        parts = (part for part in self.parts[slot] if part.name == name and part.holds(params))
+        return next(((part, part.own(params)) for part in parts), None)
+
     def encoding(self) -> Encoding:
         """Return the translation between its pipelines and vectors."""
         return Encoding(self.parts, self.most)

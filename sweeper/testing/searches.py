@@ -176,6 +176,29 @@ def check_pipelines_that_are_taken_are_not_proposed(search: Search) -> None:
         given = set(taken)
 
 
+def check_it_goes_on_after_pipelines_that_another_chose(search: Search) -> None:
+    """Check that a sweep may begin with pipelines of another run: they are taken, and then scored."""
+    space = finite_space()
+    first = list(space.grid())[7::60]
+    proposed = [_after(search, space, first) for _ in range(2)]
+    expect(proposed[0] == proposed[1], "proposals after pipelines that another chose differ the second time")
+    expect_equal(len({*proposed[0], *(p.id for p in first)}), 9 + len(first), "pipelines that differ")
+
+
+def _after(search: Search, space: Space, first: list[Pipeline]) -> list[str]:
+    """Return the ids of nine pipelines that a search proposes after some that it did not."""
+    proposer = search.proposer(space, _SEED)
+    seen = [Observation(trial, pipeline, 1.0, trial / 10) for trial, pipeline in enumerate(first)]
+    taken, ids = {pipeline.id for pipeline in first}, []
+    for trial in range(len(first), len(first) + 9):
+        pipeline = proposer.propose(trial, set(taken), seen if search.learns else [])
+        if pipeline is None:
+            raise CheckFailedError(f"trial {trial}: nothing is proposed although pipelines are left")
+        ids.append(pipeline.id)
+        taken.add(pipeline.id)
+    return ids
+
+
 def check_a_small_space_is_exhausted(search: Search) -> None:
     """Check that every pipeline of a finite space is proposed, and then None."""
     space = small_space()
@@ -259,6 +282,7 @@ def search_checks() -> tuple[Check, ...]:
         check_the_global_random_state_has_no_influence_and_is_left_alone,
         check_nothing_is_proposed_twice,
         check_pipelines_that_are_taken_are_not_proposed,
+        check_it_goes_on_after_pipelines_that_another_chose,
         check_a_small_space_is_exhausted,
         check_pipelines_are_of_the_space,
         check_failures_are_survived,

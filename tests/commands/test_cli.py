@@ -225,8 +225,10 @@ def test_status(say: Say, sweep: Sweep, textures: Path) -> None:
         "trials: 9 of 9",
         f"evaluations: {summary(done)[0]} done, 0 failed",
         "best: accuracy ",
+        "time: cannot tell whether it was enough; ",
     ):
         assert part in text
+    assert "\ntime: cannot tell whether it was enough; " in done.stdout
 
 
 def test_status_in_json(say: Say, sweep: Sweep, textures: Path) -> None:
@@ -234,6 +236,7 @@ def test_status_in_json(say: Say, sweep: Sweep, textures: Path) -> None:
     found = json.loads(say("status", run, "--json"))
     best = found.pop("best")
     features = found.pop("features")
+    advice = found.pop("advice")
     assert found == {
         "run": str(run), "running": False, "holder": None, "data": str(textures), "search": "bohb",
         "space": "tiny", "metric": "accuracy", "seed": 4, "folds": 2, "repeats": 1, "trials": 9,
@@ -245,6 +248,10 @@ def test_status_in_json(say: Say, sweep: Sweep, textures: Path) -> None:
         "trial": first.trial, "score": pytest.approx(first.accuracy), "featurizer": first.featurizer,
         "classifier": first.classifier,
     }  # fmt: skip
+    assert advice["course"][-1]["trial"] == first.trial
+    assert advice["course"][-1]["score"] == best["score"]
+    assert advice["time"] == "cannot tell"
+    assert {part["slot"] for part in advice["parts"]} == {"featurizer", "classifier"}
     assert features["folder"] == str(run / "features")
     assert features["files"] > 0
     assert features["bytes"] == sum(f.stat().st_size for f in (run / "features").glob("*.parquet"))

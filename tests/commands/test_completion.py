@@ -39,6 +39,7 @@ def script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         (["run", "--search", ""], list(search_names())),
         (["plan", "frames", "--metric", ""], list(RANKED_BY)),
         (["submit", "frames", "--space", ""], list(plugins.space_names())),
+        (["run", "frames", "--preset", "b"], ["balanced", "best"]),
         (["list", "fea"], ["featurizers"]),
         (["leaderboard", "--best-per", "c"], ["classifier"]),
         (["simulate", "d"], ["diffraction"]),

@@ -22,6 +22,7 @@ WRITTEN = {
     "train_cpus": "0.5", "train_gpus": "0", "test_top": "3", "reruns": "5", "log": "mlflow",
     "dataset": "/entry/*/data", "group_by": "file", "hold_out": "domain",
     "class_costs": "good=5,very strong=0.5",
+    "warm_start": "/runs/first",
 }  # fmt: skip
 """A value of each setting that has one, as it is written on the command line."""
 VALUES = {

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from sweeper.evaluate.statistics import accuracy_intervals, interval, p_value, p_values
+from sweeper.evaluate.statistics import (
+    accuracy_intervals,
+    holm,
+    interval,
+    p_value,
+    p_values,
+    standard_error,
+)
 
 VALUES = np.array([0.8, 0.9, 0.85, 0.95, 0.75])
 
@@ -100,3 +107,29 @@ def test_correlated_folds_are_covered() -> None:
     assert np.mean(plain) < 0.9  # what the correction is for
     p = p_values(values, np.zeros(folds), np.full(draws, 80.0), np.full(draws, 20.0))
     assert np.mean(p < 0.05) == pytest.approx(0.05, abs=0.015)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_p_values_are_adjusted_as_holm_says(seed: int) -> None:
+    p = (np.random.default_rng(seed).uniform(size=12) ** 3).tolist()
+    # the k-th smallest of m counts m - k + 1 times
+    steps = [min(1.0, sum(q >= step for q in p) * step) for step in p]
+    assert holm(p) == [max(s for s, q in zip(steps, p, strict=True) if q <= value) for value in p]
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []
+
+
+def test_standard_error_by_hand() -> None:
+    assert standard_error(VALUES, 80, 20) == pytest.approx(0.0028125**0.5)
+    alike = 0.85 + (VALUES - 0.85) / 1000  # by chance
+    assert standard_error(alike, 80, 20) == standard_error(np.full(5, 0.85), 80, 20) > 0.03
+
+
+@pytest.mark.parametrize("folds", [1, 5])
+@pytest.mark.parametrize("score", [0.0, 0.7, 1.0])
+def test_where_folds_say_nothing_the_frames_do(folds: int, score: float) -> None:
+    n = 20 if folds == 1 else 100
+    low, high = proportion_confint(score * n, n, alpha=2 * stats.norm.sf(1), method="wilson")
+    error = standard_error(np.full(folds, score), 80, 20)
+    assert error == pytest.approx((high - low) / 2)
+    assert error > 0

@@ -22,6 +22,7 @@ PLAN = Plan(
     classes={"a": 700, "b": 500},
     unreadable=(),
     notes=(),
+    sweep="space mine, search bohb, 5 folds",
     cpus=4,
     grid=Grid(
         "mine",
@@ -38,12 +39,13 @@ PLAN = Plan(
     ),
     features=FeatureCost(2, 4.0, (FeaturizerCost("glcm", 20, 465, codebook=False, ms_per_frame=6.0),), 12.0),
     networks=NetworkCosts((NetworkCost("lenet", 1, 50, 0.001, 0.0004, 48.0),), 5, 960, 2.0**30),
-    search=SearchCost("bohb", 60, 5, 410.4, 120.2, 0.5, 72.0, 10, 5.3, codebooks=False),
+    search=SearchCost("bohb", 60, 5, 410.4, 120.2, 0.5, 72.0, 10, 5.3, codebooks=False, in_time=False),
 )
 
 
 def test_all_of_a_plan() -> None:
     assert str(PLAN).splitlines() == [
+        "space mine, search bohb, 5 folds",
         "1200 frames, 2 classes: a 700, b 500",
         "",
         "grid of space mine: 934 pipelines",
@@ -104,6 +106,11 @@ def test_what_is_infinite_unreadable_or_not_trained() -> None:
     assert "after it" not in text
 
 
+def test_a_plan_says_where_time_alone_ends_the_search() -> None:
+    in_time = str(replace(PLAN, search=replace(PLAN.search, trials=1, in_time=True)))
+    assert "search bohb: about 1 trial in the time budget, 5 folds" in in_time
+
+
 def test_a_plan_without_networks_does_not_speak_of_them() -> None:
     assert "network" not in str(replace(PLAN, networks=NetworkCosts((), 5, 960, 0.0))).replace(
         "a head goes with a network", ""
@@ -113,5 +120,7 @@ def test_a_plan_without_networks_does_not_speak_of_them() -> None:
 def test_a_notebook_shows_a_plan_as_it_reads() -> None:
     plan = replace(PLAN, classes={"a<b": 700, "c": 500})
     shown = plan._repr_html_()
-    assert shown.startswith("<pre>1200 frames, 2 classes: a&lt;b 700, c 500\n")
+    assert shown.startswith(
+        "<pre>space mine, search bohb, 5 folds\n1200 frames, 2 classes: a&lt;b 700, c 500\n"
+    )
     assert html.unescape(shown) == f"<pre>{plan}</pre>"

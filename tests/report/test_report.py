@@ -25,7 +25,7 @@ from sweeper.report.labels import Labels
 from sweeper.report.page import charts
 from sweeper.report.reading import read_run
 from sweeper.report.run import Run
-from sweeper.report.significance import difference, holm
+from sweeper.report.significance import difference
 from sweeper.report.style import svg
 from sweeper.runs.folder import RunFolder
 from sweeper.runs.mirror import Mirror
@@ -270,16 +270,6 @@ def test_a_single_split_is_compared_by_newcombes_interval(tmp_path: Path) -> Non
     assert found is not None
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
     assert found.p is None
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_p_values_are_adjusted_as_holm_says(seed: int) -> None:
-    p = (np.random.default_rng(seed).uniform(size=12) ** 3).tolist()
-    # the k-th smallest of m counts m - k + 1 times
-    steps = [min(1.0, sum(q >= step for q in p) * step) for step in p]
-    assert holm(p) == [max(s for s, q in zip(steps, p, strict=True) if q <= value) for value in p]
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([]) == []
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])

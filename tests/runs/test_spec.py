@@ -57,6 +57,10 @@ def test_a_duration_is_shown_as_it_may_be_written(seconds: int) -> None:
 SPACE: dict[str, Any] = {"name": "quick", **yaml.safe_load(TINY_SPACE)}
 
 
+BEGUN = {"run": "/runs/first", "pipelines": [{"featurizer": "glcm"}], "left_out": 0}
+"""What a sweep begins with, once it has begun; the pipelines are shortened."""
+
+
 def spec_of(**changes: Any) -> SweepSpec:
     return SweepSpec(**{"data": "frames", "space": SPACE, **changes})
 
@@ -77,6 +81,7 @@ def spec_of(**changes: Any) -> SweepSpec:
         ("trials", [1, 10**6, None], [0, -1, 1.0, True, "5"]),
         ("folds", [2, 100], [1, 0, None, 2.0]),
         ("repeats", [1, 10], [0, 11, None]),
+        ("warm_start", [None, "/runs/first", "s3://b/run", BEGUN], ["", 5, {}, {"run": "/runs/first"}]),
         ("seed", [0, 2**40], [-1, None, 0.5]),
         ("reduction_factor", [2, 10], [1, 11, None]),
         ("rungs", [1, 8], [0, 9, None]),

@@ -193,6 +193,7 @@ class Proposer:
     def __init__(self, space: SearchSpace, seed: int, fault: str) -> None:
         self.space, self.fault = space, fault
         self.first: Pipeline | None = None
+        self.asked = -1
         self.inner = RANDOM.proposer(space, 0 if fault == "seed" else seed)
 
     def propose(self, trial: int, taken: set[str], seen: Sequence[Observation]) -> Pipeline | None:
@@ -206,6 +207,9 @@ class Proposer:
             taken.add(str(trial))
         if self.fault == "gives up" and trial > 7:
             return None
+        if self.fault == "from zero":
+            self.asked += 1
+            assert trial == self.asked, "trials are asked for from 0"
         if self.fault == "failures" and any(o.score == FAILED_SCORE for o in seen):
             raise ZeroDivisionError("no score")
         pipeline = self.inner.propose(trial, taken, seen)
@@ -232,6 +236,7 @@ SEARCHES = [
     ("nothing_is_proposed_twice", proposing("repeats")),
     ("pipelines_that_are_taken_are_not_proposed", proposing("taken")),
     ("pipelines_that_are_taken_are_not_proposed", proposing("changes")),
+    ("it_goes_on_after_pipelines_that_another_chose", proposing("from zero")),
     ("a_small_space_is_exhausted", proposing("gives up")),
     ("pipelines_are_of_the_space", proposing("strange")),
     ("failures_are_survived", proposing("failures", learns=True)),
