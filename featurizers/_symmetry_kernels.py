@@ -127,3 +127,72 @@ def step(image: F64, known: Mask, edge: int, reach: int) -> tuple[float, float]:
     if n < 0.25 * width:
         return 0.0, 0.0
     return total / n, (fall - rise) / n
+
+
+@compiled
+def tilted_step(image: F64, known: Mask, edge: int, reach: int, slope: float) -> tuple[float, float]:
+    """Return what `step` does, across a line that rises by `slope` rows a column about the middle column."""
+    height, width = image.shape
+    n, total, fall, rise = 0.0, 0.0, 0.0, 0.0
+    for j in range(width):
+        line = edge + int(np.floor(slope * (j - 0.5 * (width - 1)) + 0.5))
+        above, below, na, nb = 0.0, 0.0, 0, 0
+        for k in range(reach):
+            i = line - 1 - k
+            if 0 <= i < height and known[i, j]:
+                above += image[i, j]
+                na += 1
+            i = line + k
+            if 0 <= i < height and known[i, j]:
+                below += image[i, j]
+                nb += 1
+        if na > 0 and nb > 0:
+            difference = above / na - below / nb
+            n += 1.0
+            total += difference
+            if difference > 0.01:
+                fall += 1.0
+            if difference < -0.01:
+                rise += 1.0
+    if n < 0.25 * width:
+        return 0.0, 0.0
+    return total / n, (fall - rise) / n
+
+
+@compiled
+def paired(
+    image: F64, known: Mask, row: float, column: float, turned: bool, flipped: bool
+) -> tuple[float, float]:
+    """Return the correlation of cells with their images about a place, and the share that have one.
+
+    Parameters
+    ----------
+    turned : bool
+        Whether columns change sides.
+    flipped : bool
+        Whether rows do.
+    """
+    height, width = image.shape
+    n, sa, sb, saa, sbb, sab, all_known = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(height):
+        k = int(np.floor(2.0 * row - i + 0.5)) if flipped else i
+        for j in range(width):
+            if not known[i, j]:
+                continue
+            all_known += 1.0
+            m = int(np.floor(2.0 * column - j + 0.5)) if turned else j
+            if k < 0 or k >= height or m < 0 or m >= width or not known[k, m]:
+                continue
+            a, b = image[i, j], image[k, m]
+            n += 1.0
+            sa += a
+            sb += b
+            saa += a * a
+            sbb += b * b
+            sab += a * b
+    if n < 16.0:
+        return 0.0, 0.0
+    va, vb = saa / n - (sa / n) ** 2, sbb / n - (sb / n) ** 2
+    if va < 1e-9 or vb < 1e-9:
+        return 0.0, n / all_known
+    return (sab / n - sa * sb / n**2) / np.sqrt(va * vb), n / all_known

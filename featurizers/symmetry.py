@@ -10,13 +10,29 @@ from numpy.typing import NDArray
 
 from sweeper.api import Axis, Featurizer, OneOf, Params, PreparedFrame
 
-Cells = NDArray[np.float64]
-Known = NDArray[np.bool_]
+from ._symmetry_rings import (
+    DECAY_NAMES,
+    PAIR_NAMES,
+    RING_NAMES,
+    ROUND_NAMES,
+    Cells,
+    Known,
+    about,
+    decay_features,
+    pair_features,
+    radial_curve,
+    ring_features,
+    round_features,
+)
+from ._symmetry_surface import SURFACE_NAMES, surface_features
 
 _RINGS = 24  # of the search for a centre
 _PROFILE = 12  # rings whose means and spreads are features
 _FINE = 40  # rings of the radial curve
 _SHARES = (0.005, 0.02, 0.1)  # of the cells, that count as bright
+_FINER = 4  # times as many cells along an edge for rings
+_FINE_RINGS = 64  # of the centre's last place
+_FAINTEST = 0.002  # of the brightest counts, added before logarithms
 _FEWEST = 16  # cells below which nothing is said
 
 _NAMES = (
@@ -29,6 +45,8 @@ _NAMES = (
     "dark_spread", "lit_mean", "centre_below_horizon",
     *(f"bright{i}_{name}" for i in range(len(_SHARES)) for name in ("long", "wide", "upright", "excess")),
     "mean", "spread", "median", "above_half", "aspect", "known",
+    "round_fine", *RING_NAMES, *DECAY_NAMES, *ROUND_NAMES, *PAIR_NAMES, *SURFACE_NAMES,
+    "bright_off", "radial_gradients", "decades_high", "decades_low", "zeros",
 )  # fmt: skip
 
 
@@ -124,14 +142,18 @@ def best_step(image: Cells, known: Known) -> tuple[float, float, int]:
     return best
 
 
-def upright(image: Cells, known: Known) -> tuple[Cells, Known]:
-    """Turn a frame by quarters so that the clearest step is level and falls downwards."""
+def upright(image: Cells, known: Known) -> tuple[Cells, Known, int]:
+    """Turn a frame by quarters so that the clearest step is level and falls downwards; return their number."""
     level, side = best_step(image, known), best_step(image.T, known.T)
     if abs(level[0] * level[1]) >= abs(side[0] * side[1]):
         quarters = 0 if level[0] >= 0 else 2
     else:
         quarters = 3 if side[0] > 0 else 1
-    return np.ascontiguousarray(np.rot90(image, quarters)), np.ascontiguousarray(np.rot90(known, quarters))
+    turned, seen = (np.ascontiguousarray(np.rot90(a, quarters)) for a in (image, known))
+    return turned, seen, quarters
+
+
+_HORIZON_PLACE = 10  # of what `_horizon` returns
 
 
 def _horizon(image: Cells, known: Known, centre_row: float) -> list[float]:
@@ -159,19 +181,80 @@ def _bright(image: Cells, known: Known, share: float) -> list[float]:
     return [float(long), float(wide), float(abs(ways[0, 1])), float(values[chosen].mean() - values.mean())]
 
 
-def _geometry(frame: PreparedFrame, grid: int) -> NDArray[np.float64]:
+def _reduced(values: NDArray[np.float32], frame: PreparedFrame, cells: int) -> tuple[Cells, Known]:
+    """Return the means of pixels over cells, `cells` along the longer edge at most, and which are known."""
     from . import _symmetry_kernels as kernels
 
-    height, width = frame.image.shape
-    shrink = min(1.0, grid / max(height, width))
+    height, width = values.shape
+    shrink = min(1.0, cells / max(height, width))
     rows, columns = max(1, round(height * shrink)), max(1, round(width * shrink))
-    total, number = kernels.reduce_cells(frame.image, frame.valid, rows, columns)
-    known = number > 0
+    total, number = kernels.reduce_cells(values, frame.valid, rows, columns)
+    return total / np.maximum(number, 1), number > 0
+
+
+def _finer_centre(image: Cells, known: Known, row: float, column: float) -> tuple[float, float, float]:
+    """Return a centre in cells of a finer image, near the place given, and the roundness about it."""
+    from . import _symmetry_kernels as kernels
+
+    y, x = (place.astype(np.float64)[::3] for place in np.nonzero(known))
+    values, best = image[known][::3], 0.0
+    for steps in (np.array([-4.0, -2.0, 0.0, 2.0, 4.0]), np.array([-1.0, 0.0, 1.0])):
+        row, column, best = kernels.best_centre(values, y, x, row + steps, column + steps, _FINE_RINGS)
+    return row, column, best
+
+
+def _about_fine_centre(frame: PreparedFrame, grid: int, quarters: int, row: float, column: float) -> list[float]:
+    """Describe rings on finer cells; the centre is given in cells of the upright frame."""
+    fine, known = _reduced(frame.image, frame, _FINER * grid)
+    counts, _ = _reduced(frame.counts, frame, _FINER * grid)
+    shrink = max(fine.shape) / min(grid, max(frame.image.shape))
+    fine, known, counts = (np.ascontiguousarray(np.rot90(a, quarters)) for a in (fine, known, counts))
+    row, column = ((place + 0.5) * shrink - 0.5 for place in (row, column))
+    row, column, best = _finer_centre(fine, known, row, column)
+    polar = about(fine, known, row, column)
+    curve = radial_curve(polar)
+    rings, highest = ring_features(curve, polar)
+    least, most = np.quantile(counts[known], (0.005, 0.999))
+    counts = np.log10(np.maximum(counts - least, 0) + _FAINTEST * (most - least) + 1e-9)
+    decay = decay_features(radial_curve(about(counts, known, row, column)), polar)
+    return [best, *rings, *decay, *round_features(curve, polar, highest)]
+
+
+def _towards_centre(image: Cells, known: Known, row: float, column: float) -> float:
+    """Return the share of the image's gradients that point to or from a place, in squares."""
+    filled = np.where(known, image, image[known].mean())
+    down, right = np.gradient(filled) if min(image.shape) > 1 else (np.zeros_like(filled),) * 2
+    y, x = (np.arange(n) - place for n, place in zip(image.shape, (row, column), strict=True))
+    length = np.maximum(np.hypot(y[:, np.newaxis], x[np.newaxis, :]), 1e-9)
+    along = (down * y[:, np.newaxis] + right * x[np.newaxis, :]) / length
+    whole = float((down**2 + right**2)[known].sum())
+    return float((along**2)[known].sum()) / whole if whole > 1e-12 else 0.0
+
+
+def _bright_off(image: Cells, known: Known, row: float, column: float) -> float:
+    """Return how far the middle of the brightest cells is from a place, in longer edges."""
+    y, x = np.nonzero(known)
+    chosen = np.argsort(-image[known], kind="stable")[: max(3, int(_SHARES[0] * len(y)))]
+    return float(np.hypot(y[chosen].mean() - row, x[chosen].mean() - column)) / max(image.shape)
+
+
+def _decades(frame: PreparedFrame) -> list[float]:
+    """Return decades of counts above and below the median, and the share of pixels that have none."""
+    counts = frame.counts[frame.valid]
+    counts = np.maximum(counts[:: max(1, counts.size // 20_000)], 0)
+    low, middle, high = np.log10(1 + np.percentile(counts, (5, 50, 99.5)))
+    return [float(high - middle), float(middle - low), float((counts < 0.5).mean())]
+
+
+def _geometry(frame: PreparedFrame, grid: int) -> NDArray[np.float64]:
+    height, width = frame.image.shape
+    cells, known = _reduced(frame.image, frame, grid)
     if np.count_nonzero(known) < _FEWEST:
         return np.zeros(len(_NAMES))
-    image, known = upright(total / np.maximum(number, 1), known)
+    image, known, quarters = upright(cells, known)
     row, column, best = find_centre(image, known)
-    features = [best, *_about_centre(image, known, row, column), *_horizon(image, known, row)]
+    surface = _horizon(image, known, row)
+    features = [best, *_about_centre(image, known, row, column), *surface]
     for share in _SHARES:
         features += _bright(image, known, share)
     values = image[known]
@@ -179,7 +262,12 @@ def _geometry(frame: PreparedFrame, grid: int) -> NDArray[np.float64]:
         float(values.mean()), float(values.std()), float(np.median(values)), float((values > 0.5).mean()),
         min(height, width) / max(height, width), float(known.mean()),
     ]  # fmt: skip
-    return np.array(features)
+    edge = round(surface[_HORIZON_PLACE] * image.shape[0])
+    features += _about_fine_centre(frame, grid, quarters, row, column)
+    features += pair_features(image, known, row, column)
+    features += surface_features(image, known, edge)
+    features += [_bright_off(image, known, row, column), _towards_centre(image, known, row, column)]
+    return np.array([*features, *_decades(frame)])
 
 
 def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any]]:
@@ -188,7 +276,7 @@ def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any
 
 FEATURIZER = Featurizer(
     name="symmetry",
-    version=1,
+    version=2,
     source="geometry of patterns in transmission and over a surface: Hexemer and Müller-Buschbaum, IUCrJ 2 "
     "(2015) 106",
     axes=(

@@ -11,5 +11,5 @@ LABELS = ("SAXS", "WAXS", "GISAXS", "GIWAXS")
 BLANK = "blank"
 """The class of frames with a closed shutter, drawn only on request."""
 
-SIMULATOR = "scattering 1"
+SIMULATOR = "scattering 2"
 """Name and version: the same label, index, seed and size give the same frame under the same name."""

@@ -12,8 +12,9 @@ from sweeper.errors import InputError
 from sweeper.simulate.scattering import BLANK, LABELS, SIMULATOR, at_grazing, in_transmission
 from sweeper.simulate.scattering.detectors import GAP
 from sweeper.simulate.scattering.instruments import Instrument, Rng, draw_instrument, log_uniform
-from sweeper.simulate.scattering.recording import record
+from sweeper.simulate.scattering.recording import DEPTHS, record
 from sweeper.simulate.scattering.scene import Scene
+from sweeper.simulate.scattering.strata import Strata
 
 BY_NAME = (BLANK,)
 """Classes that are drawn only on request."""
@@ -24,7 +25,10 @@ SHAPES = ("detector", "square")
 FRAMES_PER_SESSION = 2
 """Consecutive frames of a class that share an instrument and a material, and so a group."""
 
-_SCENES: dict[str, Callable[[Instrument, Rng, Rng], Scene]] = {
+_FEWEST_PHOTONS = 300.0
+"""On a frame that anybody keeps."""
+
+_SCENES: dict[str, Callable[[Instrument, Strata, Rng, Rng], Scene]] = {
     "SAXS": in_transmission.saxs_scene,
     "WAXS": in_transmission.waxs_scene,
     "GISAXS": at_grazing.gisaxs_scene,
@@ -34,7 +38,7 @@ _SCENES: dict[str, Callable[[Instrument, Rng, Rng], Scene]] = {
 
 _OF_SCENES = (
     "sample", "length_angstrom", "distance_mm", "beam_column_px", "beam_row_px", "arm_right_deg",
-    "arm_up_deg", "q_step_per_angstrom", "incidence_deg", "critical_deg", "up_deg",
+    "arm_up_deg", "q_step_per_angstrom", "incidence_deg", "critical_deg", "up_deg", "place", "stop",
 )  # fmt: skip
 
 
@@ -68,6 +72,18 @@ def _squared(counts: NDArray[np.int32]) -> NDArray[np.int32]:
     top, left = (size - counts.shape[0]) // 2, (size - counts.shape[1]) // 2
     square[top : top + counts.shape[0], left : left + counts.shape[1]] = counts
     return square
+
+
+def _level(scene: Scene, instrument: Instrument, strata: Strata, rng: Rng) -> float:
+    """Return the photons that an exposure gives at the scene's level."""
+    fewest, most = scene.counts
+    if instrument.detector.integrating:  # their users see noise, and expose longer
+        fewest = min(10 * fewest, most)
+    level = strata.log_uniform("exposure", fewest, most) * float(np.exp(rng.normal(0, 0.4)))
+    photons = float(scene.expected.sum(dtype=np.float64)) / scene.level
+    if scene.drawn["sample"] == "none":
+        return level
+    return max(level, _FEWEST_PHOTONS / max(photons, 1e-30))
 
 
 def simulate_frame(
@@ -108,23 +124,22 @@ def simulate_frame(
     def stream(*key: int) -> Rng:
         return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, which, number, *key)))
 
+    strata = Strata((7, seed, which), number)
     rng = stream(3, index % FRAMES_PER_SESSION)
-    instrument = draw_instrument(label, size, stream(0))
-    scene = _SCENES[label](instrument, stream(1), rng)
-    exposure = stream(2)
-    fewest, most = scene.counts
-    if instrument.detector.kind in ("ccd", "panel"):  # their users see noise, and expose longer
-        fewest = min(10 * fewest, most)
-    level = log_uniform(exposure, fewest, most) * float(np.exp(rng.normal(0, 0.4)))
-    scale = np.float32(level / scene.level)
+    instrument = draw_instrument(label, size, strata, stream(0))
+    scene = _SCENES[label](instrument, strata, stream(1), rng)
+    level = _level(scene, instrument, strata, rng)
+    depth = strata.choose("depth", DEPTHS)
+    beam = scene.drawn.get("beam_column_px", float("nan")), scene.drawn.get("beam_row_px", float("nan"))
     counts = record(
-        scene.expected * scale, instrument, stream(4), rng,
-        tracks_per_frame=log_uniform(exposure, 0.3, 60) * np.sqrt(size / 256),
-        filled=scene.filled, dead=scene.dead,
+        scene.expected * np.float32(level / scene.level), instrument, stream(4), rng,
+        tracks_per_frame=log_uniform(stream(2), 0.3, 60) * np.sqrt(size / 256),
+        depth=depth, beam=beam, filled=scene.filled, dead=scene.dead,
     )  # fmt: skip
     drawn: dict[str, Any] = {
-        "label": label, "group": group_of(label, index, seed), "index": index, "seed": seed, "size_px": size,
-        "detector": instrument.detector.name, "pixel_mm": instrument.pixel_mm,
+        "label": label, "group": group_of(label, index, seed), "domain": instrument.domain, "index": index,
+        "seed": seed, "size_px": size, "detector": instrument.detector.name, "part": instrument.part,
+        "depth": depth, "pixel_mm": instrument.pixel_mm,
         "wavelength_angstrom": instrument.wavelength_angstrom, "synchrotron": instrument.synchrotron,
         "up_quarter_turns": instrument.up_quarter, "counts_at_98_percent": level,
     }  # fmt: skip

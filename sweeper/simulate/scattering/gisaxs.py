@@ -13,6 +13,7 @@ from sweeper.simulate.scattering.films import MAKERS, Maker
 from sweeper.simulate.scattering.geometry import Grazing, Image
 from sweeper.simulate.scattering.gratings import Grating
 from sweeper.simulate.scattering.instruments import Rng, choose, log_uniform
+from sweeper.simulate.scattering.strata import Strata
 
 Grid = NDArray[Any]
 _DELTA_AT_1A = {"silicon": 3.2e-6, "glass": 3.1e-6, "sapphire": 5.3e-6, "gold": 1.95e-5, "polymer": 1.55e-6,
@@ -65,9 +66,9 @@ _KINDS = {
 }  # fmt: skip
 
 
-def draw_sample(wavelength: float, q_edge: float, session: Rng, rng: Rng) -> Sample:
+def draw_sample(wavelength: float, q_edge: float, strata: Strata, session: Rng, rng: Rng) -> Sample:
     """Draw a surface whose structure shows up to `q_edge` across the frame, 1/Å."""
-    kind = choose(session, _KINDS)
+    kind = strata.choose("material", _KINDS)
     medium = draw_medium(wavelength, session)
     spacing = 2 * np.pi / (q_edge * log_uniform(session, 0.06, 0.6)) * float(np.exp(rng.normal(0, 0.03)))
     roughness = (log_uniform(session, 2, 30), log_uniform(session, 100, 20000), session.uniform(0.2, 1.0))

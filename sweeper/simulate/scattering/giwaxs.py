@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sweeper.simulate.scattering import polar
 from sweeper.simulate.scattering.geometry import Grazing, Setup
 from sweeper.simulate.scattering.instruments import Rng, choose, log_uniform
+from sweeper.simulate.scattering.strata import Strata
 from sweeper.simulate.scattering.waxs import Ring, rings_of
 
 Curve = NDArray[Any]
@@ -57,9 +58,9 @@ _KINDS = {"polymer": 38, "perovskite": 18, "small molecules": 16, "layered perov
           "metal": 5, "amorphous": 10}  # fmt: skip
 
 
-def draw_sample(q_most: float, session: Rng, rng: Rng) -> Sample:
+def draw_sample(q_most: float, strata: Strata, session: Rng, rng: Rng) -> Sample:
     """Draw a film; `session` draws the material, `rng` how the frame differs."""
-    kind = choose(session, _KINDS)
+    kind = strata.choose("material", _KINDS)
     base = Sample(
         kind, (), 0.03, 0.005, session.uniform(0.03, 0.35), log_uniform(session, 0.01, 0.6),
         _halos(session), log_uniform(session, 0.01, 0.3),

@@ -6,8 +6,9 @@ import numpy as np
 
 from sweeper.simulate.scattering import saxs, waxs
 from sweeper.simulate.scattering.geometry import Setup, transmission
-from sweeper.simulate.scattering.instruments import Instrument, Rng, choose, log_uniform
+from sweeper.simulate.scattering.instruments import Instrument, Rng, log_uniform
 from sweeper.simulate.scattering.scene import (
+    STOPS,
     Scene,
     beamstop,
     distance_for,
@@ -15,108 +16,119 @@ from sweeper.simulate.scattering.scene import (
     flight_tube,
     geometry_drawn,
     quantile,
+    resolution_of,
     shadow,
 )
-from sweeper.simulate.scattering.stray import around_beam, draw_stray
+from sweeper.simulate.scattering.strata import Strata
+from sweeper.simulate.scattering.stray import around_beam, direct_beam, draw_stray
+from sweeper.simulate.scattering.surroundings import around_sample
 
 
-def _saxs_setup(instrument: Instrument, q_edge: float, session: Rng) -> Setup:
-    """Place the beam near the middle of the frame, or where its user wanted it."""
-    how = choose(session, {"middle": 58, "aside": 26, "low": 16})
-    across, up = session.normal(0.5, 0.06 if how == "middle" else 0.24, 2)
-    if how == "low":  # to see farther upwards
-        up = session.uniform(0.02, 0.2)
-    column, row = instrument.place(float(np.clip(across, -0.05, 1.05)), float(np.clip(up, -0.05, 1.05)))
-    wavelength = instrument.wavelength_angstrom
-    distance = distance_for(instrument.long_edge_mm / 2, q_edge, wavelength)
-    return Setup(instrument.shape, instrument.pixel_mm, distance, column, row, wavelength)
+def _beam_place(how: str, session: Rng) -> tuple[float, float]:
+    """Place the beam, in shares of the frame's edges from the lower left corner."""
+    if how == "middle":
+        across, up = session.normal(0.5, 0.05, 2)
+    elif how == "inside":
+        across, up = session.uniform(0.1, 0.9, 2)
+    elif how == "corner":
+        across, up = session.choice([0.0, 1.0], 2) + session.normal(0, 0.05, 2)
+    else:
+        along, off = session.uniform(0, 1), 0.0
+        off = session.normal(0, 0.05) if how == "edge" else log_uniform(session, 0.05, 1.0)
+        across, up = ((along, -off), (1 + off, along), (along, 1 + off), (-off, along))[
+            int(session.integers(4))
+        ]
+    return float(across), float(up)
 
 
-def saxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
+def _facing(instrument: Instrument, across: float, up: float, q_far: float) -> Setup:
+    """Return a setup across the beam whose farthest corner is at `q_far`, 1/Å."""
+    column, row = instrument.place(across, up)
+    rows, columns = instrument.shape
+    wide = max(column + 0.5, columns - 0.5 - column)
+    high = max(row + 0.5, rows - 0.5 - row)
+    edge_mm = float(np.hypot(wide, high)) * instrument.pixel_mm
+    distance = distance_for(edge_mm, q_far, instrument.wavelength_angstrom)
+    return Setup(
+        instrument.shape, instrument.pixel_mm, distance, column, row, instrument.wavelength_angstrom
+    )
+
+
+def saxs_scene(instrument: Instrument, strata: Strata, session: Rng, rng: Rng) -> Scene:
     """Draw a scene of small angles in transmission."""
     size = max(instrument.shape)
-    q_edge = log_uniform(session, 0.025, 0.7)  # at half the longer edge from the beam
-    setup = _saxs_setup(instrument, q_edge, session)
-    sample = saxs.draw_sample(q_edge, session, rng)
+    q_edge = log_uniform(session, 0.02, 0.7)
+    how = strata.choose("place", {"middle": 44, "inside": 20, "edge": 14, "corner": 10, "outside": 12})
+    setup = _facing(instrument, *_beam_place(how, session), 1.35 * q_edge)
     where = transmission(setup, instrument.polarisation)
-    pattern = saxs.pattern_table(sample, farthest_q(setup), max(512, 2 * size)).at(where.q, where.azimuth)
+    sample = saxs.draw_sample(q_edge, strata, session, rng)
+    pattern = saxs.pattern_table(sample, farthest_q(setup), max(512, 2 * size), rng=rng).at(
+        where.q, where.azimuth
+    )
     scattered = pattern / quantile(pattern, 0.9)
-    if session.random() < 0.7:  # solvent, fluorescence
-        scattered += np.float32(log_uniform(session, 1e-3, 1.0) * quantile(scattered, 0.5))
+    scattered += around_sample(scattered, where.q, resolution_of(setup, instrument), strata, session)
     column, row = setup.column, setup.row
-    stray = draw_stray(size, session, 0.05, 300.0)
+    stray = draw_stray(size, session, 0.02, 300.0)
     expected = scattered * where.weight + around_beam(stray, setup.shape, column, row)
+    stop = strata.choose("stop", STOPS)
+    if stop == "none":
+        expected += direct_beam(setup.shape, column, row, instrument.spread_px, session)
     expected = expected * beamstop(
-        instrument, column, row, session, 0.93, size * log_uniform(session, 0.008, 0.045)
+        instrument, column, row, stop, session, size * log_uniform(session, 0.008, 0.06)
     )
     expected = (
-        expected * flight_tube(instrument, column, row, session, 0.3) * shadow(instrument, session, 0.07)
+        expected * flight_tube(instrument, column, row, session, 0.25) * shadow(instrument, session, 0.08)
     )
     drawn = geometry_drawn(setup) | {"sample": sample.name, "length_angstrom": sample.length_angstrom}
-    return Scene(expected, quantile(expected, 0.98), drawn)
+    return Scene(expected, quantile(expected, 0.98), drawn | {"place": how, "stop": stop})
 
 
-def _waxs_setup(instrument: Instrument, q_edge: float, session: Rng) -> Setup:
-    """Place the beam in the middle, at an edge or beside the frame, or turn the detector on an arm."""
+def _waxs_setup(instrument: Instrument, q_far: float, how: str, session: Rng) -> Setup:
+    """Place the beam in the frame or beside it, or turn the detector on an arm."""
+    if how != "arm":
+        return _facing(instrument, *_beam_place(how, session), q_far)
     rows, columns = instrument.shape
-    pixel, wavelength, long_edge = (
-        instrument.pixel_mm,
-        instrument.wavelength_angstrom,
-        instrument.long_edge_mm,
-    )
-    strip = max(rows, columns) > 1.6 * min(rows, columns)
-    shares = {"middle": 62, "edge": 18, "beside": 10, "arm": 10}
-    if strip:
-        shares = {"middle": 20, "edge": 10, "beside": 35, "arm": 35}
-    how = choose(session, shares)
-    if how == "middle":
-        across, up = session.normal(0.5, 0.05 if session.random() < 0.7 else 0.2, 2)
-        column, row = instrument.place(float(across), float(up))
-        return Setup(
-            (rows, columns), pixel, distance_for(long_edge / 2, q_edge, wavelength), column, row, wavelength
-        )
-    if how == "edge":
-        across = float(session.choice([0.02, 0.98])) + session.normal(0, 0.06)
-        column, row = instrument.place(across, float(session.uniform(0, 1)))
-        return Setup(
-            (rows, columns), pixel, distance_for(long_edge * 0.8, q_edge, wavelength), column, row, wavelength
-        )
-    middle = 2 * np.arcsin(min(min(q_edge, 4.5) * session.uniform(0.25, 0.8) * wavelength / (4 * np.pi), 0.5))
+    wavelength = instrument.wavelength_angstrom
+    middle = 2 * np.arcsin(min(min(q_far, 4.5) * session.uniform(0.25, 0.8) * wavelength / (4 * np.pi), 0.5))
     way = float(session.choice([0, 0, 90, 90, 180, 270])) + session.normal(0, 4)
     right, up = np.cos(np.deg2rad(way)), np.sin(np.deg2rad(way))
-    distance = long_edge * log_uniform(session, 0.5, 3.0)
-    if how == "arm":
-        turned = float(np.rad2deg(middle) * right), float(np.rad2deg(middle) * up)
-        return Setup((rows, columns), pixel, distance, columns / 2, rows / 2, wavelength, turned)
-    shift = distance * np.tan(middle) / pixel
-    return Setup(
-        (rows, columns), pixel, distance, columns / 2 - shift * right, rows / 2 + shift * up, wavelength
-    )
+    distance = instrument.long_edge_mm * log_uniform(session, 0.5, 3.0)
+    turned = float(np.rad2deg(middle) * right), float(np.rad2deg(middle) * up)
+    return Setup((rows, columns), instrument.pixel_mm, distance, columns / 2, rows / 2, wavelength, turned)
 
 
-def waxs_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
+def waxs_scene(instrument: Instrument, strata: Strata, session: Rng, rng: Rng) -> Scene:
     """Draw a scene of wide angles in transmission; the detector may stand beside the beam."""
     size = max(instrument.shape)
     hard = instrument.wavelength_angstrom < 0.6
-    setup = _waxs_setup(
-        instrument, log_uniform(session, 3, 10) if hard else session.uniform(1.6, 4.0), session
-    )
+    strip = max(instrument.shape) > 1.8 * min(instrument.shape)
+    shares = {"middle": 34, "inside": 13, "edge": 13, "corner": 12, "outside": 17, "arm": 11}
+    if strip:
+        shares = {"middle": 16, "inside": 8, "edge": 12, "corner": 9, "outside": 32, "arm": 23}
+    how = strata.choose("place", shares)
+    q_far = log_uniform(session, 3, 12) if hard else log_uniform(session, 1.5, 5.0)
+    setup = _waxs_setup(instrument, q_far, how, session)
     q_most = min(farthest_q(setup), 11.0)
     where = transmission(setup, instrument.polarisation)
-    sample = waxs.draw_sample(float(where.q.min()), q_most, session, rng)
-    resolution = 2.35 * setup.wavenumber * setup.pixel_mm / setup.distance_mm * max(instrument.spread_px, 0.4)
+    sample = waxs.draw_sample(float(where.q.min()), q_most, strata, session, rng)
+    resolution = resolution_of(setup, instrument)
     table = waxs.pattern_table(sample, q_most, resolution, max(768, 3 * size), max(720, 2 * size) + 1, rng)
     pattern = table.at(where.q, where.azimuth)
+    pattern = pattern / quantile(pattern, 0.9)
+    pattern += around_sample(pattern, where.q, resolution, strata, session)
     beam = setup.beam_px
-    stray = draw_stray(size, session, 1e-3, 2.0)
-    expected = pattern / quantile(pattern, 0.9) * where.weight + around_beam(stray, setup.shape, *beam)
-    expected = expected * beamstop(instrument, *beam, session, 0.95, size * log_uniform(session, 0.01, 0.06))
-    expected = expected * flight_tube(instrument, *beam, session, 0.05) * shadow(instrument, session, 0.07)
+    stray = draw_stray(size, session, 1e-3, 10.0)
+    expected = pattern * where.weight + around_beam(stray, setup.shape, *beam)
+    stop = strata.choose("stop", STOPS)
+    if stop == "none" and session.random() < 0.4:
+        expected += direct_beam(setup.shape, *beam, instrument.spread_px, session)
+    expected = expected * beamstop(instrument, *beam, stop, session, size * log_uniform(session, 0.01, 0.06))
+    expected = expected * flight_tube(instrument, *beam, session, 0.06) * shadow(instrument, session, 0.08)
     drawn = geometry_drawn(setup) | {"sample": sample.name, "length_angstrom": float("nan")}
-    return Scene(expected, quantile(expected, 0.98), drawn)
+    return Scene(expected, quantile(expected, 0.98), drawn | {"place": how, "stop": stop})
 
 
-def blank_scene(instrument: Instrument, session: Rng, rng: Rng) -> Scene:
+def blank_scene(instrument: Instrument, strata: Strata, session: Rng, rng: Rng) -> Scene:
     """Draw a closed shutter: next to nothing."""
     level = 0.0 if session.random() < 0.5 else log_uniform(session, 1e-5, 3e-3)
     drawn = {"sample": "none", "length_angstrom": float("nan"), "distance_mm": float("nan")}

@@ -1,4 +1,4 @@
-"""Beamlines and laboratories: which detector they use, and where it stands.
+"""Beamlines and laboratories: which detector they use, how much of it they read, and where it stands.
 
 A session is one user's time at one instrument: all its frames share the instrument and the material.
 """
@@ -9,35 +9,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweeper.simulate.scattering.detectors import DETECTORS, Detector
+from sweeper.simulate.scattering.detectors import DETECTORS, Area, Detector, whole
+from sweeper.simulate.scattering.strata import Strata
 
 Rng = np.random.Generator
 
-_SHARES = {
-    "SAXS": {
-        "Pilatus 1M": 24, "Pilatus 300K": 16, "Pilatus 2M": 10, "Eiger 1M": 10, "Eiger 4M": 7,
-        "Gabriel chamber": 12, "MAR 165": 5, "mar345": 3, "Rayonix MX225": 5, "Pilatus 100K": 4,
-        "Eiger 500K": 3,
-    },
-    "WAXS": {
-        "Pilatus 300K": 12, "Pilatus 300K-W": 12, "Pilatus 100K": 17, "Pilatus 1M": 12, "Pixium 4700": 7,
-        "Perkin-Elmer": 14, "MAR 165": 5, "mar345": 6, "Rayonix MX225": 8, "Eiger 1M": 6,
-        "Eiger 4M": 3, "Eiger 500K": 3,
-    },
-    "GISAXS": {
-        "Pilatus 1M": 30, "Pilatus 2M": 22, "Pilatus 300K": 24, "Eiger 1M": 9, "Eiger 4M": 5, "MAR 165": 5,
-        "Rayonix MX225": 5,
-    },
-    "GIWAXS": {
-        "Pilatus 1M": 32, "Pilatus 2M": 10, "Pilatus 300K": 14, "Pilatus 300K-W": 8, "Eiger 1M": 12,
-        "Eiger 4M": 5, "MAR 165": 8, "mar345": 3, "Rayonix MX225": 8,
-    },
-    "blank": {
-        "Pilatus 1M": 30, "Pilatus 2M": 10, "Pilatus 300K": 20, "Pilatus 300K-W": 8, "Pilatus 100K": 16,
-        "Eiger 1M": 10, "Eiger 4M": 6,
-    },
-}  # fmt: skip
-"""How often a technique uses each detector, roughly in per cent."""
+_FAMILIES = {
+    "SAXS": {"Pilatus": 30, "Eiger": 18, "small counter": 10, "ccd": 16, "plate": 8, "panel": 5, "wire": 13},
+    "WAXS": {"Pilatus": 26, "Eiger": 14, "small counter": 10, "ccd": 17, "plate": 13, "panel": 16, "wire": 4},
+    "GISAXS": {"Pilatus": 36, "Eiger": 18, "small counter": 10, "ccd": 17, "plate": 7, "panel": 5, "wire": 7},
+    "GIWAXS": {"Pilatus": 31, "Eiger": 18, "small counter": 10, "ccd": 18, "plate": 12, "panel": 6, "wire": 5},
+    "blank": {"Pilatus": 40, "Eiger": 25, "small counter": 35},
+}
+"""How often a technique uses each family of detectors, roughly in per cent."""
+
+_PARTS = {"whole": 58, "strip": 14, "quarter": 10, "crop": 18}
+"""How often all of a detector is read, and how often a part: along one edge, a corner, any."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +33,9 @@ class Instrument:
 
     Attributes
     ----------
-    detector : Detector
+    area : Area
+        The detector, and the part of it that frames show.
+    part : {"whole", "strip", "quarter", "crop"}
     shape : tuple of int
         Rows and columns of the frames.
         pixel_mm : float
@@ -62,7 +51,8 @@ class Instrument:
         Value between modules in a file: −1, or 0 where the software does not mark them.
     """
 
-    detector: Detector
+    area: Area
+    part: str
     shape: tuple[int, int]
     pixel_mm: float
     wavelength_angstrom: float
@@ -70,6 +60,16 @@ class Instrument:
     spread_px: float
     up_quarter: int
     gap_counts: int
+
+    @property
+    def detector(self) -> Detector:
+        """The model of the detector."""
+        return self.area.detector
+
+    @property
+    def domain(self) -> str:
+        """Family of the detector, and whether all of it is read: what a classifier can tell instruments by."""
+        return f"{self.detector.family}, {'whole' if self.part == 'whole' else 'part'}"
 
     @property
     def polarisation(self) -> float:
@@ -104,12 +104,39 @@ def log_uniform(rng: Rng, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def draw_instrument(label: str, size: int, rng: Rng) -> Instrument:
+def _draw_part(part: str, detector: Detector, rng: Rng) -> Area:
+    """Draw what is read of a detector; at least an eighth of the longer edge."""
+    rows, columns = float(detector.rows), float(detector.columns)
+    if part == "strip":
+        aspect = log_uniform(rng, 2, 7)
+        lying = columns > rows if max(rows, columns) > 1.5 * min(rows, columns) else bool(rng.random() < 0.5)
+        if lying:
+            columns = columns * rng.uniform(0.5, 1.0)
+            rows = min(rows, columns / aspect)
+        else:
+            rows = rows * rng.uniform(0.5, 1.0)
+            columns = min(columns, rows / aspect)
+    elif part == "quarter":
+        rows, columns = rows * rng.uniform(0.4, 0.6), columns * rng.uniform(0.4, 0.6)
+    elif part == "crop":
+        rows, columns = rows * rng.uniform(0.3, 1.0), columns * rng.uniform(0.3, 1.0)
+    rows, columns = max(rows, columns / 8), max(columns, rows / 8)
+    places = (0.0, 0.5, 1.0, rng.random())
+    top, left = (detector.rows - rows) * rng.choice(places), (detector.columns - columns) * rng.choice(places)
+    return Area(detector, float(top), float(left), float(rows), float(columns))
+
+
+def draw_instrument(label: str, size: int, strata: Strata, rng: Rng) -> Instrument:
     """Draw the instrument of a session whose frames' longer edge has `size` pixels."""
-    detector = DETECTORS[choose(rng, _SHARES[label])]
-    shape = detector.shape_at(size)
-    scale = max(detector.rows, detector.columns) / size  # the detector's own pixels to one of the frame
-    hard = detector.kind == "panel" or (label == "WAXS" and rng.random() < 0.1)
+    shares: dict[str, float] = {}
+    for family, share in _FAMILIES[label].items():
+        models = [name for name, model in DETECTORS.items() if model.family == family]
+        shares |= dict.fromkeys(models, share / len(models))
+    detector = DETECTORS[strata.choose("detector", shares)]
+    part = strata.choose("part", _PARTS)
+    area = whole(detector) if part == "whole" else _draw_part(part, detector, rng)
+    scale = max(area.rows, area.columns) / size  # the detector's own pixels to one of the frame
+    hard = rng.random() < (0.6 if detector.kind == "panel" else 0.1 if label == "WAXS" else 0.02)
     synchrotron = bool(hard or rng.random() < 0.65)
     if hard:
         wavelength = log_uniform(rng, 0.12, 0.35)
@@ -118,15 +145,14 @@ def draw_instrument(label: str, size: int, rng: Rng) -> Instrument:
     else:
         wavelength = float(rng.choice([1.5418, 1.5418, 1.3414, 0.7107]))
     beam_px = log_uniform(rng, 0.3, 2.5) if synchrotron else log_uniform(rng, 0.7, 4.0)
-    surface = label.startswith("GI")
-    upright = rng.random() < (0.7 if surface else 0.5)
     return Instrument(
-        detector=detector,
-        shape=shape,
+        area=area,
+        part=part,
+        shape=area.shape_at(size),
         pixel_mm=detector.pixel_mm * scale,
         wavelength_angstrom=wavelength,
         synchrotron=synchrotron,
         spread_px=float(np.hypot(beam_px, detector.spread_px) / scale),
-        up_quarter=0 if upright else int(rng.integers(1, 4)),
+        up_quarter=int(strata.choose("turn", {"0": 52, "1": 16, "2": 16, "3": 16})),
         gap_counts=-1 if rng.random() < 0.75 else 0,
     )

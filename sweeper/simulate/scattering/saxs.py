@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sweeper.simulate.scattering import form_factors as ff
 from sweeper.simulate.scattering import polar
 from sweeper.simulate.scattering.instruments import Rng, choose, log_uniform
+from sweeper.simulate.scattering.strata import Strata
 
 BEHENATE_PERIOD_ANGSTROM = 58.380
 """Long spacing of silver behenate (Huang, Toraya, Blanton and Wu, J. Appl. Cryst. 26 (1993) 180)."""
@@ -39,7 +40,7 @@ class Sample:
         The size or period that shows in the pattern.
     curve : callable
         q (n,) to intensity, in any unit.
-    anisotropy : {"none", "stretched", "axial", "fourfold", "fibre"}
+    anisotropy : {"none", "stretched", "axial", "fourfold", "sixfold", "grains", "fibre"}
     direction_rad : float
         Direction of the anisotropy's axis, about the beam.
         order : float
@@ -57,28 +58,47 @@ class Sample:
 _KINDS = {
     "spheres": 14, "core-shell": 7, "cylinders": 8, "protein": 13, "lamellae": 10, "ordered phase": 11,
     "silver behenate": 13, "microemulsion": 6, "coil": 5, "aggregate": 5, "fibre": 8, "carbon": 5,
-    "solvent": 5,
+    "solvent": 5, "rough solid": 6,
 }  # fmt: skip
 
 
-def draw_sample(edge: float, session: Rng, rng: Rng) -> Sample:
+def draw_sample(edge: float, strata: Strata, session: Rng, rng: Rng) -> Sample:
     """Draw a material whose structure shows between the beamstop and `edge`, the farthest q, 1/Å.
 
     `session` draws the material, and `rng` how this frame differs: a series in time, in dose or in strain.
     """
-    kind = choose(session, _KINDS)
-    inside = edge * log_uniform(session, 0.08, 0.7)
+    kind = strata.choose("material", _KINDS)
+    inside = edge * log_uniform(session, 0.06, 0.8)
     drift = float(np.exp(rng.normal(0, 0.03)))
     sample = _FAMILIES[kind](inside, edge, drift, session, rng)
+    if session.random() < 0.15 and sample.anisotropy == "none":
+        sample = _mixed(sample, edge, session, rng)
     if sample.anisotropy != "none" or kind in ("silver behenate", "solvent", "protein", "carbon"):
         return sample
     chance = session.random()
-    if chance > 0.3:
+    if chance > 0.36:
         return sample
-    how = "stretched" if chance < 0.1 else "axial" if chance < 0.26 else "fourfold"
-    strength = log_uniform(session, 0.3, 12) * float(np.exp(rng.normal(0, 0.2)))
     direction = float(session.uniform(0, np.pi) + rng.normal(0, 0.05))
+    strength = log_uniform(session, 0.3, 12) * float(np.exp(rng.normal(0, 0.2)))
+    how = "stretched" if chance < 0.1 else "axial" if chance < 0.24 else "fourfold"
+    if chance > 0.28:
+        how = "sixfold" if chance > 0.33 else "grains" if kind == "ordered phase" else "fourfold"
+        strength = log_uniform(session, 0.5, 80)
     return Sample(sample.name, sample.length_angstrom, sample.curve, how, direction, strength)
+
+
+def _mixed(first: Sample, edge: float, session: Rng, rng: Rng) -> Sample:
+    """Add a second material, as bright as the first somewhere in the pattern."""
+    names = [name for name in _FAMILIES if name != "fibre"]
+    inside = edge * log_uniform(session, 0.06, 0.8)
+    second = _FAMILIES[names[int(session.integers(len(names)))]](inside, edge, 1.0, session, rng)
+    meet = np.array([edge * log_uniform(session, 0.1, 1.0)])
+    share = float(first.curve(meet)[0]) / max(float(second.curve(meet)[0]), 1e-30)
+
+    def curve(q: Curve) -> Curve:
+        return np.asarray(first.curve(q) + share * second.curve(q))
+
+    return Sample(f"{first.name}, {second.name}", first.length_angstrom, curve)
 
 
 def _spheres(inside: float, edge: float, drift: float, session: Rng, rng: Rng) -> Sample:
@@ -214,6 +234,13 @@ def _solvent(inside: float, edge: float, drift: float, session: Rng, rng: Rng) -
     return Sample("solvent", np.nan, lambda q: 1 + slope * (1 + (q / knee) ** 2) ** -1.5)
 
 
+def _rough_solid(inside: float, edge: float, drift: float, session: Rng, rng: Rng) -> Sample:
+    """Draw a power law, as of metals, pigments, voids and dirty windows: nothing but a halo."""
+    power, flat = session.uniform(2.0, 4.2), log_uniform(session, 1e-5, 0.3)
+    knee = 0.02 * edge
+    return Sample("rough solid", np.nan, lambda q: (1 + (q / knee) ** 2) ** (-power / 2) + flat)
+
+
 _FAMILIES: dict[str, Callable[[float, float, float, Rng, Rng], Sample]] = {
     "spheres": _spheres,
     "core-shell": _core_shell,
@@ -228,6 +255,7 @@ _FAMILIES: dict[str, Callable[[float, float, float, Rng, Rng], Sample]] = {
     "fibre": _fibre,
     "carbon": _carbon,
     "solvent": _solvent,
+    "rough solid": _rough_solid,
 }
 
 
@@ -237,8 +265,22 @@ def _looked_up(curve: Callable[[Curve], Curve], q: Curve, n: int) -> Curve:
     return np.interp(q, grid, curve(grid))
 
 
-def pattern_table(sample: Sample, q_most: float, n_q: int, n_angle: int = 361) -> polar.PolarTable:
-    """Tabulate a sample about the beam, out to `q_most`."""
+_BANDS = 12
+
+
+def _in_bands(sample: Sample, n_q: int, n_angle: int, rng: Rng | None) -> NDArray[np.float64]:
+    """Return the intensity of a few domains around the beam, (n_q, n_angle), others in each band of q."""
+    assert rng is not None
+    rings = np.array(
+        [0.2 + 0.8 * polar.grains(rng, n_angle, sample.order, 0.5 / (4 + sample.order)) for _ in range(_BANDS)]
+    )
+    return rings[np.arange(n_q) * _BANDS // n_q]
+
+
+def pattern_table(
+    sample: Sample, q_most: float, n_q: int, n_angle: int = 361, *, rng: Rng | None = None
+) -> polar.PolarTable:
+    """Tabulate a sample about the beam, out to `q_most`; `rng` decides which grains the beam hits."""
     q = polar.q_grid(q_most, n_q)
     if sample.anisotropy == "none":
         return polar.PolarTable(sample.curve(q)[:, np.newaxis].astype(np.float32), q_most)
@@ -253,8 +295,12 @@ def pattern_table(sample: Sample, q_most: float, n_q: int, n_angle: int = 361) -
         values = np.multiply.outer(
             sample.curve(q), 0.15 + 0.85 * polar.nematic(angle, sample.direction_rad, sample.order)
         )
-    elif sample.anisotropy == "fourfold":
-        values = np.multiply.outer(sample.curve(q), 0.3 + 0.7 * polar.nematic(2 * turned, 0.0, sample.order))
+    elif sample.anisotropy in ("fourfold", "sixfold"):
+        half = 2 if sample.anisotropy == "fourfold" else 3
+        around = 0.3 + 0.7 * polar.nematic(half * turned, 0.0, sample.order)
+        values = np.multiply.outer(sample.curve(q), around)
+    elif sample.anisotropy == "grains":
+        values = sample.curve(q)[:, np.newaxis] * _in_bands(sample, len(q), n_angle, rng)
     else:
         # Layers along a fibre give short lines across its axis; voids between fibrils, an equatorial streak.
         height, across = np.abs(np.multiply.outer(q, np.cos(turned))), np.multiply.outer(q, np.sin(turned))

@@ -29,7 +29,8 @@ class Scene:
         Parameters with their units in the names.
     counts : tuple of float
         Fewest and most photons that an exposure gives at `level`.
-    Whether the frame has no gaps.
+    filled : bool
+        Whether the frame has no gaps.
     dead : bool array or None
         Pixels where the file has no data.
     """
@@ -37,7 +38,7 @@ class Scene:
     expected: Image
     level: float
     drawn: dict[str, Any]
-    counts: tuple[float, float] = (2.0, 3e4)
+    counts: tuple[float, float] = (0.05, 5e4)
     filled: bool = False
     dead: NDArray[np.bool_] | None = None
 
@@ -68,6 +69,12 @@ def distance_for(edge_mm: float, q_edge: float, wavelength: float) -> float:
     return float(edge_mm / np.tan(2 * theta))
 
 
+def resolution_of(setup: Setup, instrument: Instrument) -> float:
+    """Return the width that beam and detector give to a line, 1/Å."""
+    step = setup.wavenumber * setup.pixel_mm / setup.distance_mm
+    return float(2.35 * step * max(instrument.spread_px, 0.4))
+
+
 def geometry_drawn(setup: Setup) -> dict[str, Any]:
     """Return the columns of a manifest that describe the geometry."""
     column, row = setup.beam_px
@@ -81,22 +88,31 @@ def geometry_drawn(setup: Setup) -> dict[str, Any]:
     }
 
 
+STOPS = {"round": 34, "arm": 26, "translucent": 12, "bar": 10, "none": 18}
+"""How often a beamstop is a disc alone, on an arm, lets some of the beam through, is a bar, or is not there."""
+
+
 def beamstop(
-    instrument: Instrument, column: float, row: float, session: Rng, chance: float, radius: float
+    instrument: Instrument, column: float, row: float, how: str, session: Rng, radius: float
 ) -> Image:
-    """Draw a disc on the beam, sometimes off it or leaking, often with its arm; or nothing."""
+    """Draw what stops the beam, one of :data:`STOPS`, sometimes off the beam."""
     shape, soft = instrument.shape, 1.0 + instrument.spread_px
-    if session.random() > chance:
+    if how == "none":
         return _CLEAR
-    leak = float(session.choice([0.0, 0.002, 0.02]))
     near = column + session.normal(0, 0.15) * radius, row + session.normal(0, 0.15) * radius
+    angle = float(session.choice([0.0, np.pi / 2, np.pi, -np.pi / 2])) + session.normal(0, 0.05)
+    angle = angle if session.random() < 0.6 else float(session.uniform(0, 2 * np.pi))
+    if how == "bar":
+        behind = radius * session.uniform(1.0, 3.0)
+        start = near[0] - np.cos(angle) * behind, near[1] + np.sin(angle) * behind
+        width = radius * session.uniform(1.0, 2.5)
+        return obstacles.bar(shape, *start, angle, width, soft, float(session.choice([0.0, 0.01, 0.2])))
+    leak = log_uniform(session, 0.02, 0.4) if how == "translucent" else float(session.choice([0.0, 0.002]))
     passed = obstacles.disc(shape, *near, radius, soft, leak)
     if session.random() < 0.4:  # a photodiode or a thin place in the middle lets some through
         hole = obstacles.disc(shape, *near, radius * session.uniform(0.2, 0.6), soft, 0.0)
         passed = np.maximum(passed, np.float32(log_uniform(session, 1e-4, 0.3)) * (1 - hole))
-    if session.random() < 0.55:
-        angle = float(session.choice([0.0, np.pi / 2, np.pi, -np.pi / 2])) + session.normal(0, 0.05)
-        angle = angle if session.random() < 0.6 else float(session.uniform(0, 2 * np.pi))
+    if how == "arm" or (how == "translucent" and session.random() < 0.5):
         width, through = radius * session.uniform(0.25, 1.6), float(session.choice([0.0, 0.05, 0.4]))
         passed = passed * obstacles.bar(shape, *near, angle, width, soft, through)
     return passed

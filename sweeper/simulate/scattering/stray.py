@@ -59,3 +59,14 @@ def around_beam(stray: Stray, shape: tuple[int, int], column: float, row: float)
             off = np.sin(angle - np.float32(direction)) / np.float32(width)
             glow = glow * (1 + np.float32(height) * np.exp(-0.5 * off * off))
     return np.asarray(np.float32(stray.height) * glow + np.float32(stray.air), dtype=np.float32)
+
+
+def direct_beam(shape: tuple[int, int], column: float, row: float, spread_px: float, session: Rng) -> Image:
+    """Draw the attenuated beam itself, where nothing stops it, relative to a sample's level of 1."""
+    x = (np.arange(shape[1]) - column).astype(np.float32)[np.newaxis, :]
+    y = (np.arange(shape[0]) - row).astype(np.float32)[:, np.newaxis]
+    wide, high = (max(spread_px, 0.6) * log_uniform(session, 1, 3) for _ in range(2))
+    r2 = (x / np.float32(wide)) ** 2 + (y / np.float32(high)) ** 2
+    strength, tail = log_uniform(session, 0.1, 1e4), log_uniform(session, 1e-5, 3e-3)
+    spot = np.exp(-0.5 * np.minimum(r2, 60)) + np.float32(tail) * (1 + r2 / 4) ** np.float32(-1.5)
+    return np.asarray(np.float32(strength) * spot, dtype=np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sweeper.simulate.scattering.crystals import CRYSTALS, powder_lines
 from sweeper.simulate.scattering.instruments import Rng, choose, log_uniform
 from sweeper.simulate.scattering.polymers import HALOS, POLYMERS
 from sweeper.simulate.scattering.saxs import BEHENATE_PERIOD_ANGSTROM
+from sweeper.simulate.scattering.strata import Strata
 
 Curve = NDArray[Any]
 
@@ -72,7 +73,8 @@ class Sample:
     contrast: float = 5.0
 
 
-_KINDS = {"powder": 38, "polymer": 25, "amorphous": 20, "behenate": 6, "molecular crystal": 11}
+_KINDS = {"powder": 37, "polymer": 23, "amorphous": 16, "behenate": 5, "molecular crystal": 11,
+          "single crystal": 8}  # fmt: skip
 
 _COMMON = dict.fromkeys(CRYSTALS, 1) | {
     "LaB6": 6,
@@ -107,9 +109,9 @@ def rings_of(name: str, q_most: float, axis: tuple[int, int, int] = (0, 0, 1)) -
     return tuple(Ring(ring.q, ring.power / strongest, ring.angle_rad) for ring in found)
 
 
-def draw_sample(q_least: float, q_most: float, session: Rng, rng: Rng) -> Sample:
+def draw_sample(q_least: float, q_most: float, strata: Strata, session: Rng, rng: Rng) -> Sample:
     """Draw a material seen from `q_least` to `q_most`, 1/Å; `rng` draws how the frame differs."""
-    kind = choose(session, _KINDS)
+    kind = strata.choose("material", _KINDS)
     direction = float(session.uniform(0, np.pi) + rng.normal(0, 0.05))
     rise = (log_uniform(session, 0.003, 3.0), log_uniform(session, 0.03, 0.3), session.uniform(2.0, 4.0))
     rise = rise if session.random() < 0.75 else (0.0, 0.1, 3.0)
@@ -123,7 +125,12 @@ def draw_sample(q_least: float, q_most: float, session: Rng, rng: Rng) -> Sample
         return Sample(name, (), 0.05, 0.0, HALOS[name], rise, flat=flat)
     if kind == "behenate":
         return _behenate(rise, flat, session)
-    return _molecular(q_most, direction, rise, flat, session)
+    sample = _molecular(q_most, direction, rise, flat, session)
+    if kind == "single crystal":  # a few reflections of one crystal or of some, far above the background
+        return replace(
+            sample, name=kind, grains=log_uniform(session, 0.2, 4), contrast=log_uniform(session, 10, 3000)
+        )
+    return sample
 
 
 def _visible(q_least: float, q_most: float, session: Rng) -> str:
@@ -165,7 +172,7 @@ def _powder(
         texture=session.uniform(0.1, 0.5) if textured else 0.0,
         direction_rad=direction,
         random=session.uniform(0.05, 0.7) if textured else 1.0,
-        grains=log_uniform(session, 4, 3000) if coarse else 0.0,
+        grains=log_uniform(session, 1, 3000) if coarse else 0.0,
         grain_width_rad=log_uniform(session, 0.002, 0.03),
         flat=flat,
         contrast=log_uniform(session, 0.4, 60),
