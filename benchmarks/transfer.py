@@ -5,8 +5,10 @@ the mean and the worst accuracy over families, without a real frame. ``--real`` 
 frames and tests on real ones, averaged over their instruments, with a bootstrap over instruments for the
 interval. Each such look belongs into RESULTS.md: a number that was looked at often is worth less.
 
-Two tasks: ``scattering`` (SAXS, WAXS, GISAXS, GIWAXS; families by kind of detector) and ``hits`` (crystal or
-none; families by how photons become counts).
+Two tasks: ``scattering`` (SAXS, WAXS, GISAXS, GIWAXS) and ``hits`` (crystal or none). Families of scattering
+frames are by five factors: the detector, the part of it that is read, where the beam is, the source, the size
+of the frame. All frames with one value of one factor are held out at a time. Those of hits are by how photons
+become counts.
 
     python benchmarks/transfer.py [--quick] [--task TASK] [--seeds S ...] [--real FOLDER ...]
         [--keep DIR] [--json FILE]
@@ -36,14 +38,12 @@ from sweeper.data.dataset import load_dataset
 from sweeper.data.intensity import prepare
 from sweeper.data.prepared import FrameRef, raw_frame
 from sweeper.evaluate.folds import fit_pipeline
-from sweeper.evaluate.metrics import score
 from sweeper.features.representation import of_featurizer
 from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.simulate.camera import Camera, digitise
 from sweeper.simulate.classes import draw_exposure
 from sweeper.simulate.diffraction import expected_photons
-from sweeper.simulate.scattering.detectors import DETECTORS
-from sweeper.simulate.scattering.frame import simulate_frame
+from sweeper.simulate.scattering.frame import FRAMES_PER_SESSION, simulate_frame
 from sweeper.simulate.structure import LYSOZYME_CELL
 
 CLASSIFIERS: dict[str, dict[str, Any]] = {"et": {"n_trees": 100}}
@@ -51,6 +51,7 @@ _PATTERNS = {"crystal": ("weak", "good", "strong"), "none": ("blank", "no-crysta
 _BOOTSTRAPS = 2000
 _CHUNK = 10
 _LABELS, _DOMAINS = "labels", "domains"
+_BETWEEN = "; "  # families of a frame
 TASKS = {"scattering": ("SAXS", "WAXS", "GISAXS", "GIWAXS"), "hits": ("crystal", "none")}
 Results = dict[tuple[str, str], list[tuple[float, float, NDArray[np.float64]]]]
 """For features and classifier: mean and worst family, and real instruments, of each seed."""
@@ -58,7 +59,7 @@ Results = dict[tuple[str, str], list[tuple[float, float, NDArray[np.float64]]]]
 
 @dataclass(frozen=True)
 class Frame:
-    """Counts, their mask, the class, and the instrument or the family of instruments."""
+    """Counts, their mask, the class, and the instrument or the families that it belongs to, one a factor."""
 
     counts: NDArray[Any]
     mask: NDArray[np.bool_] | None
@@ -124,8 +125,15 @@ RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
 # --------------------------------------------------------------------------- simulated families
 
 
+SIZES = (192, 256, 384)
+"""Pixels along the longer edge of scattering frames, in turn."""
+
+_PLACES = {"middle": "middle", "usual": "middle", "outside": "outside", "beside": "outside",
+           "below": "outside", "arm": "outside"}  # fmt: skip
+
+
 def scattering_frames(per_class: int, seed: int) -> Iterator[Callable[[], list[Frame]]]:
-    """Yield what draws ten frames each of four techniques; the family is the detector's kind or its maker."""
+    """Yield what draws ten frames each of four techniques."""
     for label in TASKS["scattering"]:
         for first in range(0, per_class, _CHUNK):
             yield partial(_scattering, label, range(first, min(first + _CHUNK, per_class)), seed)
@@ -134,10 +142,16 @@ def scattering_frames(per_class: int, seed: int) -> Iterator[Callable[[], list[F
 def _scattering(label: str, indices: range, seed: int) -> list[Frame]:
     frames = []
     for index in indices:
-        counts, drawn = simulate_frame(label, index, seed, 384)
-        name = str(drawn["detector"])
-        kind = DETECTORS[name].kind
-        frames.append(Frame(counts, None, label, name.split()[0] if kind == "counting" else kind))
+        size = SIZES[index // FRAMES_PER_SESSION % len(SIZES)]
+        counts, drawn = simulate_frame(label, index, seed, size)
+        factors = (
+            str(drawn["domain"]).split(", ")[0],
+            str(drawn["part"]),
+            _PLACES.get(drawn["place"], "aside"),
+            "synchrotron" if drawn["synchrotron"] else "laboratory",
+            f"{size} px",
+        )
+        frames.append(Frame(counts, None, label, _BETWEEN.join(factors)))
     return frames
 
 
@@ -253,18 +267,28 @@ def predict(
     return fitted.scores(x[test]).argmax(axis=1)
 
 
+def families(domains: Sequence[str]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Yield the number of a factor and the rows of one family, for each family of each factor."""
+    factors = np.array([domain.split(_BETWEEN) for domain in domains])  # (frames, factors)
+    for factor, values in enumerate(factors.T):
+        for family in np.unique(values):
+            yield factor, values == family
+
+
 def held_out(
-    classifier: str, x: NDArray[np.float64], y: NDArray[np.int64], domains: NDArray[np.int64], seed: int
+    classifier: str, x: NDArray[np.float64], y: NDArray[np.int64], domains: Sequence[str], seed: int
 ) -> tuple[float, float]:
-    """Return mean and worst accuracy over domains, each predicted by a fit on the others."""
-    predicted = np.empty_like(y)
-    for domain in np.unique(domains):
-        test = np.flatnonzero(domains == domain)
-        predicted[test] = predict(classifier, x, y, np.flatnonzero(domains != domain), test, seed)
-    found = score(y, np.eye(int(y.max()) + 1)[predicted], int(y.max()) + 1, domains)
-    mean, worst = found["accuracy_mean_domain"], found["accuracy_worst_domain"]
-    assert mean is not None and worst is not None
-    return mean, worst
+    """Return mean and worst accuracy over families, each predicted by a fit on all the others.
+
+    The mean is over the families of a factor, then over factors.
+    """
+    found: dict[int, list[float]] = {}
+    for factor, held in families(domains):
+        train, test = np.flatnonzero(~held), np.flatnonzero(held)
+        right = predict(classifier, x, y, train, test, seed) == y[test]
+        found.setdefault(factor, []).append(float(right.mean()))
+    means = [float(np.mean(accuracies)) for accuracies in found.values()]
+    return float(np.mean(means)), min(min(accuracies) for accuracies in found.values())
 
 
 def interval(accuracies: NDArray[np.float64]) -> tuple[float, float]:
@@ -322,14 +346,13 @@ def measure(
         simulate = {"scattering": scattering_frames, "hits": hits_frames}[task]
         kept = None if keep is None else keep / f"{task}-{per_class}-{seed}"
         known = describe(simulate(per_class, seed), names, kept)
-        families = len(set(known.domains))
-        print(f"{task}, seed {seed}: {len(known.labels)} frames of {families} families", flush=True)
+        number = len(list(families(known.domains)))
+        print(f"{task}, seed {seed}: {len(known.labels)} frames of {number} families", flush=True)
         order, y = np.unique(known.labels, return_inverse=True)
-        domains = np.unique(known.domains, return_inverse=True)[1]
         for recipe in RECIPES[task]:
             x = np.hstack([known.blocks[name] for name in recipe])
             for classifier in CLASSIFIERS:
-                mean, worst = held_out(classifier, x, y, domains, seed)
+                mean, worst = held_out(classifier, x, y, known.domains, seed)
                 outside = np.zeros(0)
                 if tests is not None:
                     both = np.vstack([x, np.hstack([tests.blocks[name] for name in recipe])])

@@ -17,30 +17,32 @@ def reduce_cells(image: NDArray[np.float32], valid: Mask, rows: int, columns: in
     total = np.zeros((rows, columns))
     number = np.zeros((rows, columns))
     height, width = image.shape
+    cell = np.empty(width, np.int64)
+    for j in range(width):
+        cell[j] = j * columns // width
     for i in range(height):
         r = i * rows // height
         for j in range(width):
             if valid[i, j]:
-                c = j * columns // width
-                total[r, c] += image[i, j]
-                number[r, c] += 1.0
+                total[r, cell[j]] += image[i, j]
+                number[r, cell[j]] += 1.0
     return total, number
 
 
 @compiled
-def roundness(values: F64, y: F64, x: F64, row: float, column: float, rings: int) -> float:
-    """Return the share of the variance that `rings` around a place explain, of equal numbers of radii.
-
-    Corrected for the number of rings that are used, as R² is for the number of parameters; at least 0.
-    """
+def _roundness(
+    values: F64, y: F64, x: F64, row: float, column: float, rings: int, whole: float, radius: F64
+) -> float:
+    """Return what `roundness` does, given the sum of squares about the mean and room for radii."""
     least, most = 1e300, 0.0
     for i in range(values.size):
         r = np.sqrt((y[i] - row) ** 2 + (x[i] - column) ** 2)
+        radius[i] = r
         least, most = min(least, r), max(most, r)
     scale = rings / (most - least + 1e-9)
     number, total, square = np.zeros(rings + 1), np.zeros(rings + 1), np.zeros(rings + 1)
     for i in range(values.size):
-        k = int((np.sqrt((y[i] - row) ** 2 + (x[i] - column) ** 2) - least) * scale)
+        k = int((radius[i] - least) * scale)
         number[k] += 1.0
         total[k] += values[i]
         square[k] += values[i] * values[i]
@@ -50,7 +52,6 @@ def roundness(values: F64, y: F64, x: F64, row: float, column: float, rings: int
             used += 1
             inside += square[k] - total[k] * total[k] / number[k]
     n = values.size
-    whole = square.sum() - total.sum() ** 2 / n
     if n <= used + 1 or whole <= 1e-9 * n:
         return 0.0
     explained: float = 1.0 - (inside / (n - used)) / (whole / (n - 1))
@@ -58,14 +59,26 @@ def roundness(values: F64, y: F64, x: F64, row: float, column: float, rings: int
 
 
 @compiled
+def roundness(values: F64, y: F64, x: F64, row: float, column: float, rings: int) -> float:
+    """Return the share of the variance that `rings` around a place explain, of equal numbers of radii.
+
+    Corrected for the number of rings that are used, as R² is for the number of parameters; at least 0.
+    """
+    whole = (values * values).sum() - values.sum() ** 2 / values.size
+    return _roundness(values, y, x, row, column, rings, whole, np.empty(values.size))
+
+
+@compiled
 def best_centre(
     values: F64, y: F64, x: F64, rows: F64, columns: F64, rings: int
 ) -> tuple[float, float, float]:
     """Return row, column and roundness of the place of a grid about which values are roundest."""
+    whole = (values * values).sum() - values.sum() ** 2 / values.size
+    radius = np.empty(values.size)
     best, row, column = -1.0, rows[0], columns[0]
     for i in range(rows.size):
         for j in range(columns.size):
-            found = roundness(values, y, x, rows[i], columns[j], rings)
+            found = _roundness(values, y, x, rows[i], columns[j], rings, whole, radius)
             if found > best + 1e-12:
                 best, row, column = found, rows[i], columns[j]
     return row, column, best

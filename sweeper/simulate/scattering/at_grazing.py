@@ -152,7 +152,7 @@ def _with_beams(
     rough: float,
     stop: str,
     session: Rng,
-) -> tuple[Image, tuple[float, float]]:
+) -> tuple[Image, tuple[float, float, float]]:
     """Return a pattern with beams, stray light, horizon and obstacles, and the counts of an exposure."""
     size, shape = max(beams.shape), beams.shape
     above = exit_rad > 0
@@ -176,8 +176,8 @@ def _with_beams(
         expected += np.float32(strength) * beams.spot(beams.direct, log_uniform(session, 1, 2), tail)
         if session.random() < 0.6:
             expected += np.float32(strength * log_uniform(session, 1e-4, 0.05)) * beams.streak()
-        return expected * tube, (0.01, 1e3)
-    return expected * _gisaxs_stops(instrument, beams, stop, session) * tube, (0.05, 5e4)
+        return expected * tube, (0.01, 0.1, 1e3)
+    return expected * _gisaxs_stops(instrument, beams, stop, session) * tube, (0.05, 2.0, 5e4)
 
 
 def _gisaxs_stops(instrument: Instrument, beams: _Beams, stop: str, session: Rng) -> Image:

@@ -28,6 +28,9 @@ FRAMES_PER_SESSION = 2
 _FEWEST_PHOTONS = 300.0
 """On a frame that anybody keeps."""
 
+_FAINT = 0.1
+"""Share of the frames with fewer photons than most users would like."""
+
 _SCENES: dict[str, Callable[[Instrument, Strata, Rng, Rng], Scene]] = {
     "SAXS": in_transmission.saxs_scene,
     "WAXS": in_transmission.waxs_scene,
@@ -76,10 +79,14 @@ def _squared(counts: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def _level(scene: Scene, instrument: Instrument, strata: Strata, rng: Rng) -> float:
     """Return the photons that an exposure gives at the scene's level."""
-    fewest, most = scene.counts
+    fewest, usual, most = scene.counts
     if instrument.detector.integrating:  # their users see noise, and expose longer
-        fewest = min(10 * fewest, most)
-    level = strata.log_uniform("exposure", fewest, most) * float(np.exp(rng.normal(0, 0.4)))
+        fewest, usual = 10 * fewest, min(10 * usual, most)
+    share = strata.share("exposure")
+    faint = share < _FAINT
+    low, high = (fewest, usual) if faint else (usual, most)
+    share = share / _FAINT if faint else (share - _FAINT) / (1 - _FAINT)
+    level = low * (high / low) ** share * float(np.exp(rng.normal(0, 0.4)))
     photons = float(scene.expected.sum(dtype=np.float64)) / scene.level
     if scene.drawn["sample"] == "none":
         return level

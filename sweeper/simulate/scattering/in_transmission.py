@@ -132,4 +132,4 @@ def blank_scene(instrument: Instrument, strata: Strata, session: Rng, rng: Rng) 
     """Draw a closed shutter: next to nothing."""
     level = 0.0 if session.random() < 0.5 else log_uniform(session, 1e-5, 3e-3)
     drawn = {"sample": "none", "length_angstrom": float("nan"), "distance_mm": float("nan")}
-    return Scene(np.full(instrument.shape, level, np.float32), 1.0, drawn, counts=(1.0, 1.0))
+    return Scene(np.full(instrument.shape, level, np.float32), 1.0, drawn, counts=(1.0, 1.0, 1.0))

@@ -112,7 +112,7 @@ def stored(counts: NDArray[np.float32], depth: str, session: Rng) -> Counts:
     most = {"16 bits": 65_535, "12 bits": 4_095, "8 bits": 255, "8 bits, logarithm": 255}.get(depth, _MOST)
     values = counts.astype(np.float64)
     if depth.startswith("8 bits"):
-        top = max(float(np.quantile(values, session.uniform(0.98, 1.0))), 1.0)
+        top = max(float(np.quantile(values, session.uniform(0.99, 1.0))), 1.0)
         if depth == "8 bits, logarithm":
             values, top = np.log1p(values), float(np.log1p(top))
         values = values * (255 / top)

@@ -28,7 +28,7 @@ class Scene:
     drawn : dict
         Parameters with their units in the names.
     counts : tuple of float
-        Fewest and most photons that an exposure gives at `level`.
+        Fewest photons that an exposure gives at `level`, those from which on it is usual, and most.
     filled : bool
         Whether the frame has no gaps.
     dead : bool array or None
@@ -38,7 +38,7 @@ class Scene:
     expected: Image
     level: float
     drawn: dict[str, Any]
-    counts: tuple[float, float] = (0.05, 5e4)
+    counts: tuple[float, float, float] = (0.05, 2.0, 5e4)
     filled: bool = False
     dead: NDArray[np.bool_] | None = None
 

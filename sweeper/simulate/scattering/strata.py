@@ -41,7 +41,3 @@ class Strata:
         """Choose one of some names, as often as its share says."""
         ends = np.cumsum(list(shares.values()))
         return list(shares)[int(np.searchsorted(ends, self.share(name) * ends[-1], side="right"))]
-
-    def log_uniform(self, name: str, low: float, high: float) -> float:
-        """Return a number that is uniform in its logarithm."""
-        return float(low * (high / low) ** self.share(name))

@@ -66,7 +66,7 @@ def around_sample(pattern: Image, q: Image, resolution: float, strata: Strata, s
     Returns
     -------
     Image
-        Mostly fainter than the sample; one in eight times brighter, so that little else is seen.
+        Mostly fainter than the sample; one in sixteen times brighter, so that little else is seen.
     """
     kind = strata.choose("background", _KINDS)
     if kind == "vacuum":
@@ -77,7 +77,7 @@ def around_sample(pattern: Image, q: Image, resolution: float, strata: Strata, s
     step = max(1, int(np.sqrt(q.size / 20_000)))
     some = found[::step, ::step]
     usual = max(float(np.quantile(pattern[::step, ::step], 0.6)), 1e-30)
-    bright = session.random() < 0.125
-    height = log_uniform(session, 1.5, 20) if bright else log_uniform(session, 0.01, 1.5)
+    bright = session.random() < 0.06
+    height = log_uniform(session, 1.5, 10) if bright else log_uniform(session, 0.01, 1.5)
     scale = np.float32(height * usual / max(float(np.quantile(some, 0.9)), 1e-30))
     return np.asarray(found * scale, dtype=np.float32)
