@@ -107,11 +107,11 @@ def _smooth(curve: Cells, half: int) -> Cells:
     ends = np.concatenate([[0.0], np.cumsum(curve)])
     place = np.arange(len(curve))
     low, high = np.maximum(place - half, 0), np.minimum(place + half + 1, len(curve))
-    return (ends[high] - ends[low]) / (high - low)
+    return np.asarray((ends[high] - ends[low]) / (high - low))
 
 
 def _floor(curve: Cells, half: int) -> Cells:
-    """Return the curve without maxima narrower than ``half``: the lower of it and of the mean of its sides."""
+    """Return the curve without maxima narrower than `half`: the lower of it and its sides' mean."""
     floor = curve.copy()
     for reach in range(half, 0, -1):
         sides = floor.copy()
@@ -173,6 +173,12 @@ def decay_features(curve: Curve, polar: Polar) -> list[float]:
     ]  # fmt: skip
 
 
+def _sector_means(values: Cells, sector: NDArray[np.int64], chosen: Known) -> tuple[Cells, NDArray[np.int64]]:
+    """Return the mean of the chosen cells of each sector, and their number."""
+    number = np.bincount(sector[chosen], minlength=_SECTORS)
+    return np.bincount(sector[chosen], values[chosen], _SECTORS) / np.maximum(number, 1), number
+
+
 def round_features(curve: Curve, polar: Polar, ring: int) -> list[float]:
     """Describe how a pattern varies along rings: in three zones, and along the highest ring (a bin or −1).
 
@@ -202,17 +208,13 @@ def round_features(curve: Curve, polar: Polar, ring: int) -> list[float]:
         features += [float(used.mean()), uneven, float(means.max() - np.median(means))]
     if ring < 0:
         return [*features, 0.0, 0.0, 0.0]
-    on = np.abs(curve.bins - ring) <= 1
-    off = (np.abs(curve.bins - ring) >= 4) & (np.abs(curve.bins - ring) <= 7)
-    means, counts = [], []
-    for chosen in (on, off):
-        n = np.bincount(sector[chosen], minlength=_SECTORS)
-        means.append(np.bincount(sector[chosen], polar.values[chosen], _SECTORS) / np.maximum(n, 1))
-        counts.append(n)
-    both = (counts[0] > 0) & (counts[1] > 0)
+    apart = np.abs(curve.bins - ring)
+    lit, on = _sector_means(polar.values, sector, apart <= 1)
+    beside, off = _sector_means(polar.values, sector, (apart >= 4) & (apart <= 7))
+    both = (on > 0) & (off > 0)
     if not both.any():
         return [*features, 0.0, 0.0, 0.0]
-    heights = (means[0] - means[1])[both]
+    heights = (lit - beside)[both]
     mean = max(float(heights.mean()), 1e-3)
     gaps = float((heights < 0.3 * mean).mean())
     return [*features, float(both.mean()), min(float(heights.std()) / mean, 10.0), gaps]

@@ -85,7 +85,7 @@ def _rods(image: Cells, known: Known, edge: int) -> list[float]:
     over, seen = image[:edge], known[:edge]
     if over.shape[0] < 4 or not seen.any():
         return [0.0, 0.0, 0.0, 0.0]
-    means, number = _line_means(over, seen, 1)
+    means, _ = _line_means(over, seen, 1)
     rest = np.where(seen, over - means[:, np.newaxis], 0.0)
     across, count = _line_means(rest, seen, 0)
     full = np.flatnonzero(count > 0.3 * over.shape[0])

@@ -33,6 +33,8 @@ _SHARES = (0.005, 0.02, 0.1)  # of the cells, that count as bright
 _FINER = 4  # times as many cells along an edge for rings
 _FINE_RINGS = 64  # of the centre's last place
 _FAINTEST = 0.002  # of the brightest counts, added before logarithms
+_ENOUGH_FINE = 6000  # finer cells that suffice for rings
+_ENOUGH = 300  # cells that suffice for a first look
 _FEWEST = 16  # cells below which nothing is said
 
 _NAMES = (
@@ -69,9 +71,16 @@ def find_centre(image: Cells, known: Known) -> tuple[float, float, float]:
     size = max(image.shape)
     offsets = _far_and_near(size)
     row, column = ((n - 1) / 2 for n in image.shape)
-    best = 0.0
-    for steps in (offsets, np.linspace(-0.125, 0.125, 9) * size, np.linspace(-0.032, 0.032, 9) * size):
-        row, column, best = kernels.best_centre(image[known], y, x, row + steps, column + steps, _RINGS)
+    values, best = image[known], 0.0
+    some = max(1, min(3, values.size // _ENOUGH))  # a third of the cells finds where to look closer
+    for steps, each in (
+        (offsets, some),
+        (np.linspace(-0.125, 0.125, 9) * size, some),
+        (np.linspace(-0.032, 0.032, 9) * size, 1),
+    ):
+        row, column, best = kernels.best_centre(
+            values[::each], y[::each], x[::each], row + steps, column + steps, _RINGS
+        )
     return row, column, best
 
 
@@ -142,15 +151,19 @@ def best_step(image: Cells, known: Known) -> tuple[float, float, int]:
     return best
 
 
+def _turned(cells: NDArray[Any], quarters: int) -> NDArray[Any]:
+    """Return cells after quarter turns, in a row in memory."""
+    return np.ascontiguousarray(np.rot90(cells, quarters))
+
+
 def upright(image: Cells, known: Known) -> tuple[Cells, Known, int]:
-    """Turn a frame by quarters so that the clearest step is level and falls downwards; return their number."""
+    """Turn a frame by quarters so that its clearest step is level and falls downwards; return how many."""
     level, side = best_step(image, known), best_step(image.T, known.T)
     if abs(level[0] * level[1]) >= abs(side[0] * side[1]):
         quarters = 0 if level[0] >= 0 else 2
     else:
         quarters = 3 if side[0] > 0 else 1
-    turned, seen = (np.ascontiguousarray(np.rot90(a, quarters)) for a in (image, known))
-    return turned, seen, quarters
+    return _turned(image, quarters), _turned(known, quarters), quarters
 
 
 _HORIZON_PLACE = 10  # of what `_horizon` returns
@@ -196,19 +209,23 @@ def _finer_centre(image: Cells, known: Known, row: float, column: float) -> tupl
     """Return a centre in cells of a finer image, near the place given, and the roundness about it."""
     from . import _symmetry_kernels as kernels
 
-    y, x = (place.astype(np.float64)[::3] for place in np.nonzero(known))
-    values, best = image[known][::3], 0.0
+    values, best = image[known], 0.0
+    each = max(1, values.size // _ENOUGH_FINE)
+    y, x = (place.astype(np.float64)[::each] for place in np.nonzero(known))
+    values = values[::each]
     for steps in (np.array([-4.0, -2.0, 0.0, 2.0, 4.0]), np.array([-1.0, 0.0, 1.0])):
         row, column, best = kernels.best_centre(values, y, x, row + steps, column + steps, _FINE_RINGS)
     return row, column, best
 
 
-def _about_fine_centre(frame: PreparedFrame, grid: int, quarters: int, row: float, column: float) -> list[float]:
+def _about_fine_centre(
+    frame: PreparedFrame, grid: int, quarters: int, row: float, column: float
+) -> list[float]:
     """Describe rings on finer cells; the centre is given in cells of the upright frame."""
     fine, known = _reduced(frame.image, frame, _FINER * grid)
     counts, _ = _reduced(frame.counts, frame, _FINER * grid)
     shrink = max(fine.shape) / min(grid, max(frame.image.shape))
-    fine, known, counts = (np.ascontiguousarray(np.rot90(a, quarters)) for a in (fine, known, counts))
+    fine, known, counts = (_turned(fine, quarters), _turned(known, quarters), _turned(counts, quarters))
     row, column = ((place + 0.5) * shrink - 0.5 for place in (row, column))
     row, column, best = _finer_centre(fine, known, row, column)
     polar = about(fine, known, row, column)
@@ -227,8 +244,9 @@ def _towards_centre(image: Cells, known: Known, row: float, column: float) -> fl
     y, x = (np.arange(n) - place for n, place in zip(image.shape, (row, column), strict=True))
     length = np.maximum(np.hypot(y[:, np.newaxis], x[np.newaxis, :]), 1e-9)
     along = (down * y[:, np.newaxis] + right * x[np.newaxis, :]) / length
-    whole = float((down**2 + right**2)[known].sum())
-    return float((along**2)[known].sum()) / whole if whole > 1e-12 else 0.0
+    whole = float((down[known] ** 2 + right[known] ** 2).sum())
+    towards = float((along[known] ** 2).sum())
+    return towards / whole if whole > 1e-12 else 0.0
 
 
 def _bright_off(image: Cells, known: Known, row: float, column: float) -> float:

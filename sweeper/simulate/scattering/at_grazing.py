@@ -91,7 +91,7 @@ def _beam_place(how: str, usual: tuple[float, float], session: Rng) -> tuple[flo
 
 
 def _normal_rad(instrument: Instrument, session: Rng) -> float:
-    """Draw the direction of the surface's normal: along an edge of the frame, now and then tilted by degrees."""
+    """Draw the direction of the surface's normal: along an edge of the frame, now and then tilted."""
     tilt = session.normal(0, 0.6) if session.random() < 0.82 else session.uniform(-7, 7)
     return float(instrument.up_quarter * np.pi / 2 + np.deg2rad(tilt))
 

@@ -60,7 +60,7 @@ class Detector:
 
     @property
     def family(self) -> str:
-        """Maker of the large counters, "small counter" for the others, and the kind of all that do not count."""
+        """Maker of a large counter, or "small counter"; the kind of what does not count."""
         if self.kind != "counting":
             return self.kind
         maker = self.name.split()[0]

@@ -89,8 +89,8 @@ def _level(scene: Scene, instrument: Instrument, strata: Strata, rng: Rng) -> fl
     level = low * (high / low) ** share * float(np.exp(rng.normal(0, 0.4)))
     photons = float(scene.expected.sum(dtype=np.float64)) / scene.level
     if scene.drawn["sample"] == "none":
-        return level
-    return max(level, _FEWEST_PHOTONS / max(photons, 1e-30))
+        return float(level)
+    return float(max(level, _FEWEST_PHOTONS / max(photons, 1e-30)))
 
 
 def simulate_frame(

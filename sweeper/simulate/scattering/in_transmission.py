@@ -49,9 +49,7 @@ def _facing(instrument: Instrument, across: float, up: float, q_far: float) -> S
     high = max(row + 0.5, rows - 0.5 - row)
     edge_mm = float(np.hypot(wide, high)) * instrument.pixel_mm
     distance = distance_for(edge_mm, q_far, instrument.wavelength_angstrom)
-    return Setup(
-        instrument.shape, instrument.pixel_mm, distance, column, row, instrument.wavelength_angstrom
-    )
+    return Setup(instrument.shape, instrument.pixel_mm, distance, column, row, instrument.wavelength_angstrom)
 
 
 def saxs_scene(instrument: Instrument, strata: Strata, session: Rng, rng: Rng) -> Scene:

@@ -14,12 +14,13 @@ from sweeper.simulate.scattering.strata import Strata
 
 Rng = np.random.Generator
 
+_NAMES = ("Pilatus", "Eiger", "small counter", "ccd", "plate", "panel", "wire")
 _FAMILIES = {
-    "SAXS": {"Pilatus": 30, "Eiger": 18, "small counter": 10, "ccd": 16, "plate": 8, "panel": 5, "wire": 13},
-    "WAXS": {"Pilatus": 26, "Eiger": 14, "small counter": 10, "ccd": 17, "plate": 13, "panel": 16, "wire": 4},
-    "GISAXS": {"Pilatus": 36, "Eiger": 18, "small counter": 10, "ccd": 17, "plate": 7, "panel": 5, "wire": 7},
-    "GIWAXS": {"Pilatus": 31, "Eiger": 18, "small counter": 10, "ccd": 18, "plate": 12, "panel": 6, "wire": 5},
-    "blank": {"Pilatus": 40, "Eiger": 25, "small counter": 35},
+    "SAXS": (30, 18, 10, 16, 8, 5, 13),
+    "WAXS": (26, 14, 10, 17, 13, 16, 4),
+    "GISAXS": (36, 18, 10, 17, 7, 5, 7),
+    "GIWAXS": (31, 18, 10, 18, 12, 6, 5),
+    "blank": (40, 25, 35, 0, 0, 0, 0),
 }
 """How often a technique uses each family of detectors, roughly in per cent."""
 
@@ -68,7 +69,7 @@ class Instrument:
 
     @property
     def domain(self) -> str:
-        """Family of the detector, and whether all of it is read: what a classifier can tell instruments by."""
+        """Family of the detector and whether all of it is read, which a classifier can tell."""
         return f"{self.detector.family}, {'whole' if self.part == 'whole' else 'part'}"
 
     @property
@@ -129,7 +130,7 @@ def _draw_part(part: str, detector: Detector, rng: Rng) -> Area:
 def draw_instrument(label: str, size: int, strata: Strata, rng: Rng) -> Instrument:
     """Draw the instrument of a session whose frames' longer edge has `size` pixels."""
     shares: dict[str, float] = {}
-    for family, share in _FAMILIES[label].items():
+    for family, share in zip(_NAMES, _FAMILIES[label], strict=True):
         models = [name for name, model in DETECTORS.items() if model.family == family]
         shares |= dict.fromkeys(models, share / len(models))
     detector = DETECTORS[strata.choose("detector", shares)]

@@ -70,7 +70,7 @@ def _round_area(area: Area, shape: tuple[int, int]) -> Image:
     """Return 1 within the circle that touches the edges of a square detector, 0 outside."""
     detector = area.detector
     y = (area.top + (np.arange(shape[0], dtype=np.float32) + 0.5) * area.rows / shape[0]) / detector.rows
-    x = (area.left + (np.arange(shape[1], dtype=np.float32) + 0.5) * area.columns / shape[1])
+    x = area.left + (np.arange(shape[1], dtype=np.float32) + 0.5) * area.columns / shape[1]
     x = x / detector.columns
     inside = (2 * x - 1) ** 2 + (2 * y[:, np.newaxis] - 1) ** 2 < 0.98
     return inside.astype(np.float32)
@@ -90,7 +90,7 @@ def _tapers(shape: tuple[int, int], session: Rng) -> Image:
 
 
 def _afterglow(expected: Image, beam: tuple[float, float], session: Rng) -> Image:
-    """Draw what the last exposure left on a phosphor or a plate: a blurred, paler frame, and the bare beam."""
+    """Draw what the last exposure left on a phosphor or a plate: a pale blurred frame, and the bare beam."""
     left = log_uniform(session, 1e-4, 0.05) * smeared(expected, max(expected.shape) * 0.01)
     if np.isfinite(beam).all() and session.random() < 0.5:
         y = (np.arange(expected.shape[0]) - beam[1]).astype(np.float32)[:, np.newaxis]
@@ -131,8 +131,9 @@ def _dead_parts(counts: Counts, instrument: Instrument, session: Rng) -> None:
     wide = max(1, round(area.detector.module[1] * columns / area.columns))
     if tall >= rows and wide >= columns:
         tall, wide = max(1, rows // 8), columns
-    top, left = int(session.integers(0, max(1, rows - tall + 1))), int(
-        session.integers(0, max(1, columns - wide + 1))
+    top, left = (
+        int(session.integers(0, max(1, rows - tall + 1))),
+        int(session.integers(0, max(1, columns - wide + 1))),
     )
     counts[top : top + tall, left : left + wide] = instrument.gap_counts
 
@@ -193,7 +194,9 @@ def record(
     tracks(photons, tracks_per_frame, rng)
     if detector.integrating:
         gain = float(session.choice([0.3, 0.7, 1.0, 1.6]))
-        offset = float(session.choice([0.0, 3.0, 10.0, 40.0, 100.0, 500.0])) if detector.kind == "ccd" else 3.0
+        offset = (
+            float(session.choice([0.0, 3.0, 10.0, 40.0, 100.0, 500.0])) if detector.kind == "ccd" else 3.0
+        )
         noise = session.uniform(0.5, 3.0)
         photons = gain * photons + offset + noise * rng.standard_normal(photons.shape, dtype=np.float32)
         if detector.kind == "panel":

@@ -272,7 +272,10 @@ def _in_bands(sample: Sample, n_q: int, n_angle: int, rng: Rng | None) -> NDArra
     """Return the intensity of a few domains around the beam, (n_q, n_angle), others in each band of q."""
     assert rng is not None
     rings = np.array(
-        [0.2 + 0.8 * polar.grains(rng, n_angle, sample.order, 0.5 / (4 + sample.order)) for _ in range(_BANDS)]
+        [
+            0.2 + 0.8 * polar.grains(rng, n_angle, sample.order, 0.5 / (4 + sample.order))
+            for _ in range(_BANDS)
+        ]
     )
     return rings[np.arange(n_q) * _BANDS // n_q]
 

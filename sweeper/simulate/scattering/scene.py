@@ -89,7 +89,7 @@ def geometry_drawn(setup: Setup) -> dict[str, Any]:
 
 
 STOPS = {"round": 34, "arm": 26, "translucent": 12, "bar": 10, "none": 18}
-"""How often a beamstop is a disc alone, on an arm, lets some of the beam through, is a bar, or is not there."""
+"""How often a beamstop is a disc alone, on an arm, lets some of it through, is a bar, or not there."""
 
 
 def beamstop(

@@ -1,4 +1,4 @@
-"""What scatters beside the sample: air, windows, solvent, substrates, ice and metal in the beam, fluorescence."""
+"""What scatters beside the sample: air, windows, solvent, substrate, ice or metal, fluorescence."""
 
 from __future__ import annotations
 
