@@ -246,7 +246,8 @@ def _towards_centre(image: Cells, known: Known, row: float, column: float) -> fl
     along = (down * y[:, np.newaxis] + right * x[np.newaxis, :]) / length
     whole = float((down[known] ** 2 + right[known] ** 2).sum())
     towards = float((along[known] ** 2).sum())
-    return towards / whole if whole > 1e-12 else 0.0
+    share: float = towards / whole if whole > 1e-12 else 0.0
+    return share
 
 
 def _bright_off(image: Cells, known: Known, row: float, column: float) -> float:
@@ -325,7 +326,20 @@ that little depends on how the detector was mounted. Then:
 - for the brightest 0.5, 2 and 10 % of the cells, length and width (standard deviations along the principal
   axes), how upright they lie, and their excess over the mean;
 - mean, standard deviation, median and share above one half of the cells, the frame's aspect, the share of
-  known cells.
+  known cells;
+- on cells four times as fine, about the centre found again there: number, height, width, places and spacing
+  of the rings that stand out of the radial curve, its roughness on three scales; slope of log10 of the counts
+  above the faintest over log10 of the radius, whole, inner third and the rest, how straight it is, decades it
+  spans, share of its steps that fall; in three zones of the radius the share of directions that are seen and
+  how uneven they are; how uneven and how broken the highest ring is;
+- correlation of the pattern, and of what is left without its rings' means, with itself turned by half about
+  the centre and mirrored in lines through it, and the share of cells that have a partner;
+- the best steps in the other three directions and across tilted lines, the share of the variance that rows
+  and columns explain, the bright band above the horizon (Yoneda's), how flat and large the dark side is,
+  upright rods above the horizon, sharpness of the means of rows and columns;
+- how far the brightest cells are from the centre, the share of gradients that point to it, decades of counts
+  above and below the median, the share of pixels without counts.
 
-Lengths are in units of the longer edge. All columns are 0 where fewer than 16 cells have a valid pixel.
+Means over directions, pairs and lines take the cells that are there, so that a strip, a corner or a beam
+beside the frame changes little but their shares. Lengths are in units of the longer edge. All columns are 0 where fewer than 16 cells have a valid pixel.
 """

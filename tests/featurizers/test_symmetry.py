@@ -96,6 +96,35 @@ def test_step_is_the_mean_difference_of_rows_and_its_agreement(seed: int, edge: 
         assert agree == pytest.approx((d > 0.01).mean() - (d < -0.01).mean())
 
 
+@settings(max_examples=30, deadline=None)
+@given(_seeds, st.integers(2, 8))
+def test_a_level_line_is_a_tilted_one_without_slope(seed: int, edge: int) -> None:
+    image, known = _some(seed)
+    assert kernels.tilted_step(image, known, edge, 2, 0.0) == kernels.step(image, known, edge, 2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(_seeds, st.floats(-4, 22), st.floats(-4, 22), st.booleans(), st.booleans())
+def test_pairs_are_correlated_as_pearson_has_it(
+    seed: int, row: float, column: float, turned: bool, flipped: bool
+) -> None:
+    image, known = _some(seed)
+    pairs = []
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            k = int(np.floor(2 * row - i + 0.5)) if flipped else i
+            m = int(np.floor(2 * column - j + 0.5)) if turned else j
+            inside = 0 <= k < image.shape[0] and 0 <= m < image.shape[1]
+            if known[i, j] and inside and known[k, m]:
+                pairs.append((image[i, j], image[k, m]))
+    found, share = kernels.paired(image, known, row, column, turned, flipped)
+    if len(pairs) < 16:
+        assert (found, share) == (0.0, 0.0)
+    else:
+        assert found == pytest.approx(np.corrcoef(np.array(pairs).T)[0, 1], abs=1e-9)
+        assert share == pytest.approx(len(pairs) / known.sum())
+
+
 def _rings(shape: tuple[int, int], row: float, column: float) -> NDArray[np.uint16]:
     y, x = np.indices(shape)
     radius = np.hypot(y - row, x - column)
@@ -148,9 +177,87 @@ def test_features_do_not_depend_on_how_the_detector_was_mounted(quarters: int) -
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_horizon_is_told_from_where_it_looks() -> None:
+    upright = _over_a_horizon()
+    frame = prepare(upright, {})
+    cells, number = kernels.reduce_cells(frame.image, frame.valid, 48, 36)
+    assert symmetry.upright(cells / number, number > 0)[2] == 0
+    for quarters in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(cells / number, quarters))
+        back = symmetry.upright(turned, np.ones(turned.shape, bool))
+        assert (back[2] + quarters) % 4 == 0
+        np.testing.assert_array_equal(back[0], cells / number)
+
+
+def test_a_tilted_horizon_is_followed() -> None:
+    y, x = np.indices((192, 192))
+    rng = np.random.default_rng(2)
+
+    def above(slope: float) -> dict[str, float]:
+        lit = y < 120 + slope * (x - 96)
+        return _features(rng.poisson(np.where(lit, 300, 3)).astype(np.uint16))
+
+    level, tilted = above(0.0), above(0.12)
+    assert tilted["tilt"] == pytest.approx(0.12)
+    assert tilted["tilted_gain"] > 0.1 > level["tilted_gain"]
+    assert level["step_up"] < 0.1
+
+
+def test_a_rod_and_the_band_over_a_horizon_are_found() -> None:
+    y, x = np.indices((192, 192))
+    height = 140 - y
+    band = 200 * np.exp(-0.5 * ((height - 10) / 4) ** 2)
+    rod = 400 * np.exp(-0.5 * ((x - 80) / 3) ** 2)
+    rng = np.random.default_rng(3)
+    plain = np.where(height > 0, 40.0, 2.0)
+    with_both = rng.poisson(np.where(height > 0, plain + band + rod, 2.0)).astype(np.uint16)
+    found, without = _features(with_both), _features(rng.poisson(plain).astype(np.uint16))
+    assert found["yoneda"] > without["yoneda"] + 0.1
+    assert found["rod_height"] > without["rod_height"] + 0.2
+    assert found["rod_width"] < 0.15
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_quarter_of_rings_is_described_as_all_of_them(corner: tuple[int, int]) -> None:
+    whole = _rings((288, 288), 143.5, 143.5)
+    part = np.ascontiguousarray(
+        whole[144 * corner[0] : 144 * (corner[0] + 1), 144 * corner[1] : 144 * (corner[1] + 1)]
+    )
+    expected, found = _features(whole), _features(part)
+    assert found["roundness"] > 0.8
+    assert found["ring_number"] == pytest.approx(expected["ring_number"], abs=0.41)  # one more or less
+    assert found["ring_highest"] == pytest.approx(expected["ring_highest"], rel=0.3)
+    assert found["radial_gradients"] > 0.8
+    assert found["zone2_uneven"] < 0.2
+    assert max(found["ring_gaps"], expected["ring_gaps"]) < 0.2
+
+
+def test_arcs_are_told_from_rings() -> None:
+    y, x = np.indices((192, 192))
+    radius, angle = np.hypot(y - 96, x - 96), np.arctan2(y - 96, x - 96)
+    rng = np.random.default_rng(4)
+    ring = 300 * np.exp(-0.5 * ((radius - 60) / 4) ** 2)
+    rings = _features(rng.poisson(20 + ring).astype(np.uint16))
+    arcs = _features(rng.poisson(20 + ring * (np.cos(angle) ** 8)).astype(np.uint16))
+    assert arcs["ring_uneven"] > rings["ring_uneven"] + 0.5
+    assert arcs["ring_gaps"] > 0.3 > rings["ring_gaps"]
+    assert arcs["point_rest"] > 0.6  # even about the beam, as all patterns in transmission
+
+
+def test_a_power_law_has_its_exponent() -> None:
+    y, x = np.indices((192, 192))
+    radius = np.hypot(y - 96, x - 96)
+    rng = np.random.default_rng(5)
+    found = _features(np.minimum(rng.poisson(1e7 * np.maximum(radius, 3) ** -2.0), 65_535).astype(np.uint16))
+    assert found["decay_inner"] == pytest.approx(-2, abs=0.35)  # far from the faintest counts
+    assert found["decay_outer"] < found["decay_inner"]
+    assert found["decay_falls"] > 0.95
+    assert found["ring_number"] == 0
+
+
 def test_features_do_not_depend_on_the_frames_size() -> None:
-    small = _rings((96, 96), 40, 50)
-    large = np.repeat(np.repeat(small, 3, 0), 3, 1)
+    small = _rings((192, 192), 80, 100)
+    large = np.repeat(np.repeat(small, 2, 0), 2, 1)
     expected, found = _features(small), _features(large)
     assert found == pytest.approx(expected, abs=0.02)
 
