@@ -111,11 +111,10 @@ REPRESENTATIONS = {
 
 RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "scattering": (
-        ("glcm at 256",),
-        ("peaks at 512",),
         ("symmetry",),
         ("symmetry", "peaks at 512"),
-        ("symmetry", "peaks at 512", "glcm at 256"),
+        ("peaks at 512",),
+        ("glcm at 256",),
     ),
     "hits": (
         ("glcm",),

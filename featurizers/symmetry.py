@@ -341,5 +341,6 @@ that little depends on how the detector was mounted. Then:
   above and below the median, the share of pixels without counts.
 
 Means over directions, pairs and lines take the cells that are there, so that a strip, a corner or a beam
-beside the frame changes little but their shares. Lengths are in units of the longer edge. All columns are 0 where fewer than 16 cells have a valid pixel.
+beside the frame changes little but their shares. Lengths are in units of the longer edge. All columns are 0
+where fewer than 16 cells have a valid pixel.
 """

@@ -328,8 +328,8 @@ def test_rings_of_silver_behenate_are_where_their_period_puts_them() -> None:
     bins = np.linspace(0.8, 1.2, 21) * first
     place = np.digitize(q[valid], bins) - 1
     seen = np.bincount(place, minlength=20)
-    curve = np.bincount(place, counts[valid], 20) / np.maximum(seen, 1)
     assert seen.min() > 5
+    curve = [np.median(counts[valid][place == n]) for n in range(20)]  # a hot pixel does not count
     assert bins[:-1][np.argmax(curve)] + 0.01 * first == pytest.approx(first, rel=0.025)
 
 
@@ -360,7 +360,8 @@ def test_a_frame_of_4096_pixels_is_drawn() -> None:
     small, drawn_small = simulate_frame("WAXS", 8, 1, 512)
     assert max(counts.shape) == 4096
     for name in ("detector", "sample", "wavelength_angstrom", "distance_mm"):
-        assert drawn[name] in (drawn_small[name], pytest.approx(drawn_small[name], rel=2e-3))
+        close = pytest.approx(drawn_small[name], rel=2e-3) if name == "distance_mm" else drawn_small[name]
+        assert drawn[name] == close
     # The same scene: binned, it is the small frame but for noise and exposure.
     rows, columns = counts.shape[0] // 8, counts.shape[1] // 8
     binned = counts[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).clip(0).mean((1, 3))
