@@ -254,7 +254,8 @@ def _bright_off(image: Cells, known: Known, row: float, column: float) -> float:
     """Return how far the middle of the brightest cells is from a place, in longer edges."""
     y, x = np.nonzero(known)
     chosen = np.argsort(-image[known], kind="stable")[: max(3, int(_SHARES[0] * len(y)))]
-    return float(np.hypot(y[chosen].mean() - row, x[chosen].mean() - column)) / max(image.shape)
+    off = np.hypot(y[chosen].mean() - row, x[chosen].mean() - column)
+    return float(off / max(image.shape))
 
 
 def _decades(frame: PreparedFrame) -> list[float]:
