@@ -142,6 +142,11 @@ _PYFAI = {
     "Pilatus 6M": ("Pilatus6M", 526_101),
     "Eiger 9M": ("Eiger9M", 637_030),
     "Eiger 16M": ("Eiger16M", 1_198_210),
+    "Pilatus 900K": ("Pilatus900k", 58_340),
+    "Lambda 750K": ("lambda750k", 16_464),
+    "Maxipix 2x2": ("maxipix_2x2", 4_112),
+    "Maxipix 5x1": ("maxipix_5x1", 4_096),
+    "Jungfrau 4M": ("Jungfrau4M", 239_792),
 }
 
 
