@@ -17,24 +17,21 @@ SURFACE_NAMES = (
 )  # fmt: skip
 
 
-def best_of(image: Cells, known: Known, slope: float = 0.0) -> tuple[float, float, float, int]:
-    """Return the clearest falling and rising step between rows, and mean and row of the falling one.
+def clearest_steps(image: Cells, known: Known, slope: float = 0.0) -> tuple[float, float]:
+    """Return the clearest falling and rising step across lines of a slope, in rows a column.
 
     A step is the mean difference across a line times the share of columns that agree with its sign.
     """
     from . import _symmetry_kernels as kernels
 
     height, reach = image.shape[0], max(1, image.shape[0] // 24)
-    fall, rise, mean, row = 0.0, 0.0, 0.0, height // 2
+    fall, rise = 0.0, 0.0
     for edge in range(2, height - 1):
         step, agree = kernels.tilted_step(image, known, edge, reach, slope)
-        strength = step * abs(agree)
-        if step * agree <= 0:
-            continue
-        if strength > fall + 1e-12:
-            fall, mean, row = strength, step, edge
-        rise = max(rise, -strength)
-    return fall, rise, mean, row
+        if step * agree > 0:
+            strength = step * abs(agree)
+            fall, rise = max(fall, strength), max(rise, -strength)
+    return fall, rise
 
 
 def _line_means(image: Cells, known: Known, axis: int) -> tuple[Cells, NDArray[np.int64]]:
@@ -111,11 +108,11 @@ def _rods(image: Cells, known: Known, edge: int) -> list[float]:
 def surface_features(image: Cells, known: Known, edge: int) -> list[float]:
     """Describe a frame that stands upright, with its clearest edge above row `edge`."""
     turned, turned_known = np.ascontiguousarray(image.T), np.ascontiguousarray(known.T)
-    fall, rise, _, _ = best_of(image, known)
-    left, right, _, _ = best_of(turned, turned_known)
+    fall, rise = clearest_steps(image, known)
+    left, right = clearest_steps(turned, turned_known)
     tilted, tilt = 0.0, 0.0
     for slope in _TILTS:
-        found = best_of(image, known, slope)[0]
+        found = clearest_steps(image, known, slope)[0]
         if found > tilted:
             tilted, tilt = found, slope
     dark, lit = image[edge:][known[edge:]], image[:edge][known[:edge]]
