@@ -269,7 +269,10 @@ def test_a_plan_of_arrays_is_that_of_files(
     assert of_arrays.grid == of_files.grid
     assert of_arrays.notes == of_files.notes == ()
     assert of_arrays.search.evaluations == of_files.search.evaluations == 2 * TRIALS
-    assert str(of_arrays).startswith("36 frames, 3 classes: coarse 12, fine 12, medium 12\n\ngrid of space")
+    said = str(of_arrays).splitlines()
+    assert said[0] == "space tiny, one featurizer a pipeline, search random, 5 trials, 2 folds"
+    assert said[1] == "36 frames, 3 classes: coarse 12, fine 12, medium 12"
+    assert said[3].startswith("grid of space")
     assert not (tmp_path / "run").exists()
 
 

@@ -14,12 +14,14 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.machinery import ModuleSpec
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from typing import Literal
+from types import CodeType
+from typing import Any, Literal
 
 from sweeper.errors import InputError
 
@@ -197,6 +199,35 @@ def _make_package(name: str, folder: Path) -> None:
         spec = ModuleSpec(name, None, is_package=True)
         spec.submodule_search_locations = [str(folder)]
         sys.modules[name] = importlib.util.module_from_spec(spec)
+        if not any(isinstance(finder, _Modules) for finder in sys.meta_path):
+            sys.meta_path.insert(0, _Modules())
+
+
+class _Modules(MetaPathFinder):
+    """Finds the files of folders of plugins."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
+        """Return the file of a module in one of our packages; None for any other."""
+        package, _, stem = name.rpartition(".")
+        if not path or not package.startswith("sweeper.plugins."):
+            return None
+        file = Path(path[0], f"{stem}.py")
+        return (
+            importlib.util.spec_from_file_location(name, file, loader=_AsWritten(name, str(file)))
+            if file.is_file()
+            else None
+        )
+
+
+class _AsWritten(SourceFileLoader):
+    """Loads a file as it stands, and leaves no bytecode in a person's folder.
+
+    Bytecode is told from outdated one by the file's size and time in seconds, and an edit may keep both.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the source."""
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _kinds_of(file: Path, expected: Kind | None) -> tuple[tuple[Kind, ...], str]:

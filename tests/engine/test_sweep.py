@@ -279,14 +279,15 @@ def test_the_time_budget_holds(run_cli: Cli, textures: Path, tmp_path: Path) -> 
     assert 0 < len(scores(run)) < 1400
 
 
-def test_a_fit_past_its_time_limit_is_a_failed_row(run_here: Cli, textures: Path, tmp_path: Path) -> None:
+def test_a_fit_past_its_time_limit_is_a_failed_row(run_here: Cli, tmp_path: Path) -> None:
+    data = write_textures(tmp_path / "data", per_class=60)
     space = tmp_path / "space.yaml"
     space.write_text(
-        "featurizers: {glcm: {}}\n"
+        "featurizers: {glcm: {distance: [[1, 2, 4, 5, 8]], angle_deg: [[0, 45, 90, 135]]}}\n"
         "classifiers: {rf: {n_trees: [9, 5000], max_features: 1.0}, svm: {}}\n"
     )  # fmt: skip
     sweep(
-        run_here, textures, space, tmp_path / "run", "--search", "grid", "--trial-time-limit", "3s",
+        run_here, data, space, tmp_path / "run", "--search", "grid", "--trial-time-limit", "3s",
         "--folds", 2,
     )  # fmt: skip
     board = pipelines(tmp_path / "run")

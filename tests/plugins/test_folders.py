@@ -115,6 +115,18 @@ def test_a_folder_that_is_added_again_is_read_again(tmp_path: Path) -> None:
     assert os.environ[plugins.VARIABLE] == str(tmp_path)
 
 
+def test_an_edit_that_keeps_time_and_size_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python takes bytecode for up to date by these two."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = outside.write(tmp_path) / "logistic.py"
+    for version in (1, 2):
+        file.write_text(outside.LOGISTIC.replace("version=1", f"version={version}"))
+        os.utime(file, (1e9, 1e9))
+        plugins.add_folder(tmp_path)
+        assert plugins.classifier("logistic").version == version
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
 def test_the_folders_of_the_installation_may_be_named_too() -> None:
     plugins.add_folder(plugins.source_folder("sweeper.classifiers"))
     assert plugins.code_digest("classifier", "rf") == plugins.classifier("rf").version
