@@ -500,7 +500,7 @@ print("rows:", len(board), "up:", ray.is_initialized())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_interrupted_sweep_leaves_nothing_in_the_callers_ray(textures: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, textures, tmp_path / "run"],

@@ -49,7 +49,7 @@ def tables(notebook: Any) -> list[str]:
     return [one["text/plain"] for one in data if "<table" in one.get("text/html", "")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_prints_what_it_is_saved_with(watched: Watched) -> None:
     saved = nbformat.read(NOTEBOOK, as_version=4)
     assert kinds(watched.nb) == kinds(saved)
@@ -57,7 +57,7 @@ def test_it_prints_what_it_is_saved_with(watched: Watched) -> None:
     assert len(tables(saved)) >= 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_shows_how_far_the_sweep_is_and_then_the_leaderboard(watched: Watched) -> None:
     bars = [
         float(share) for html in watched.shown for share in re.findall(r'<progress value="([\d.]+)"', html)

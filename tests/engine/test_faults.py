@@ -185,7 +185,8 @@ def cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size * 2 // 3)
 
 
-@pytest.mark.parametrize("damage", [flip, pytest.param(cut, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("damage", [flip, cut])
 def test_damaged_blocks_are_computed_again(
     run_cli: Cli,
     textures: Path,

@@ -177,6 +177,7 @@ def test_similar_frames_in_features_of_networks(
     assert "this network was not kept" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_the_same_command_again_computes_nothing(
     run_here: Cli, side_by_side: tuple[Path, tuple[object, ...], str]
 ) -> None:
@@ -237,6 +238,7 @@ def test_a_promoted_trial_goes_on_from_its_checkpoint(undisturbed: tuple[Path, s
     assert budgets == {0.111: 18, 0.333: 6, 1.0: 2}
 
 
+@pytest.mark.long
 def test_the_best_heads_climb_again_with_other_seeds(
     run_here: Cli, textures: Path, climbing: Path, undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -279,6 +281,7 @@ def same_scores(a: Path, b: Path) -> None:
     pd.testing.assert_frame_equal(*boards)
 
 
+@pytest.mark.long
 def test_a_killed_sweep_goes_on_from_its_checkpoints(
     run_cli: Cli, textures: Path, climbing: Path, undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:

@@ -208,7 +208,7 @@ def ray_processes(root: int, title: str) -> list[int]:
     [
         "ray::trial",
         *(pytest.param(title, marks=pytest.mark.long) for title in TITLES_OF_TRIALS),
-        "ray::FeatureStore",
+        pytest.param("ray::FeatureStore", marks=pytest.mark.long),
     ],
 )
 def test_a_killed_worker_costs_nothing_but_its_evaluation(
@@ -255,7 +255,7 @@ def permuted(data: Path, path: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_permuted_labels_score_at_chance(run_here: Cli, tiny_space: Path, tmp_path: Path) -> None:
     data = write_textures(tmp_path / "data", per_class=30)
     manifest = permuted(data, data / "permuted.csv")

@@ -75,7 +75,7 @@ def test_the_pages_are_typed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_search_of_its_page_runs_a_sweep(
     run_cli: Callable[..., subprocess.CompletedProcess[str]], textures: Path, tiny_space: Path, tmp_path: Path
 ) -> None:
