@@ -22,6 +22,8 @@ HIGHER, LOWER = "higher", "lower"
 FIGURES = {
     "glcm_speedup": HIGHER,
     "lbp_speedup": HIGHER,
+    "forest_fit_speedup": HIGHER,
+    "forest_row_speedup": HIGHER,
     "seconds_per_trial": LOWER,
     "cpu_seconds_ratio": HIGHER,
     "feature_cpu_seconds_ratio": HIGHER,
