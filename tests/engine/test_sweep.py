@@ -131,6 +131,7 @@ def test_one_worker_gives_the_same_leaderboard(
     pd.testing.assert_frame_equal(scores(tmp_path / "run"), scores(undisturbed))
 
 
+@pytest.mark.long
 def test_the_best_are_run_again_with_other_seeds(
     run_here: Cli, textures: Path, tiny_space: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
