@@ -113,38 +113,12 @@ def mirror(image: F64, known: Mask, axis2: int) -> tuple[float, float]:
 
 
 @compiled
-def step(image: F64, known: Mask, edge: int, reach: int) -> tuple[float, float]:
-    """Return the mean step across an edge between two rows, and the share of columns that agree.
-
-    Each column compares the means of `reach` rows on either side.
-    """
-    height, width = image.shape
-    n, total, fall, rise = 0.0, 0.0, 0.0, 0.0
-    for j in range(width):
-        above, below, na, nb = 0.0, 0.0, 0, 0
-        for k in range(reach):
-            if edge - 1 - k >= 0 and known[edge - 1 - k, j]:
-                above += image[edge - 1 - k, j]
-                na += 1
-            if edge + k < height and known[edge + k, j]:
-                below += image[edge + k, j]
-                nb += 1
-        if na > 0 and nb > 0:
-            difference = above / na - below / nb
-            n += 1.0
-            total += difference
-            if difference > 0.01:
-                fall += 1.0
-            if difference < -0.01:
-                rise += 1.0
-    if n < 0.25 * width:
-        return 0.0, 0.0
-    return total / n, (fall - rise) / n
-
-
-@compiled
 def tilted_step(image: F64, known: Mask, edge: int, reach: int, slope: float) -> tuple[float, float]:
-    """Return what `step` does, across a line that rises by `slope` rows a column about the middle column."""
+    """Return the mean step across a line between two rows, and the share of columns that agree.
+
+    Each column compares the means of `reach` rows on either side. The line rises by `slope` rows a column
+    about the middle column.
+    """
     height, width = image.shape
     n, total, fall, rise = 0.0, 0.0, 0.0, 0.0
     for j in range(width):
@@ -170,6 +144,12 @@ def tilted_step(image: F64, known: Mask, edge: int, reach: int, slope: float) ->
     if n < 0.25 * width:
         return 0.0, 0.0
     return total / n, (fall - rise) / n
+
+
+@compiled
+def step(image: F64, known: Mask, edge: int, reach: int) -> tuple[float, float]:
+    """Return what `tilted_step` does, across an edge between two rows."""
+    return tilted_step(image, known, edge, reach, 0.0)
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""What a pattern looks like about its centre, from whatever part of the rings is seen."""
+"""Features of a pattern about its centre, from whatever part of the rings is seen."""
 
 from __future__ import annotations
 

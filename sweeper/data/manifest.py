@@ -43,7 +43,7 @@ class _Column:
 
 @dataclass(frozen=True, eq=False)
 class Located:
-    """Where the frames are that the rows of a manifest list, in the order of rows.
+    """The places of the frames that the rows of a manifest list, in the order of rows.
 
     Attributes are those of :class:`~sweeper.data.listing.Listing`.
     """

@@ -31,7 +31,7 @@ _DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Gain:
-    """What more of the same search would add to the best score.
+    """The gain that more of the same search would bring to the best score.
 
     Attributes
     ----------

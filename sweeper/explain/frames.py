@@ -1,4 +1,4 @@
-"""Which frames are to be explained: files, folders of frames and data sets, with known classes."""
+"""Frames to explain: files, folders of frames and data sets, with known classes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class GivenFrame:
 
     @property
     def ref(self) -> FrameRef:
-        """Where the frame is; messages call it by its path."""
+        """Return the place of the frame; messages call it by its path."""
         return FrameRef(self.path, self.index, self.mask, self.called(self.path), self.reading)
 
 

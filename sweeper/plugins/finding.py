@@ -1,4 +1,4 @@
-"""Where plugins are: in the installation, in folders that a person names, in installed packages.
+"""Sources of plugins: the installation, folders that a person names, installed packages.
 
 Nothing is imported here. A file's name is its plugin's name, and the constant that it assigns says of which
 kind it is. A name that two sources claim is an error that names both.

@@ -1,4 +1,4 @@
-"""What the run teaches about the next one: whether its time was enough, and what was never worth it."""
+"""The section on the next run: whether the time was enough, and what was never worth it."""
 
 from __future__ import annotations
 

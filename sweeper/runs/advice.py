@@ -1,4 +1,4 @@
-"""What a sweep teaches about the next one: whether its time was enough, and what was never worth it.
+"""Advice on the next sweep, learnt from one: whether its time was enough, and what was never worth it.
 
 All of it is a function of the journal's records and of the size of the space. Time is that of the fits and
 their predictions, in the order in which the journal got them, whatever the number of cores.
@@ -89,7 +89,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Advice:
-    """What a sweep teaches about the next one.
+    """Advice on the next sweep, learnt from one.
 
     Attributes
     ----------

@@ -53,7 +53,7 @@ class RunFolder:
 
     @property
     def best_networks(self) -> Path:
-        """Which model files belong to the best trial of each network."""
+        """Return the list of the model files of the best trial of each network."""
         return self.path / contents.BEST_NETWORKS
 
     @property
