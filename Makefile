@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A sweep is a dozen processes: without bytecode each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-long test-cluster check bench docs clean
+.PHONY: setup demo test test-long test-cluster check bench bench-search docs clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,11 @@ bench: setup
 		$(BIN)/python benchmarks/$$script.py --quick --json .bench/$$script.json || exit 1; \
 	done
 	$(BIN)/python benchmarks/compare.py .bench
+
+# Searches replayed on tables of complete grids; `benchmarks/search/make_tables.py` makes the tables anew.
+bench-search: setup
+	$(BIN)/python -m pip install -q optuna
+	$(BIN)/python benchmarks/search/compare.py --record docs/search.md
 
 # Pages that are written from the code, and the notebook's output.
 docs: setup

@@ -31,12 +31,15 @@ class Observation:
         Share of the full budget, in (0, 1].
     score : float
         Higher is better; :data:`FAILED_SCORE` for a failed evaluation.
+    seconds : float or None
+        What its folds took to fit and to score, as the journal has it; None unless the search counts them.
     """
 
     trial: int
     pipeline: Pipeline
     budget: float
     score: float
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,10 @@ class SearchSpace(Protocol):
         """Yield every pipeline of a finite space, in the order the space is written."""
         ...
 
+    def known(self) -> Sequence[Pipeline]:
+        """Return a few pipelines that do well on most data sets, to begin with; there may be none."""
+        ...
+
     def encoding(self) -> Encoding:
         """Return the translation between pipelines and vectors."""
         ...
@@ -158,6 +165,9 @@ class Search:
         halved once all of their trials are there, or as results come in (ASHA).
     learns : bool
         Whether it looks at observations.
+    counts_seconds : bool
+        Whether it looks at their seconds, too: a sweep that resumes proposes the same, one that begins anew
+        with the same seed need not.
     group : int
         Trials that start without waiting for each other's results, in a search that learns and does not
         stop early; one that stops synchronously learns from whole brackets.
@@ -175,6 +185,7 @@ class Search:
     proposer: Callable[[SearchSpace, int], Proposer]
     early_stopping: Literal["none", "synchronous", "asynchronous"] = "none"
     learns: bool = False
+    counts_seconds: bool = False
     group: int = 8
     exhaustive: bool = False
     requires: tuple[str, ...] = ()

@@ -311,6 +311,7 @@ def _tune_once(sweep: Sweep, actors: Actors, watch: Watch) -> str:
         ladder,
         limit,
         learns=search.learns,
+        counts_seconds=search.counts_seconds,
         sweep=shared,
         on_trial=lambda number, pipeline: _record_trial(actors, watch, number, pipeline),
     )

@@ -60,14 +60,14 @@ PRESETS: Mapping[str, Preset] = {
             "a first look, in a minute: cheap texture features, one featurizer a pipeline",
             "quick",
             ("combine.most=1",),
-            {"time_budget_s": 60.0, "folds": 3, "repeats": 1},
+            {"search": "gp_per_second", "time_budget_s": 60.0, "folds": 3, "repeats": 1},
         ),
         Preset(
             "balanced",
             "a good pipeline, in five minutes: cheap texture features, up to three side by side",
             "quick",
             (),
-            {"time_budget_s": 300.0, "folds": 5, "repeats": 1},
+            {"search": "gp_per_second", "time_budget_s": 300.0, "folds": 5, "repeats": 1},
         ),
         Preset(
             "best",
@@ -75,7 +75,7 @@ PRESETS: Mapping[str, Preset] = {
             "side, and six kinds of classifiers",
             "thorough",
             (),
-            {"time_budget_s": 3600.0, "folds": 5, "repeats": 2},
+            {"search": "gp_per_second", "time_budget_s": 3600.0, "folds": 5, "repeats": 2},
         ),
     )
 }

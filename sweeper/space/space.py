@@ -16,10 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from sweeper import plugins
+from sweeper.api import Network
 from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
 from sweeper.space.domains import Options
 from sweeper.space.encoding import Encoding
+from sweeper.space.known import known_pipelines
 from sweeper.space.parts import Part, Slot, assemble, fit_together
 
 _Choice = tuple[Part, dict[str, Any]]
@@ -151,6 +154,12 @@ class Space:
     def _own(self, slot: Slot, name: str, params: dict[str, Any]) -> _Choice | None:
         parts = (part for part in self.parts[slot] if part.name == name and part.holds(params))
         return next(((part, part.own(params)) for part in parts), None)
+
+    def known(self) -> list[Pipeline]:
+        """Return a few pipelines that do well on most data sets; none where there are only networks."""
+        names = {part.name for part in self.parts["featurizer"]}
+        networks = frozenset(name for name in names if isinstance(plugins.featurizer(name), Network))
+        return known_pipelines(self.parts, self.most, networks)
 
     def encoding(self) -> Encoding:
         """Return the translation between its pipelines and vectors."""

@@ -126,8 +126,10 @@ def test_without_either_both_are_named() -> None:
 def test_a_plan_shows_what_it_resolves_to(textures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", str(textures), "--preset", "quick", "--folds", "4", "--cpus", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == ("space quick, one featurizer a pipeline, search bohb, time budget 1m, 4 folds")
-    (search,) = [line for line in lines if line.startswith("search bohb: about ")]
+    assert lines[0] == (
+        "space quick, one featurizer a pipeline, search gp_per_second, time budget 1m, 4 folds"
+    )
+    (search,) = [line for line in lines if line.startswith("search gp_per_second: about ")]
     found = re.search(r"about ([0-9,]+) trials in the time budget, 4 folds", search)
     assert found is not None
     trials = int(found[1].replace(",", ""))

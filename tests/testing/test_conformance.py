@@ -62,7 +62,7 @@ def test_every_file_passes_every_check(path: Path, check: Check) -> None:
 def test_the_plugins_are_found() -> None:
     assert {"glcm", "lbp", "histogram", "sift", "lenet", "timm"} <= set(KINDS["featurizer"])
     assert {"rf", "et", "svm", "lightgbm", "xgboost", "catboost", "head"} == set(KINDS["classifier"])
-    assert {"bohb", "hyperband", "asha", "random", "grid"} == set(KINDS["search"])
+    assert {"bohb", "gp", "gp_per_second", "hyperband", "asha", "random", "grid"} == set(KINDS["search"])
     assert {"quick", "diffranet", "camsortxs"} <= set(KINDS["space"])
     assert all(len(checks_of(kind, names[-1])) >= 4 for kind, names in KINDS.items())
 

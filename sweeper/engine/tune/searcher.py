@@ -27,6 +27,7 @@ class SweepSearcher(Searcher):  # type: ignore[misc]
         limit: int | None,
         *,
         learns: bool,
+        counts_seconds: bool,
         sweep: dict[str, Any],
         on_trial: Callable[[int, Pipeline], None],
     ) -> None:
@@ -35,12 +36,13 @@ class SweepSearcher(Searcher):  # type: ignore[misc]
         self._ladder = ladder
         self._limit = limit
         self._learns = learns
+        self._counts_seconds = counts_seconds
         self._sweep = json.dumps(sweep)
         self._on_trial = on_trial
         self._pipelines: list[Pipeline] = []
         self._numbers: dict[str, int] = {}
         self._taken: set[str] = set()
-        self._scores: dict[tuple[int, int], float] = {}
+        self._scores: dict[tuple[int, int], tuple[float, float]] = {}  # with the seconds that they took
         self._ended: set[int] = set()
         self._exhausted = False
 
@@ -81,8 +83,14 @@ class SweepSearcher(Searcher):  # type: ignore[misc]
 
     def _observations(self, trials: int) -> list[Observation]:
         return [
-            Observation(number, self._pipelines[number], self._ladder.fraction(steps), score)
-            for (number, steps), score in sorted(self._scores.items())
+            Observation(
+                number,
+                self._pipelines[number],
+                self._ladder.fraction(steps),
+                score,
+                seconds if self._counts_seconds else None,
+            )
+            for (number, steps), (score, seconds) in sorted(self._scores.items())
             if number < trials
         ]
 
@@ -99,7 +107,7 @@ class SweepSearcher(Searcher):  # type: ignore[misc]
 
     def _observe(self, trial_id: str, result: dict[str, Any] | None) -> None:
         if result is not None and "steps" in result and result["ended"] is None:
-            self._scores[self._numbers[trial_id], result["steps"]] = result["score"]
+            self._scores[self._numbers[trial_id], result["steps"]] = result["score"], result["seconds"]
 
     def on_pause(self, trial_id: str) -> None:
         """HyperBandForBOHB tells; nothing depends on it here."""

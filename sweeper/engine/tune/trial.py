@@ -28,6 +28,12 @@ def mean_score(evaluations: list[Evaluation], metric: str) -> float:
     return over_folds(metric, [value for value in known if value is not None])
 
 
+def seconds_of(evaluations: list[Evaluation]) -> float:
+    """Return the seconds that fitting and scoring took, those of failed folds left out."""
+    outcomes = [e.outcome for e in evaluations if isinstance(e.outcome, Scored)]
+    return sum(o.fit_s + 1e-3 * o.predict_ms_per_frame * o.n_validation for o in outcomes)
+
+
 class SweepTrial(tune.Trainable):  # type: ignore[misc]
     """Evaluates the next rung in each step.
 
@@ -80,11 +86,12 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]
             ended = cause_of(error)  # of the ledger's, when the disk is full, Ray's traceback is left out
             if not isinstance(ended, DeadlineError | StoppedError):
                 ended = FaultError(traceback.format_exc())
-            return {**result, "score": FAILED_SCORE, "ended": ended}
+            return {**result, "score": FAILED_SCORE, "seconds": 0.0, "ended": ended}
         # With several rungs the scheduler says when a trial ends; a single one is all there is.
         return {
             **result,
             "score": mean_score(records, self._sweep["metric"]),
+            "seconds": seconds_of(records),
             "done": self._sweep["max_steps"] == 1,
         }
 
