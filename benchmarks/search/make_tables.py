@@ -94,14 +94,21 @@ def timed() -> Iterator[Clock]:
     clock.seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime - began
 
 
-def frames_of(task: str, scratch: Path, per_class: int) -> Frames:
-    """Simulate, or take from scikit-learn, the frames of a task."""
+PER_CLASS = {"diffraction": 150, "scattering": 100, "digits": 100}
+SIZES_PX = {"diffraction": 512, "scattering": 256}
+
+
+def write_frames(task: str, folder: Path, per_class: int = 0) -> Path:
+    """Write the frames of a task, simulated or scikit-learn's; returns the data set's path."""
+    count = per_class or PER_CLASS[task]
     if task == "digits":
-        manifest = _write_digits(scratch, per_class)
-    else:
-        size = {"diffraction": 512, "scattering": 256}[task]
-        manifest = write_set(scratch, simulation(task, per_class, size, SEED))
-    data = load_dataset(manifest)
+        return _write_digits(folder, count)
+    return write_set(folder, simulation(task, count, SIZES_PX[task], SEED))
+
+
+def frames_of(task: str, scratch: Path, per_class: int) -> Frames:
+    """Read the frames of a task."""
+    data = load_dataset(write_frames(task, scratch, per_class))
     with timed() as clock:
         raw = [raw_frame(data.ref(row)) for row in range(len(data))]
     return Frames(raw, data.labels, data.classes, data.groups, clock.seconds)
@@ -199,14 +206,14 @@ def _prefixes(estimator: Any, x: Matrix, counts: Sequence[int], n_classes: int) 
     return found
 
 
-def tabulate(task: str, per_class: int, keep: int = 1) -> Table:
+def tabulate(task: str, per_class: int = 0, keep: int = 1) -> Table:
     """Evaluate every pipeline of a task's space on every fold at every budget.
 
     Parameters
     ----------
     task : str
     per_class : int
-        Frames of each class.
+        Frames of each class; 0: as many as the tables have.
     keep : int
         Every so many-th representation only: the others score 0. For a quick try.
     """
@@ -289,9 +296,6 @@ def tabulate(task: str, per_class: int, keep: int = 1) -> Table:
     return Table(task, pipelines, scores, fit_s, features.costs, facts)
 
 
-PER_CLASS = {"diffraction": 150, "scattering": 100, "digits": 100}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make tables and say what their checksums are."""
     parser = argparse.ArgumentParser(description="Make the tables that searches are compared on.")
@@ -301,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     for task in options.tasks:
-        table = tabulate(task, 10 if options.quick else PER_CLASS[task], 20 if options.quick else 1)
+        table = tabulate(task, *((10, 20) if options.quick else ()))
         path = options.out / f"{task}.parquet"
         table.write(path)
         print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}", flush=True)
