@@ -1,7 +1,7 @@
-"""Sweeper beside what people would take instead: the same frames, the same seconds, a test half that nobody sees.
+"""Sweeper beside what people would take instead: the same frames and seconds, a test half that nobody sees.
 
-Three data sets (simulated diffraction, simulated scattering, scikit-learn's digits) are halved, groups whole.
-Sweeper is given the frames and the time: ``sweeper run FRAMES --preset balanced --time-budget T``, and what it
+Three data sets (simulated diffraction, simulated scattering, scikit-learn's digits) are halved, groups
+whole. Sweeper is given the frames and the time: ``sweeper run FRAMES --preset balanced --time-budget T``, and what it
 ranks first by cross-validation is scored on the test half. The others are given features: the union of all
 that the preset's space can compute, whose computation is not counted in their time.
 
@@ -28,11 +28,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "search")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "search"))
 
 import numpy as np
-from make_tables import write_frames
+from _frames import write_frames
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.proportion import proportion_confint
 
@@ -43,6 +43,7 @@ from sweeper.data.splits import make_splits
 from sweeper.features.representation import representation, side_by_side
 from sweeper.space.file import load_space
 
+HERE = Path(__file__).resolve().parent
 SETS = ("diffraction", "scattering", "digits")
 SPACE = "quick"
 SEED = 1
@@ -118,7 +119,7 @@ def by_peer(name: str, python: str, features: Path, budget_s: float, scratch: Pa
 
 
 def by_us(manifest: Path, run: Path, budget_s: float) -> tuple[str, float, float, float]:
-    """Run the preset; returns what it ranks first, its accuracy and kappa on the test half, and the seconds."""
+    """Run the preset; returns its first row, that row's accuracy and kappa on the test half, and seconds."""
     command = [sys.executable, "-m", "sweeper", "run", str(manifest), "--preset", "balanced",
                "--time-budget", f"{budget_s:g}s", "--seed", str(SEED), "--out", str(run)]  # fmt: skip
     started = time.monotonic()
@@ -130,7 +131,8 @@ def by_us(manifest: Path, run: Path, budget_s: float) -> tuple[str, float, float
     if first["trial"] >= 0:
         found = opened.predictions(int(first["trial"]), test=True)
         kappa = float(cohen_kappa_score(found["label"], found["predicted"]))
-    return f"{first['featurizer']}+{first['classifier']}", float(first["test_accuracy"]), kappa, seconds
+    what = f"{first['featurizer']}+{first['classifier']}"
+    return what, float(first["test_accuracy"]), kappa, seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -162,8 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n| data | | accuracy | 95 % | κ | seconds |\n| --- | --- | ---: | --- | ---: | ---: |")
     for row in rows:
         print(
-            f"| {row.data} | {row.name} | {row.accuracy:.3f} | {row.low:.3f} to {row.high:.3f} | {row.kappa:.3f} "
-            f"| {row.seconds:.0f} |"
+            f"| {row.data} | {row.name} | {row.accuracy:.3f} | {row.low:.3f} to {row.high:.3f} "
+            f"| {row.kappa:.3f} | {row.seconds:.0f} |"
         )
     if options.json is not None:
         options.json.write_text(json.dumps([vars(row) for row in rows], indent=2) + "\n")

@@ -102,7 +102,7 @@ class Table:
 
     @cached_property
     def needs(self) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-        """For each pipeline its setting of the intensities, its blocks and its codebooks, as costs name them."""
+        """What each pipeline needs, as costs name it: a setting of the intensities, blocks and codebooks."""
         found = []
         for pipeline in self.pipelines:
             at = intensity_name(pipeline)
@@ -118,7 +118,6 @@ class Table:
 
     def write(self, path: Path) -> None:
         """Write one row for each pipeline, budget and fold; costs of features and facts as metadata."""
-        n, budgets, folds = self.scores.shape
         index = np.indices(self.scores.shape)
         columns = {
             "pipeline": index[0].ravel().astype(np.uint16),

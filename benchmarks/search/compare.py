@@ -1,15 +1,17 @@
 """Searches compared on tables of complete grids: regret over the seconds that they would have taken.
 
-Each search is replayed with several seeds on each table (``make_tables.py``), with and without the block cache.
-Seconds are what the table measured for what the search asked for, on two cores that are always busy; a search
-that hands out one trial at a time is given the same, and so sees every result before its next proposal. The time that
-proposals take is added, as measured now. Regret is against the best score in the table.
+Each search is replayed with several seeds on each table (``make_tables.py``), with and without the block
+cache. Seconds are what the table measured for what the search asked for, on two cores that are always busy,
+also for a search that hands out one trial at a time and so sees every result before its next proposal. What
+proposals take is added, as it was measured once. Regret is against the best score in the table.
 
     python benchmarks/search/compare.py [--tasks T ...] [--only NAME ...] [--seeds N] [--tables FOLDER]
         [--processes N] [--json FILE] [--record PAGE]
 
 ``--record docs/search.md`` puts the tables into the page.
 """
+
+# ruff: noqa: E402
 
 from __future__ import annotations
 
@@ -117,8 +119,8 @@ def interval(regret: Floats) -> tuple[Floats, Floats]:
 def speed(ours: Floats, other: Floats) -> tuple[float, float, float]:
     """Return how many times sooner we have the other's final regret, with the 95 % interval.
 
-    By bootstrap over the seeds of both. Where we never have it, 0; where we have it at the first time noted, so
-    many times sooner at least.
+    By bootstrap over the seeds of both. Where we never have it, 0; where we have it at the first time noted,
+    so many times sooner at least.
     """
     rng = np.random.default_rng(0)
 

@@ -4,9 +4,9 @@
 - ``scattering``: up to three featurizers side by side on simulated frames of four techniques;
 - ``digits``: the handwritten digits that come with scikit-learn.
 
-Fits and scores are the engine's own (``fit_pipeline``, the same seeds). One fit of a forest or a booster tells
-what its first trees alone would have scored; a sample of these is fitted on its own and must be equal. Its
-cost is that fit's, by its share of the trees. Costs are user CPU seconds of one thread.
+Fits and scores are the engine's own (``fit_pipeline``, the same seeds). One fit of a forest or a booster
+tells what its first trees alone would have scored; a sample of these is fitted on its own and must be equal.
+Its cost is that fit's, by its share of the trees. Costs are user CPU seconds of one thread.
 
     python benchmarks/search/make_tables.py [--tasks T ...] [--out FOLDER] [--quick]
 """
@@ -37,6 +37,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
+from _frames import write_frames
 from _table import BUDGETS, FOLDER, TASKS, FeatureCosts, Table, codebook_name, intensity_name, space_of
 from numpy.typing import NDArray
 
@@ -49,8 +50,6 @@ from sweeper.evaluate.folds import fit_pipeline, native_threads
 from sweeper.features.names import block_name
 from sweeper.features.representation import Words, representation, side_by_side
 from sweeper.pipeline import Pipeline, canonical_json
-from sweeper.simulate.sets import simulation
-from sweeper.simulate.writing import write_set
 
 Matrix = NDArray[np.float64]
 FOLDS = 3
@@ -94,37 +93,12 @@ def timed() -> Iterator[Clock]:
     clock.seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime - began
 
 
-PER_CLASS = {"diffraction": 150, "scattering": 100, "digits": 100}
-SIZES_PX = {"diffraction": 512, "scattering": 256}
-
-
-def write_frames(task: str, folder: Path, per_class: int = 0) -> Path:
-    """Write the frames of a task, simulated or scikit-learn's; returns the data set's path."""
-    count = per_class or PER_CLASS[task]
-    if task == "digits":
-        return _write_digits(folder, count)
-    return write_set(folder, simulation(task, count, SIZES_PX[task], SEED))
-
-
 def frames_of(task: str, scratch: Path, per_class: int) -> Frames:
     """Read the frames of a task."""
     data = load_dataset(write_frames(task, scratch, per_class))
     with timed() as clock:
         raw = [raw_frame(data.ref(row)) for row in range(len(data))]
     return Frames(raw, data.labels, data.classes, data.groups, clock.seconds)
-
-
-def _write_digits(folder: Path, per_class: int) -> Path:
-    """Write the first digits of each class as TIFF files."""
-    import tifffile
-    from sklearn.datasets import load_digits
-
-    pictures, labels = load_digits(return_X_y=True)
-    for label in range(10):
-        (folder / str(label)).mkdir(parents=True)
-        for i, picture in enumerate(pictures[labels == label][:per_class]):
-            tifffile.imwrite(folder / str(label) / f"{i:03}.tif", picture.reshape(8, 8).astype(np.uint16))
-    return folder
 
 
 # --------------------------------------------------------------------------- features
