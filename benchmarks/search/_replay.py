@@ -50,9 +50,9 @@ class Account:
         self.seconds += self.propose_s / CORES
         return self.table.number[pipeline.id]
 
-    def score(self, number: int, budget: int) -> float:
-        """Evaluate a pipeline on all folds and return its mean score."""
-        if not self.cached or (number, budget) not in self._done:
+    def score(self, number: int, budget: int, *, again: bool = False) -> float:
+        """Evaluate a pipeline on all folds and return its mean score; `again`, also where that was done."""
+        if again or not self.cached or (number, budget) not in self._done:
             self._done.add((number, budget))
             cost = self.features_s(number) + self.fit_s(number, budget)
             self.seconds += (cost + OVERHEAD_S * self.table.folds) / CORES

@@ -82,15 +82,19 @@ def _table(path: Path) -> Table:
 
 
 def play(
-    tables: Path, tasks: Sequence[str], found: Sequence[Contender], seeds: int, processes: int
+    tables: Path, tasks: Sequence[str], found: Sequence[Contender], seeds: int, processes: int, keep: Path
 ) -> list[Played]:
-    """Replay every search on every task with every seed."""
+    """Replay every search on every task with every seed; what `keep` has of an earlier call is taken from there."""
+    keep.mkdir(parents=True, exist_ok=True)
     played = []
     with ProcessPoolExecutor(processes) as pool:
         for task in tasks:
             for contender in found:
                 one = partial(_course, tables / f"{task}.parquet", contender.name)
-                regret = np.array(list(pool.map(one, range(seeds))))
+                file = keep / f"{task} {contender.name} {seeds}.npy"
+                if not file.exists():
+                    np.save(file, np.array(list(pool.map(one, range(seeds)))))
+                regret = np.load(file)
                 played.append(Played(task, contender.name, regret))
                 print(
                     f"{task:12} {contender.name:24} {_percents(middle(regret))}", file=sys.stderr, flush=True
@@ -238,11 +242,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=20, metavar="N")
     parser.add_argument("--tables", type=Path, default=FOLDER, metavar="FOLDER")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
+    parser.add_argument(
+        "--keep", type=Path, default=Path(".bench/search"), metavar="FOLDER", help="of replays"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--record", type=Path, metavar="PAGE", help="put the tables into PAGE")
     options = parser.parse_args(arguments)
     found = [contender for contender in contenders() if contender.name in options.only]
-    played = play(options.tables, options.tasks, found, options.seeds, options.processes)
+    played = play(options.tables, options.tasks, found, options.seeds, options.processes, options.keep)
     text = pages(played)
     print(text)
     if options.json is not None:
