@@ -56,7 +56,7 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     weights = find_all_weights(checked.space, spec.weights)
     folder = RunFolder(out)
     with folder.held(spec):
-        spec = resolved(spec, folder)
+        spec = resolved(spec, folder, helped=checked.dataset.helping is not None)
         folder.claim(spec)
         return _run(spec, checked, weights, folder, progress, deadline, dashboard=dashboard)
 

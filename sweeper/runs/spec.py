@@ -239,6 +239,15 @@ class SweepSpec:
         metavar="WHAT",
         unset="the manifest's column group, if it has one",
     )
+    helping: str | None = setting(
+        None,
+        legal=FilePath(),
+        help="labelled frames that help where yours are few, simulated or of other instruments: they are "
+        "training frames in every fold, never scored; what yours count beside them is searched",
+        group="data",
+        metavar="DATA",
+        unset="none",
+    )
     hold_out: str | None = setting(
         None,
         legal=OneOf("domain"),

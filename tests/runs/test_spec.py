@@ -104,6 +104,7 @@ def spec_of(**changes: Any) -> SweepSpec:
         ("group_by", [None, "file", "folder"], ["", "class", True]),
         ("address", [None, "auto"], ["", 5]),
         ("mask", [None, "/m.tif"], ["", 5]),
+        ("helping", [None, "/others.csv"], ["", 5]),
         ("features", [None, "/folder"], ["", 5]),
         ("representation_share", [None, 0.5, 0.01], [0, 1, -0.5, 1.5, True, "half"]),
         ("weights", [None, "/folder"], ["", 5]),
