@@ -100,6 +100,16 @@ class RunFolder:
         return self.path / contents.ENSEMBLE
 
     @property
+    def labels(self) -> Path:
+        """What more labels would buy, once ``sweeper labels`` was run."""
+        return self.path / contents.LABELS
+
+    @property
+    def target(self) -> Path:
+        """How far the frames of the target are from the training frames."""
+        return self.path / contents.TARGET
+
+    @property
     def quarantine(self) -> Path:
         return self.path / contents.QUARANTINE
 

@@ -248,6 +248,16 @@ class SweepSpec:
         metavar="DATA",
         unset="none",
     )
+    target: str | None = setting(
+        None,
+        legal=FilePath(),
+        help="unlabelled frames of the instrument that the sweep is for: at its end it says how many of them "
+        "are unlike any training frame",
+        group="data",
+        metavar="FRAMES",
+        unset="none",
+        resumable=True,
+    )
     hold_out: str | None = setting(
         None,
         legal=OneOf("domain"),
