@@ -389,7 +389,18 @@ class SweepSpec:
     @property
     def reading(self) -> Reading:
         """How files are read."""
-        return Reading(self.dataset, self.scan_grid, not self.ignore_file_mask)
+        return Reading(self.dataset, self.scan_grid, not self.ignore_file_mask, self._reads_header)
+
+    @property
+    def _reads_header(self) -> bool:
+        """Whether a featurizer of the space looks at what files say of how frames were taken."""
+        for name in map(str, self.space.get("featurizers") or ()):
+            try:
+                if getattr(plugins.featurizer(name), "reads_header", False):
+                    return True
+            except InputError:  # a plugin of the run that is not here
+                continue
+        return False
 
     @property
     def arrays(self) -> str | None:
