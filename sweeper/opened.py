@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sweeper.pipeline import Pipeline
     from sweeper.runs.folder import RunFolder
     from sweeper.runs.status import Best, Status
+    from sweeper.runs.target import Target
 
 
 class Run:
@@ -178,6 +179,14 @@ class Run:
                 names = needed_files(folder, chosen_pipeline(folder, trial).pipeline)
         with self._folder(names) as folder:
             return label_curve(folder, chosen_pipeline(folder, trial), draws, local_cpus(None))
+
+    def target(self) -> Target | None:
+        """Return how far the frames of the sweep's target are; None where it ended without looking at any."""
+        from sweeper.runs.contents import TARGET
+        from sweeper.runs.target import read_target
+
+        with self._folder([TARGET]) as folder:
+            return read_target(folder.target)
 
     def report(self, html: str | Path | None = None) -> Path:
         """Write the run as one HTML page; return its path.

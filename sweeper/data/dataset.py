@@ -252,7 +252,10 @@ def load_dataset(
     listing = _read_listing(source, allow_outside)
     if helping is not None:
         helper = Path(os.path.abspath(helping))  # noqa: PTH100  as above
-        listing = with_helping(listing, _read_listing(helper, allow_outside))
+        try:
+            listing = with_helping(listing, _read_listing(helper, allow_outside))
+        except InputError as error:
+            raise InputError(f"--helping {error}") from None
     listing = checked_helping(str(source), listing)
     if hold_out is not None:
         listing = _by_domain(source, listing)

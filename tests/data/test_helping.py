@@ -139,6 +139,11 @@ def test_what_is_refused(tmp_path: Path, rows: str, error: str) -> None:
         load_dataset(_manifest(tmp_path, f"path,label,split,helping\n{rows}\n"))
 
 
+def test_what_is_wrong_with_a_data_set_that_helps_names_the_option(own: Path) -> None:
+    with pytest.raises(InputError, match=r"^--helping /nowhere: data must be an existing folder or manifest"):
+        load_dataset(own, helping="/nowhere")
+
+
 def test_a_frame_is_ones_own_or_helps(own: Path) -> None:
     with pytest.raises(InputError, match="every frame must be named once, 3 are repeated"):
         load_dataset(own, helping=own)

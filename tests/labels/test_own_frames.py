@@ -84,6 +84,7 @@ def test_the_same_command_computes_nothing_again_and_a_target_may_be_named(
     assert found is not None
     assert (found.found, found.looked_at, found.unreadable, found.unlike) == (7, 6, 1, 6)
     assert found.typical == 1.0 and found.other_sizes == 0
+    assert sweeper.open_run(swept.run).target() == found
     assert "target: 6 of 6 frames (100%) are unlike the training frames" in done.stdout
     assert "No score here says how well they are told apart" in done.stdout
     page = sweeper.open_run(swept.run).report().read_text()
