@@ -132,6 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
         curves,
         explain,
         export,
+        labels,
         leaderboard,
         listing,
         log,
@@ -157,7 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(root=parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     verbs = (
-        simulate, plan, run, submit, stop, status, leaderboard, curves, report, log, export, card,
+        simulate, plan, run, submit, stop, status, leaderboard, curves, labels, report, log, export, card,
         sort, explain, similar, listing, check_plugin, completion,
     )  # fmt: skip
     for verb in verbs:

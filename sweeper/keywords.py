@@ -35,6 +35,8 @@ class Settings(TypedDict, total=False):
     skip_bad: bool
     drop_duplicates: bool
     group_by: str | None
+    helping: str | PathLike[str] | None
+    target: str | PathLike[str] | None
     hold_out: str | None
     allow_outside: bool
     trial_time_limit: str | float

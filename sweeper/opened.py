@@ -14,9 +14,11 @@ from sweeper.runs.place import Place, place_of, reading, shown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sweeper.labels import LabelCurve
     from sweeper.pipeline import Pipeline
     from sweeper.runs.folder import RunFolder
     from sweeper.runs.status import Best, Status
+    from sweeper.runs.target import Target
 
 
 class Run:
@@ -151,6 +153,40 @@ class Run:
                 names = needed_files(folder, folder.results().pipeline(trial))
         with self._folder(names) as folder:
             return feature_table(folder, folder.results().pipeline(trial))
+
+    def label_curve(self, trial: int | None = None, *, draws: int = 5) -> LabelCurve:
+        """Return what more labelled frames would buy, as ``sweeper labels`` does.
+
+        Parameters
+        ----------
+        trial : int, optional
+            The pipeline; by default the best whose features were fitted on no frames.
+        draws : int
+            How often frames are drawn for each number and fold.
+
+        Raises
+        ------
+        InputError
+            No such pipeline; the data set is not there or changed; blocks are missing.
+        """
+        from sweeper.labels.curve import chosen_pipeline, label_curve
+        from sweeper.runs.checks import local_cpus
+        from sweeper.similar.features import needed_files
+
+        names: list[str] = []
+        if not isinstance(self._place, Path):
+            with self._folder() as folder:
+                names = needed_files(folder, chosen_pipeline(folder, trial).pipeline)
+        with self._folder(names) as folder:
+            return label_curve(folder, chosen_pipeline(folder, trial), draws, local_cpus(None))
+
+    def target(self) -> Target | None:
+        """Return how far the frames of the sweep's target are; None where it ended without looking at any."""
+        from sweeper.runs.contents import TARGET
+        from sweeper.runs.target import read_target
+
+        with self._folder([TARGET]) as folder:
+            return read_target(folder.target)
 
     def report(self, html: str | Path | None = None) -> Path:
         """Write the run as one HTML page; return its path.

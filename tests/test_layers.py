@@ -27,7 +27,7 @@ FILES = sorted(path for package in PROJECT for path in (REPOSITORY / package).rg
 ROOMS = (
     "errors", "process", "interrupts", "extras", "atomic", "yamlfile", "pipeline", "api", "plugins", "data",
     "space", "networks", "features", "evaluate", "search", "runs", "planning", "simulate", "explain",
-    "similar", "report", "sorter", "opened", "keywords", "testing", "engine", "commands", "cli",
+    "similar", "labels", "report", "sorter", "opened", "keywords", "testing", "engine", "commands", "cli",
     "sweeper", "__main__",
 )  # fmt: skip
 """Packages and modules of sweeper/ from the lowest to the highest: each imports those before it alone.

@@ -145,3 +145,11 @@ CLASS_WEIGHT = Axis(
     doc="none, balanced (inverse class frequency), or one weight a class in class order",
 )
 """Every classifier takes class weights; the evaluation turns them into sample weights."""
+
+OWN_WEIGHT = Axis(
+    "own_weight",
+    Interval(0.01, 1e6),
+    default=1.0,
+    doc="how many helping frames a frame of your own counts as",
+)
+"""An axis of every classifier that takes class weights, where some frames only help."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -28,12 +28,18 @@ class PreparedFrame:
         False where the detector gave no trustworthy value.
     levels : int
         Number of grey levels for texture, 2 to 256.
+    header : mapping
+        What the file says of how the frame was taken, for featurizers that ask for it with `reads_header`:
+        ``distance_mm``, ``wavelength_angstrom``, ``pixel_mm``, ``beam_column_px``, ``beam_row_px`` and
+        ``incidence_deg`` as far as they are stated, and then ``height_px`` and ``width_px`` of the frame as
+        it was read. What is not stated is absent.
     """
 
     counts: NDArray[np.float32]
     image: NDArray[np.float32]
     valid: NDArray[np.bool_]
     levels: int
+    header: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def quantised(self) -> NDArray[np.uint8]:
@@ -73,6 +79,9 @@ class Featurizer:
     requires : tuple of str
         Import names of the libraries it needs beyond Sweeper's own: `list`, `plan` and `run` name one
         that is not installed.
+    reads_header : bool
+        Whether it looks at :attr:`PreparedFrame.header`: frames of equal pixels and other headers are other
+        frames to sweeps that search it.
     """
 
     name: str
@@ -84,6 +93,7 @@ class Featurizer:
     codebook: Axis | None = None
     descriptor_width: int = 0
     requires: tuple[str, ...] = ()
+    reads_header: bool = False
 
     @property
     def all_axes(self) -> tuple[Axis, ...]:

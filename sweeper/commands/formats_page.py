@@ -40,6 +40,10 @@ For every format:
   counts (unless `negative: valid`), and detectors' sentinels such as 2³² − 1. The report says how many
   pixels each of these makes invalid.
 - **A mask file** may be of any of these formats, and is invalid where it is not zero.
+- **How a frame was taken** is read where a space has the featurizer `header`: distance, wavelength or energy,
+  pixel size, beam and incidence, of CBF and TIFF files of DECTRIS detectors, EDF (in metres, as SAXS
+  beamlines write it), SMV (without the beam, on whose axes beamlines do not agree) and NeXus. What is not
+  stated, or stated as 0, is absent.
 - **Files that are being written**: an HDF5 file that a writer has open in SWMR mode is read as far as it is
   flushed. Any other file that is not whole yet is refused as truncated.
 

@@ -57,6 +57,7 @@ def _run(args: argparse.Namespace) -> int:
     from sweeper.runs.place import shown, typed, working
     from sweeper.runs.progress import Progress
     from sweeper.runs.tables import leaderboard_table
+    from sweeper.runs.target import read_target
     from sweeper.space.study import SCALE
 
     spec = spec_of(args)
@@ -71,12 +72,17 @@ def _run(args: argparse.Namespace) -> int:
             try:
                 board = run_sweep(spec, out, progress, dashboard=args.dashboard)
                 advice = advice_of(RunFolder(out))
+                has_helping = "helping" in RunFolder(out).read_environment()
+                target = read_target(RunFolder(out).target)
             except BadFramesError as error:
                 raise InputError(_bad_frames(error, out)) from None
     finally:
         progress.close()
     print(leaderboard_table(board.head(args.top), spec.metric))
     print(f"\n{progress.summary()}")
+    if target is not None:
+        print(f"target: {target.verdict}")
+        print(*(f"        {note}" for note in target.notes), sep="\n", end="\n" * bool(target.notes))
     for line in advice.lines:
         print(line)
     print(f"leaderboard: {shown(args.out)}/leaderboard.csv")
@@ -85,6 +91,8 @@ def _run(args: argparse.Namespace) -> int:
     print(f"next: sweeper leaderboard {typed(args.out)} --best-per featurizer")
     page = " --html report.html" if isinstance(args.out, str) else ""
     print(f"      sweeper report {typed(args.out)}{page}")
+    if has_helping:
+        print(f"      sweeper labels {typed(args.out)}, which says what more labels would buy")
     return EXIT_DONE
 
 

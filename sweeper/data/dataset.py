@@ -17,6 +17,7 @@ from sweeper.data import checks, folders, manifest
 from sweeper.data.format import DEFAULT_READING, Reading
 from sweeper.data.formats import DATASET_MARK
 from sweeper.data.frames import Counted, frame_counts
+from sweeper.data.helping import checked_helping, helping_notes, with_helping
 from sweeper.data.listing import Listing, some_of
 from sweeper.data.masks import load_mask
 from sweeper.data.names import alike_note
@@ -30,6 +31,8 @@ CountFrames = Callable[[Sequence[str], Reading], Sequence[Counted | str]]
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled frames in canonical order: by relative path, then by position in the file.
+
+    Files that hold nothing but frames that help come after the others.
 
     That order depends neither on the file system's order or a manifest's nor on where the dataset lies.
     Arrays have one entry a frame, so that ten million frames stay small.
@@ -54,7 +57,8 @@ class Dataset:
         ``train``, ``val`` or ``test`` for all frames, or empty for all of them.
     groups : int64, (frames,), or None
         Frames of equal number never stand on both sides of a split. Numbered as they first appear. Where
-        whole domains are held out they are the domains.
+        whole domains are held out they are the domains. Where only some frames have groups, each other one
+        is a group of its own.
     domain : int64, (frames,), or None
         Position of each frame's domain in `domain_names`, −1 where it is not known; None where a manifest
         names no domains.
@@ -62,6 +66,8 @@ class Dataset:
         In the order in which they first appear.
     hold_out : bool
         Whether whole domains are held out.
+    helping : bool, (frames,), or None
+        Whether frames only help, see :mod:`sweeper.data.helping`; None where all are a person's own.
     mask_files : tuple of str
         Distinct mask files, absolute.
     mask : int64, (frames,)
@@ -95,6 +101,7 @@ class Dataset:
     domain: NDArray[np.int64] | None = None
     domain_names: tuple[str, ...] = ()
     hold_out: bool = False
+    helping: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -117,6 +124,11 @@ class Dataset:
     def masks(self) -> NDArray[np.object_]:
         """Absolute path of each frame's mask file, or None, (frames,)."""
         return np.array([*self.mask_files, None], dtype=object)[self.mask]
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Which frames are a person's own, (frames,): those that do not only help."""
+        return np.ones(len(self), dtype=np.bool_) if self.helping is None else ~self.helping
 
     @property
     def domains(self) -> NDArray[np.int64] | None:
@@ -158,6 +170,7 @@ class Dataset:
             split=self.split[keep],
             groups=None if self.groups is None else self.groups[keep],
             domain=None if self.domain is None else self.domain[keep],
+            helping=None if self.helping is None else self.helping[keep],
             mask=self.mask[keep],
             quarantined=(*self.quarantined, *quarantined),
         )
@@ -165,7 +178,7 @@ class Dataset:
         return smaller
 
     def digest(self, frame_digests: Sequence[str]) -> str:
-        """Return a digest of frames, label names, groups and splits: 32 characters.
+        """Return a digest of frames, label names, groups, splits and who helps: 32 characters.
 
         It depends neither on where the dataset lies nor on the names of groups.
 
@@ -182,6 +195,8 @@ class Dataset:
         groups = np.full(len(self), -1) if self.groups is None else _numbered(self.groups)
         for frame, label, group, split in zip(frame_digests, self.labels, groups, self.split, strict=True):
             hasher.update(f"\n{frame} {label} {group} {split}".encode())
+        if self.helping is not None:
+            hasher.update(np.packbits(self.helping).tobytes())
         return hasher.hexdigest()
 
 
@@ -193,6 +208,7 @@ def load_dataset(
     skip_bad: bool = False,
     group_by: str | None = None,
     hold_out: str | None = None,
+    helping: str | Path | None = None,
     counter: CountFrames = frame_counts,
     reading: Reading = DEFAULT_READING,
 ) -> Dataset:
@@ -203,20 +219,22 @@ def load_dataset(
     data : str or Path
         A folder of classes (``DATA/<class>/...``), a folder of ``train``, ``val`` (``valid``,
         ``validation``) and ``test`` with class folders in each, or a CSV or Parquet manifest with the
-        columns ``path`` and ``label`` and optionally ``split``, ``group``, ``domain``, ``frame``, ``mask``
-        and ``dataset``.
+        columns ``path`` and ``label`` and optionally ``split``, ``group``, ``domain``, ``helping``,
+        ``frame``, ``mask`` and ``dataset``.
         A manifest that marks some frames ``test`` and leaves the rest empty has those for training.
     mask : str or Path, optional
-        Mask file of all frames for which a manifest names none.
+        Mask file of all frames for which a manifest names none, but for those that help.
     allow_outside : bool
         Whether a manifest may name files outside its folder.
     skip_bad : bool
         Leave out files that are missing or cannot be read, and record them in
         :attr:`Dataset.quarantined`, instead of raising :class:`BadFramesError`.
     group_by : {"file", "folder"}, optional
-        What the groups are, for data that name none.
+        What the groups are, for data that name none; frames that help keep theirs.
     hold_out : {"domain"}, optional
         Make the domains that a manifest names the groups, so that splits leave out whole ones.
+    helping : str or Path, optional
+        A folder or manifest like `data`, whose frames all help; its splits are passed over.
     counter : callable
         Counts the frames of files; give one that works in parallel for very many files.
     reading : Reading
@@ -232,6 +250,13 @@ def load_dataset(
     # Not resolved: a dataset that is reached by a link keeps its name. Links matter to manifests alone.
     source = Path(os.path.abspath(data))  # noqa: PTH100
     listing = _read_listing(source, allow_outside)
+    if helping is not None:
+        helper = Path(os.path.abspath(helping))  # noqa: PTH100  as above
+        try:
+            listing = with_helping(listing, _read_listing(helper, allow_outside))
+        except InputError as error:
+            raise InputError(f"--helping {error}") from None
+    listing = checked_helping(str(source), listing)
     if hold_out is not None:
         listing = _by_domain(source, listing)
     mask_path = None if mask is None else _checked_mask(Path(mask))
@@ -244,15 +269,17 @@ def load_dataset(
     checks.check_classes(name, dataset.classes, dataset.labels, split)
     group_names = listing.group_names
     if group_by is not None:
-        if dataset.groups is not None:
+        if dataset.groups is not None and (dataset.groups[dataset.own] >= 0).any():
             raise InputError(f"--group-by {group_by}: {name} has groups of its own, leave the option out")
-        group_names, groups = _grouped_by(group_by, dataset)
+        group_names, groups = _grouped_by(group_by, dataset, group_names)
         dataset = replace(dataset, groups=groups)
     if dataset.groups is not None:
-        checks.check_groups(name, group_names, dataset.groups, split)
-        dataset = replace(dataset, groups=_numbered(dataset.groups))
+        group_names, groups = _each_its_own(dataset.groups, group_names)
+        checks.check_groups(name, group_names, groups, split)
+        dataset = replace(dataset, groups=_numbered(groups))
     alike = alike_note("labels", dataset.classes), alike_note("groups", listing.group_names)
-    notes = (*dataset.notes, *(note for note in alike if note))
+    helped = helping_notes(dataset.labels, dataset.helping, dataset.classes)
+    notes = (*dataset.notes, *(note for note in alike if note), *helped)
     return replace(
         dataset, split=split, quarantined=tuple(problems), notes=notes, hold_out=hold_out is not None
     )
@@ -279,16 +306,20 @@ def _by_domain(source: Path, listing: Listing) -> Listing:
     if listing.domain is None:
         raise InputError(f"{source}: --hold-out domain needs a manifest with a column domain, there is none")
     names = np.array(listing.domain_names, dtype=object)
-    empty = _without_name(listing.domain_names)[listing.domain]
-    if empty.any():
+    own = np.ones(len(listing.file), dtype=np.bool_) if listing.helping is None else ~listing.helping
+    empty = _is_nameless(listing.domain, listing.domain_names)
+    if (empty & own).any():
         raise InputError(
-            f"{source}: domain must be given in every row, {int(empty.sum())} have none: row "
-            + some_of([int(row) + 1 for row in np.flatnonzero(empty)])
+            f"{source}: domain must be given in every row, {int((empty & own).sum())} have none: row "
+            + some_of([int(row) + 1 for row in np.flatnonzero(empty & own)])
         )
-    if len(names) < 2:
-        raise InputError(f"{source}: --hold-out domain needs two domains or more, all are {names[0]!r}")
+    if len(several := np.unique(listing.domain[own])) < 2:
+        raise InputError(
+            f"{source}: --hold-out domain needs two domains or more, all are {names[several[0]]!r}"
+        )
     if listing.group is not None:
-        pairs = np.unique(np.stack([listing.group, listing.domain]), axis=1)  # (2, pairs)
+        known = (listing.group >= 0) & ~empty
+        pairs = np.unique(np.stack([listing.group, listing.domain])[:, known], axis=1)  # (2, pairs)
         torn = np.flatnonzero(np.diff(pairs[0]) == 0)
         if torn.size:
             group, domain = pairs[:, torn[0]]
@@ -296,7 +327,8 @@ def _by_domain(source: Path, listing: Listing) -> Listing:
                 f"{source}: a group must come from one domain, group {listing.group_names[group]!r} is in "
                 f"{names[domain]!r} and {names[pairs[1, torn[0] + 1]]!r}"
             )
-    return replace(listing, group=listing.domain, group_names=listing.domain_names)
+    group = np.where(empty, -1, listing.domain)
+    return replace(listing, group=group, group_names=listing.domain_names)
 
 
 def _checked_mask(path: Path) -> str:
@@ -323,7 +355,10 @@ def _expand(
     within = np.arange(len(row)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
     index = np.where(listing.frame[row] < 0, within, listing.frame[row])
     # Sorting the few files once leaves integers to sort the frames by.
-    in_order = np.array(sorted(range(len(listing.files)), key=listing.files.__getitem__), dtype=np.int64)
+    helps = _only_help(listing)
+    in_order = np.array(
+        sorted(range(len(listing.files)), key=lambda i: (helps[i], listing.files[i])), dtype=np.int64
+    )
     rank = np.empty_like(in_order)
     rank[in_order] = np.arange(len(in_order))
     order = np.lexsort((index, rank[listing.file[row]]))
@@ -348,8 +383,17 @@ def _expand(
         notes=notes,
         domain=domain,
         domain_names=domain_names,
+        helping=None if listing.helping is None else listing.helping[row],
     )
     return dataset, problems
+
+
+def _only_help(listing: Listing) -> NDArray[np.bool_]:
+    """Return which files hold nothing but frames that help, (files,)."""
+    if listing.helping is None:
+        return np.zeros(len(listing.files), dtype=np.bool_)
+    own = np.bincount(listing.file[~listing.helping], minlength=len(listing.files))
+    return np.asarray(own == 0)
 
 
 def _domains(listing: Listing, row: NDArray[np.int64]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
@@ -357,15 +401,17 @@ def _domains(listing: Listing, row: NDArray[np.int64]) -> tuple[NDArray[np.int64
     if listing.domain is None:
         return None, ()
     number = listing.domain[row]
-    known = ~_without_name(listing.domain_names)[number]
+    known = ~_is_nameless(number, listing.domain_names)
     domain = np.full(len(row), -1, dtype=np.int64)
     domain[known] = _numbered(number[known])
     first = np.sort(np.unique(number[known], return_index=True)[1])
     return domain, tuple(listing.domain_names[n] for n in number[known][first].tolist())
 
 
-def _without_name(names: Sequence[str]) -> NDArray[np.bool_]:
-    return np.array([name == "" or name.lower() == "nan" for name in names], dtype=np.bool_)
+def _is_nameless(number: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which positions in some names are those of an empty one, or −1."""
+    nameless = [name == "" or name.lower() == "nan" for name in names]
+    return np.asarray(np.array([*nameless, True], dtype=np.bool_)[number])
 
 
 def _sizes(
@@ -390,16 +436,36 @@ def _with_default_mask(listing: Listing, mask: str | None) -> tuple[tuple[str, .
     masks = np.full(len(listing.file), -1, dtype=np.int64) if listing.mask is None else listing.mask
     if mask is None:
         return listing.mask_files, masks
-    return (*listing.mask_files, mask), np.where(masks < 0, len(listing.mask_files), masks)
+    lacking = masks < 0
+    if listing.helping is not None:  # frames of another detector
+        lacking &= ~listing.helping
+    return (*listing.mask_files, mask), np.where(lacking, len(listing.mask_files), masks)
 
 
-def _grouped_by(what: str, dataset: Dataset) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Return the names of files, or of their folders, and which of them each frame belongs to, (frames,)."""
+def _each_its_own(
+    groups: NDArray[np.int64], names: Sequence[str]
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return names and numbers of groups where each frame without one, −1, is a group of its own."""
+    without = np.flatnonzero(groups < 0)
+    groups = groups.copy()
+    groups[without] = len(names) + np.arange(len(without))
+    return (*names, *(f"frame {row}" for row in without.tolist())), groups
+
+
+def _grouped_by(
+    what: str, dataset: Dataset, known: Sequence[str]
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return names of groups, and which each frame belongs to, (frames,): the one that it has, among those
+    `known`, or its file, or the folder of that.
+    """
     groups = [name.partition(DATASET_MARK)[0] for name in dataset.files]
     if what == "folder":
         groups = [name.rpartition("/")[0] for name in groups]
     names, group_of = np.unique(np.array(groups, dtype=object).astype(str), return_inverse=True)
-    return tuple(names.tolist()), group_of.astype(np.int64)[dataset.file]
+    found = group_of.astype(np.int64)[dataset.file]
+    if dataset.groups is not None:
+        found = np.where(dataset.groups < 0, len(known) + found, dataset.groups)
+    return (*known, *names.tolist()), found
 
 
 def _numbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:

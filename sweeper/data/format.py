@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeper.data.header import Header
 from sweeper.errors import FrameError
 
 COMPRESSIONS: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open}
@@ -42,11 +43,14 @@ class Reading:
         the third axis from the end, where there are four or more, counts panels of one frame.
     own_mask : bool
         Whether the mask and the limits of valid counts that a file itself states are honoured.
+    header : bool
+        Whether what a file says of how a frame was taken is read, and is part of the frame.
     """
 
     dataset: str | None = None
     scan_grid: bool = False
     own_mask: bool = True
+    header: bool = False
 
 
 DEFAULT_READING = Reading()
@@ -160,6 +164,8 @@ class OpenFile:
         invalid; or None.
     limits : callable
         Gives for a position what the header says of valid counts.
+    header : callable
+        Gives for a position what the file says of how the frame was taken, see :mod:`sweeper.data.header`.
     note : str
         What a person should know of how the file was taken where there was a choice: which dataset, what its
         axes are. The same for files that were taken in the same way; empty where there was no choice.
@@ -170,6 +176,7 @@ class OpenFile:
     own_mask: Callable[[int], NDArray[np.bool_] | None] | None = None
     limits: Callable[[int], Limits] = lambda index: Limits()
     note: str = ""
+    header: Callable[[int], Header] = lambda index: {}
 
 
 @dataclass(frozen=True)

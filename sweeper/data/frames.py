@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from sweeper.data import formats, validity
 from sweeper.data.colour import grey
 from sweeper.data.format import DEFAULT_READING, Format, Limits, OpenFile, Reading, reason
+from sweeper.data.header import Header
 from sweeper.errors import FrameError, InputError
+from sweeper.pipeline import canonical_json
 
 _MAX_ITEM_BYTES = 8  # float128 has no place in float32 features and no portable digest
 
@@ -129,7 +131,8 @@ def open_frames(
     ------
     OpenFile
         Its ``read`` gives frames as :func:`read_frame` does, and the same errors. Its own mask and limits
-        are not there where `reading` says that they are not honoured.
+        are not there where `reading` says that they are not honoured, and its header where it is not asked
+        for.
 
     Raises
     ------
@@ -169,8 +172,8 @@ class FrameReport:
     dtype : str
         As numpy names it, such as ``uint16``; empty when the frame could not be read.
     digest : str
-        blake2b of dtype, shape and pixels, and of the mask when there is one: equal digests give
-        equal prepared frames. Empty when there is an `error`.
+        blake2b of dtype, shape and pixels, of the mask when there is one, and of the file's header where that
+        is read: equal digests give equal prepared frames. Empty when there is an `error`.
     error : str or None
         What is wrong, in one line without the path, or None.
     invalid_counts, mask_pixels, own_mask_pixels, limit_pixels : int
@@ -237,6 +240,7 @@ def _inspect(
     try:
         by_count = validity.valid_pixels(counts, negative)
         own, limits = own_masks(file, index, counts)
+        header = file.header(index)
         combined = combine_masks(counts.shape, mask, own, limits)
         if not (by_count if combined is None else by_count & ~combined).any():
             problem = "no valid pixel: all are NaN, negative, a detector's sentinel or masked"
@@ -247,7 +251,7 @@ def _inspect(
         return replace(report, error=str(error))
     return replace(
         report,
-        digest=_digest(counts, combined),
+        digest=_digest(counts, combined, header),
         invalid_counts=counts.size - int(np.count_nonzero(by_count)),
         mask_pixels=_pixels(mask),
         own_mask_pixels=_pixels(own),
@@ -299,14 +303,16 @@ def combine_masks(
     return combined
 
 
-def _digest(counts: NDArray[Any], mask: NDArray[np.bool_] | None) -> str:
-    """Return a digest of dtype, shape, pixels and mask: 32 characters, the same on all byte orders."""
+def _digest(counts: NDArray[Any], mask: NDArray[np.bool_] | None, header: Header) -> str:
+    """Return a digest of dtype, shape, pixels, mask and header: 32 characters, for any byte order."""
     little = counts.astype(counts.dtype.newbyteorder("<"), copy=False)
     hasher = hashlib.blake2b(f"{counts.dtype.name}{counts.shape}".encode(), digest_size=16)
     hasher.update(np.ascontiguousarray(little).data)
     if mask is not None:
         hasher.update(b"mask")
         hasher.update(np.packbits(mask).data)
+    if header:
+        hasher.update(canonical_json(dict(header)).encode())
     return hasher.hexdigest()
 
 
@@ -348,16 +354,24 @@ class _Opened:
 
     def as_file(self, reading: Reading) -> OpenFile:
         """Return the file with everything checked that is read from it."""
+        file = OpenFile(self.file.count, self.read, note=self.file.note)
+        if reading.header:
+            file = replace(file, header=self.header)
         if not reading.own_mask:
-            return OpenFile(self.file.count, self.read, note=self.file.note)
+            return file
         own_mask = None if self.file.own_mask is None else self.own_mask
-        return OpenFile(self.file.count, self.read, own_mask, self.limits, self.file.note)
+        return replace(file, own_mask=own_mask, limits=self.limits)
 
     def read(self, index: int) -> NDArray[Any]:
         """Read a frame."""
         if isinstance(index, bool) or not 0 <= index < self.file.count:
             raise FrameError(self.path, f"frame index must be from 0 to {self.file.count - 1}, got {index}")
         return check_frame(self.path, self._tried(self.file.read, int(index)))
+
+    def header(self, index: int) -> Header:
+        """Read what the file says of how a frame was taken."""
+        found: Header = self._tried(self.file.header, int(index))
+        return found
 
     def own_mask(self, index: int) -> NDArray[np.bool_] | None:
         """Read the file's own mask of a frame."""

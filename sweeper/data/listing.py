@@ -39,7 +39,7 @@ class Listing:
     split : str, (rows,)
         ``train``, ``val``, ``test`` or empty.
     group : int64, (rows,), or None
-        Rows of equal number belong together.
+        Rows of equal number belong together; −1 where only others have groups.
     group_names : tuple of str
         Names of the numbers in `group`.
     domain : int64, (rows,), or None
@@ -54,6 +54,8 @@ class Listing:
         Number of files that were passed over because their suffix is not that of frames.
     problems : tuple of (str, str)
         Name of each file that is not there, and the reason.
+    helping : bool, (rows,), or None
+        Whether rows only help, see :mod:`sweeper.data.helping`; None where all are a person's own.
     """
 
     root: Path
@@ -71,6 +73,7 @@ class Listing:
     mask: NDArray[np.int64] | None = None
     ignored: int = 0
     problems: tuple[tuple[str, str], ...] = ()
+    helping: NDArray[np.bool_] | None = None
 
 
 def some_of(items: Sequence[object]) -> str:

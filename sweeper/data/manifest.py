@@ -22,8 +22,10 @@ from sweeper.errors import InputError
 SUFFIXES = (".csv", ".parquet", ".pq")
 
 _REQUIRED = ("path", "label")
-_OPTIONAL = ("split", "group", "domain")
+_OPTIONAL = ("split", "group", "domain", "helping")
 _OF_FRAMES = ("frame", "mask", "dataset")
+
+_YES, _NO = ("yes", "true", "1", "1.0"), ("no", "false", "0", "0.0", "nan", "")
 
 _WHOLE = re.compile(r"\d+(\.0*)?")  # 3.0 too: a column with a gap in it is of floats
 
@@ -60,19 +62,21 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
     """Read a manifest; check that the files it names exist, without opening them.
 
     Columns ``path`` and ``label``, and optionally ``split``, ``group``, ``domain`` (where frames come from),
-    ``frame`` (position in the file, from 0; none: all of its frames), ``mask`` (a mask file) and ``dataset``
-    (which one of an HDF5 file holds the frames). Others are passed over. Paths are relative to the manifest's
-    folder.
+    ``helping`` (yes where frames only help, see :mod:`sweeper.data.helping`), ``frame`` (position in the
+    file, from 0; none: all of its frames), ``mask`` (a mask file) and ``dataset`` (which one of an HDF5 file
+    holds the frames). Others are passed over. Paths are relative to the manifest's folder.
 
     Raises
     ------
     ValueError
-        Unreadable, empty, a column missing, an empty cell in ``path``, ``label`` or ``group``, a bad
-        ``split`` or ``frame``, or a path that leaves the folder while `allow_outside` is False.
+        Unreadable, empty, a column missing, an empty cell in ``path`` or ``label``, or in ``group`` where no
+        frames help, a bad ``split``, ``helping`` or ``frame``, or a path that leaves the folder while
+        `allow_outside` is False.
     """
     columns = _read_columns(path, _REQUIRED, (*_OPTIONAL, *_OF_FRAMES))
+    helping = _helping(path, columns["helping"]) if "helping" in columns else None
     for name in ("path", "label", "group"):
-        if name in columns:
+        if name in columns and (name != "group" or helping is None):
             _require_all(path, name, columns[name])
     located = _located(path, columns, allow_outside)
     classes = sorted(columns["label"].values)
@@ -85,10 +89,11 @@ def read_manifest(path: Path, allow_outside: bool) -> Listing:
         classes=tuple(classes),
         label=class_of[columns["label"].row],
         split=_splits(path, columns["split"]) if "split" in columns else np.full(rows, "", dtype="U5"),
-        group=None if group is None else group.row,
+        group=None if group is None else _with_none(group),
         group_names=() if group is None else tuple(group.values),
         domain=None if domain is None else domain.row,
         domain_names=() if domain is None else tuple(domain.values),
+        helping=helping,
     )
 
 
@@ -241,6 +246,23 @@ def _splits(path: Path, column: _Column) -> NDArray[np.str_]:
             raise InputError(f"{path}: {where}: split must be train, val or test, got {value!r}")
         names.append(SPLITS.get(name, ""))
     return np.array(names, dtype="U5")[column.row]
+
+
+def _with_none(column: _Column) -> NDArray[np.int64]:
+    """Return the positions of a column's values, −1 in rows that hold nothing."""
+    row = column.row.copy()
+    row[column.without()] = -1
+    return row
+
+
+def _helping(path: Path, column: _Column) -> NDArray[np.bool_] | None:
+    """Return which rows only help; None where none do."""
+    for value in column.values:
+        if value.lower() not in (*_YES, *_NO):
+            where = _first(path, column, value)
+            raise InputError(f"{path}: {where}: helping must be yes or no, got {value!r}")
+    helping: NDArray[np.bool_] = np.array([value.lower() in _YES for value in column.values])[column.row]
+    return helping if helping.any() else None
 
 
 def _frames(path: Path, column: _Column) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ Whoever needs frames takes them from here, so that a frame is read, masked and p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sweeper.api import Params, PreparedFrame
 from sweeper.data.format import DEFAULT_READING, OpenFile, Reading
 from sweeper.data.frames import FrameReport, combine_masks, inspect_frames, open_frames, own_masks
+from sweeper.data.header import Header
 from sweeper.data.intensity import for_display, prepare
 from sweeper.data.masks import kept_mask
 from sweeper.errors import FrameError
@@ -56,18 +57,25 @@ class RawFrame:
         As :func:`sweeper.data.frames.read_frame` gives them.
     mask : bool, (height, width), or None
         True where a pixel is invalid: by the mask file, or by what the frame's own file says.
+    header : mapping
+        What its file says of how it was taken, where that is read, see :mod:`sweeper.data.header`.
     """
 
     ref: FrameRef
     counts: NDArray[Any]
     mask: NDArray[np.bool_] | None
+    header: Header = field(default_factory=dict)
 
     def prepared(self, intensity: Params) -> PreparedFrame:
         """Apply intensity settings; FrameError when the frame does not allow them."""
         try:
-            return prepare(self.counts, intensity, self.mask)
+            frame = prepare(self.counts, intensity, self.mask)
         except ValueError as error:
             raise FrameError(self.ref.name or self.ref.path, str(error)) from None
+        if not self.header:
+            return frame
+        height, width = self.counts.shape
+        return replace(frame, header={**self.header, "height_px": height, "width_px": width})
 
     def displayed(self, intensity: Params, most_px: int) -> PreparedFrame:
         """Apply intensity settings for a picture: on a logarithmic scale, of about `most_px` at most.
@@ -109,7 +117,7 @@ def read_raw(file: OpenFile, ref: FrameRef, mask: NDArray[np.bool_] | None = Non
         That of a mask file.
     """
     counts = file.read(ref.index)
-    return RawFrame(ref, counts, _mask(file, ref.index, counts, mask))
+    return RawFrame(ref, counts, _mask(file, ref.index, counts, mask), file.header(ref.index))
 
 
 def _from_one_file(ref: FrameRef) -> tuple[str, str | None, Reading]:

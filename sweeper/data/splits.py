@@ -73,12 +73,14 @@ def make_splits(
     repeats: int = 1,
     seed: int = 0,
     noun: str = "group",
+    helping: NDArray[np.bool_] | None = None,
 ) -> list[Split]:
     """Make the splits of a sweep; the same arguments give the same splits.
 
     Where `split` names validation rows there is one split, as given. Otherwise the training rows (all
     rows, without `split`) are cut into `folds` parts with the classes in equal shares, `repeats`
-    times with different shuffles; groups stay whole.
+    times with different shuffles; groups stay whole. Rows that help are cut into no part: they are in every
+    training part, but for those of a group that is in the validation part.
 
     Parameters
     ----------
@@ -97,6 +99,8 @@ def make_splits(
         0 or more.
     noun : str
         What messages call a group.
+    helping : bool, (n,), or None
+        Training rows that are never validation rows.
 
     Raises
     ------
@@ -114,11 +118,18 @@ def make_splits(
         _check_groups(groups, marks, noun)
     train, validation = np.flatnonzero(marks == "train"), np.flatnonzero(marks == "val")
     _check_classes(labels[train], classes)
+    helped = np.zeros(len(labels), dtype=np.bool_) if helping is None else helping
     if len(validation):
         splits = [Split(train, validation)]
     else:
-        splits = _folds(labels, classes, groups, train, folds, repeats, seed, noun)
-    warnings = split_warnings(splits, labels, classes)
+        own, others = train[~helped[train]], train[helped[train]]
+        covered = np.unique(labels[others])
+        cut = _folds(labels, classes, groups, own, folds, repeats, seed, noun, covered)
+        splits = [_with_others(s, others, groups) for s in cut] if len(others) else cut
+        if len(others):
+            _check_training_parts(splits, labels, classes, noun)
+    present = np.unique(labels[~helped])
+    warnings = split_warnings(splits, labels, classes, present)
     return [Split(s.train, s.validation, warnings) for s in splits]
 
 
@@ -128,11 +139,16 @@ def rows_of_test(split: Sequence[str] | NDArray[np.str_] | None) -> Rows:
 
 
 def split_warnings(
-    splits: Sequence[Split], labels: NDArray[np.int64], classes: Sequence[str]
+    splits: Sequence[Split],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    scored: NDArray[np.int64] | None = None,
 ) -> tuple[str, ...]:
-    """Return a line for each class that is absent from the validation part of some splits."""
+    """Return a line for each class that is scored and absent from the validation part of some splits."""
     held = np.array([np.bincount(labels[s.validation], minlength=len(classes)) > 0 for s in splits])
     absent = (~held).sum(axis=0)  # (n_classes,)
+    if scored is not None:
+        absent[np.setdiff1d(np.arange(len(classes)), scored)] = 0
     return tuple(
         f"class {classes[c]} is absent from the validation part of {absent[c]} of {len(splits)} "
         f"fold{'s' if len(splits) > 1 else ''}"
@@ -225,24 +241,46 @@ def _folds(
     repeats: int,
     seed: int,
     noun: str,
+    covered: NDArray[np.int64],
 ) -> list[Split]:
-    """Cut `rows` into stratified folds, `repeats` times."""
+    """Cut `rows` into stratified folds, `repeats` times; training parts hold the classes `covered` anyway."""
     counts = np.bincount(labels[rows], minlength=len(classes))
+    counts[covered] = max(len(labels), folds)
     few = int(np.argmin(counts))
     if counts[few] < folds:
         raise InputError(
             f"every class must have a frame for each fold: class {classes[few]} has {counts[few]}, "
             f"folds is {folds}"
         )
+    if len(rows) < folds:
+        raise InputError(f"folds must be at most the number of frames of your own, {len(rows)}, got {folds}")
     splits = []
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, repeat])
         if groups is None:
             fold_of = _stratified(labels[rows], folds, rng)
         else:
-            fold_of = _grouped(labels[rows], classes, groups[rows], folds, rng, noun)
+            fold_of = _grouped(labels[rows], classes, groups[rows], folds, rng, noun, covered)
         splits += [Split(rows[fold_of != fold], rows[fold_of == fold]) for fold in range(folds)]
     return splits
+
+
+def _with_others(split: Split, others: Rows, groups: NDArray[np.int64] | None) -> Split:
+    """Return a split with other training rows, but for those of groups that are validated."""
+    if groups is not None:
+        others = others[~np.isin(groups[others], groups[split.validation])]
+    return Split(np.sort(np.concatenate([split.train, others])), split.validation)
+
+
+def _check_training_parts(
+    splits: Sequence[Split], labels: NDArray[np.int64], classes: Sequence[str], noun: str
+) -> None:
+    for split in splits:
+        for c in np.flatnonzero(np.bincount(labels[split.train], minlength=len(classes)) == 0).tolist():
+            raise InputError(
+                f"every training part must hold every class: all frames of {classes[c]} are in a {noun} that "
+                "is held out"
+            )
 
 
 def _stratified(labels: NDArray[np.int64], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -261,17 +299,21 @@ def _grouped(
     folds: int,
     rng: np.random.Generator,
     noun: str,
+    covered: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Return the fold of each row, (n,); groups stay whole.
 
     Of up to 200 assignments it is the first that keeps every class in every training part and in as many
-    validation parts as can be, else the one that loses fewest.
+    validation parts as can be, else the one that loses fewest. Training parts hold the classes `covered`
+    anyway.
     """
     names, group_of = np.unique(groups, return_inverse=True)
-    counts = np.zeros((len(names), len(classes)))
+    present, labels = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), len(present)))
     np.add.at(counts, (group_of, labels), 1)
-    n_groups = (counts > 0).sum(axis=0)  # groups that hold each class, (n_classes,)
-    for c in np.flatnonzero(n_groups < 2).tolist():
+    n_groups = (counts > 0).sum(axis=0)  # groups that hold each class, (n_present,)
+    needed = ~np.isin(present, covered)
+    for c in present[needed & (n_groups < 2)].tolist():
         raise InputError(f"every class must have frames in two {noun}s or more, class {classes[c]} has one")
     if len(names) < folds:
         raise InputError(f"folds must be at most the number of {noun}s, {len(names)}, got {folds}")
@@ -279,7 +321,7 @@ def _grouped(
     best, best_losses = np.zeros(len(names), dtype=np.int64), (len(classes) * folds + 1, 0)
     for _ in range(_ATTEMPTS):
         fold_of = _assign(counts, folds, rng)
-        losses = _losses(counts, fold_of, folds)
+        losses = _losses(counts, fold_of, folds, needed)
         if losses < best_losses:
             best, best_losses = fold_of, losses
         if losses == (0, least):
@@ -311,8 +353,13 @@ def _assign(counts: NDArray[np.float64], folds: int, rng: np.random.Generator) -
     return fold_of
 
 
-def _losses(counts: NDArray[np.float64], fold_of: NDArray[np.int64], folds: int) -> tuple[int, int]:
-    """Return the number of (fold, class) pairs that training parts lack, and that validation parts lack."""
+def _losses(
+    counts: NDArray[np.float64], fold_of: NDArray[np.int64], folds: int, needed: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """Return the number of (fold, class) pairs that training parts lack, and that validation parts lack.
+
+    Training parts lack the classes alone that are `needed`, (n_classes,).
+    """
     held = np.zeros((folds, counts.shape[1]))
     np.add.at(held, fold_of, counts)
-    return int((held == counts.sum(axis=0)).sum()), int((held == 0).sum())
+    return int((held == counts.sum(axis=0))[:, needed].sum()), int((held == 0).sum())

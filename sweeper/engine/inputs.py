@@ -116,7 +116,8 @@ def examine(
     if left_out:
         write_frame_list(folder.quarantine, left_out)
     splits, apart = sweep_splits(spec, dataset)
-    notes += split_warnings(splits, dataset.labels, dataset.classes)
+    scored = np.unique(dataset.labels[dataset.own])
+    notes += split_warnings(splits, dataset.labels, dataset.classes, scored)
     if equal_note := duplicates_note(dataset, digests, splits, apart):
         notes.append(equal_note)
     for note in notes:
@@ -149,6 +150,7 @@ def _distinct(
 
 def environment(inputs: SweepInputs, notes: Sequence[str], data_digest: str, cpus: int) -> dict[str, Any]:
     """Return versions, hardware, and what the data set was, with notes about it."""
+    helping = inputs.dataset.helping
     return {
         "sweeper": importlib.metadata.version("sweeper"),
         "python": sys.version.split()[0],
@@ -159,6 +161,7 @@ def environment(inputs: SweepInputs, notes: Sequence[str], data_digest: str, cpu
         "frames": len(inputs.dataset),
         "classes": list(inputs.dataset.classes),
         "class_counts": inputs.dataset.class_counts(),
+        **({} if helping is None else {"helping": int(helping.sum())}),
         "folds": len(inputs.splits),
         "notes": [*notes, *inputs.notes],
         "packages": package_versions(),

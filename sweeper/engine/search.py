@@ -167,7 +167,8 @@ def start_actors(sweep: Sweep) -> Actors:
     if unreadable := open_journal(actors.ledger):
         sweep.progress.note(f"{sweep.folder.journal}: {unreadable} unreadable lines left out; computed again")
     dataset, bounds = sweep.inputs.dataset, _limits(sweep.spec)
-    data = ray.put(SweepData(dataset.labels, dataset.classes, sweep.folds, bounds, dataset.domains))
+    shared = SweepData(dataset.labels, dataset.classes, sweep.folds, bounds, dataset.domains, dataset.helping)
+    data = ray.put(shared)
     context = Context(
         actors.store,
         actors.ledger,

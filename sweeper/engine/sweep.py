@@ -16,7 +16,7 @@ from sweeper.engine.inputs import environment, examine
 from sweeper.engine.private.tune import trial_environment
 from sweeper.engine.resources import training_resources
 from sweeper.engine.search import Sweep, run_search
-from sweeper.errors import InputError
+from sweeper.errors import InputError, StoppedError
 from sweeper.pipeline import Pipeline
 from sweeper.runs.checks import Checked, check_sweep
 from sweeper.runs.ensemble import results_with_ensemble
@@ -26,6 +26,7 @@ from sweeper.runs.leaderboard import write_leaderboard
 from sweeper.runs.progress import Progress
 from sweeper.runs.spec import SweepSpec
 from sweeper.runs.warm_start import first_pipelines, resolved
+from sweeper.sorter.target import check_target, look_at_target
 from sweeper.space.needs import find_all_weights, searched_networks
 from sweeper.space.space import Space
 
@@ -53,10 +54,12 @@ def run_sweep(spec: SweepSpec, out: Path, progress: Progress, *, dashboard: bool
     if spec.time_budget_s:
         deadline = started + spec.time_budget_s - min(_CLOSING_S, 0.05 * spec.time_budget_s)
     checked = check_sweep(spec)
+    if spec.target is not None:
+        check_target(spec.target)
     weights = find_all_weights(checked.space, spec.weights)
     folder = RunFolder(out)
     with folder.held(spec):
-        spec = resolved(spec, folder)
+        spec = resolved(spec, folder, helped=checked.dataset.helping is not None)
         folder.claim(spec)
         return _run(spec, checked, weights, folder, progress, deadline, dashboard=dashboard)
 
@@ -116,10 +119,25 @@ def _run(
         folds = len(inputs.splits)
         results = results_with_ensemble(folder, spec.metric, folds)
         board = write_leaderboard(results, folder.leaderboard, metric=spec.metric, folds=folds)
+        _look_at_target(spec, folder, progress)
         if spec.log:
             progress.stage(f"logging to {', '.join(spec.log)}")
         exports.close(results, folds)
     return board
+
+
+def _look_at_target(spec: SweepSpec, folder: RunFolder, progress: Progress) -> None:
+    """Keep how far the frames of the target are from the training frames, where the spec names some."""
+    folder.target.unlink(missing_ok=True)
+    if spec.target is None:
+        return
+    progress.stage("looking at the target's frames")
+    try:
+        look_at_target(folder).write(folder.target)
+    except InputError as error:
+        progress.note(f"note: nothing can be said of the target: {error}")
+    except OSError as error:
+        raise StoppedError(f"{error}; nothing recorded is lost") from None
 
 
 def _beginning(spec: SweepSpec, checked: Checked) -> tuple[tuple[Pipeline, ...], tuple[str, ...]]:

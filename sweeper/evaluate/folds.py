@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import CLASS_WEIGHT, Build, Classifier, Estimator
+from sweeper.api.axes import OWN_WEIGHT
 from sweeper.evaluate import metrics
 from sweeper.evaluate.reducers import FittedReducer, fit_reducer
 from sweeper.pipeline import Pipeline
@@ -41,7 +42,8 @@ class FoldResult:
     confusion : list of list of int
         Frames of each true class (rows) predicted as each class (columns).
     n_train, n_validation : int
-        Rows fitted on (fewer than the fold's where the budget buys rows) and rows scored.
+        Rows fitted on (fewer than the fold's where the budget buys rows; not those that only help) and rows
+        scored.
     fit_s : float
         Wall time of fitting reducer and classifier.
     predict_ms_per_frame : float
@@ -70,7 +72,7 @@ class FittedPipeline:
     estimator : Estimator
     n_classes : int
     n_train : int
-        Rows fitted on.
+        Rows fitted on; those that only help do not count.
     fit_s : float
         Wall time of both fits.
     """
@@ -112,6 +114,7 @@ def fit_and_score(
     classifier: Classifier,
     domains: NDArray[np.int64] | None = None,
     widths: Sequence[int] = (),
+    helping: NDArray[np.bool_] | None = None,
 ) -> FoldResult:
     """Evaluate a pipeline on one fold.
 
@@ -137,6 +140,8 @@ def fit_and_score(
         Number of the domain of each row, where whole domains are held out.
     widths : sequence of int
         Columns of each featurizer, where several stand side by side.
+    helping : bool, (n_rows,), optional
+        Rows that only help: a row that does not counts as ``own_weight`` of them.
 
     Raises
     ------
@@ -159,6 +164,7 @@ def fit_and_score(
             threads=threads,
             classifier=classifier,
             widths=widths,
+            helping=helping,
         )
         started = time.perf_counter()
         scores = fitted.scores(x[validation])
@@ -188,6 +194,7 @@ def fit_pipeline(
     threads: int,
     classifier: Classifier,
     widths: Sequence[int] = (),
+    helping: NDArray[np.bool_] | None = None,
 ) -> FittedPipeline:
     """Fit reducer and classifier on training rows; parameters and errors as :func:`fit_and_score`."""
     if not 0 < budget <= 1:
@@ -196,12 +203,18 @@ def fit_pipeline(
     if not counts.all():
         raise ValueError(f"every class must have training rows, class {int(counts.argmin())} has none")
     params = _parameters(pipeline, classifier)
+    own_weight = params.pop(OWN_WEIGHT.name)
     if classifier.is_head:  # a network's own head: it was fitted with the network
         build = Build(params, budget, n_classes, seed, threads)
-        return FittedPipeline(FittedReducer(), classifier.build(build), n_classes, len(train), 0.0)
-    rows = stratified_share(y, train, budget, seed) if classifier.budget == "rows" else train
+        n_train = _count_own(train, helping)
+        return FittedPipeline(FittedReducer(), classifier.build(build), n_classes, n_train, 0.0)
+    rows = train
+    if classifier.budget == "rows":  # a share of each class, and of the few that are one's own
+        strata = y if helping is None else y + n_classes * helping
+        rows = stratified_share(strata, train, budget, seed)
     _check_finite(pipeline, x, rows)
-    weights = sample_weights(params.pop(CLASS_WEIGHT.name), y[rows], n_classes)
+    each = None if helping is None else own_weights(own_weight, helping[rows])
+    weights = sample_weights(params.pop(CLASS_WEIGHT.name), y[rows], n_classes, each)
     # One stream each, so that another reducer does not change what the classifier draws.
     reducer_seed, classifier_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2) >> 1)
     estimator = classifier.build(
@@ -211,7 +224,13 @@ def fit_pipeline(
     started = time.perf_counter()
     reducer = fit_reducer(pipeline.reducer, pipeline.reducer_params, x_train, reducer_seed, widths)
     estimator.fit(reducer.transform(x_train), y_train, weights)
-    return FittedPipeline(reducer, estimator, n_classes, len(rows), time.perf_counter() - started)
+    fit_s = time.perf_counter() - started
+    return FittedPipeline(reducer, estimator, n_classes, _count_own(rows, helping), fit_s)
+
+
+def _count_own(rows: NDArray[np.int64], helping: NDArray[np.bool_] | None) -> int:
+    """Return how many rows do not only help."""
+    return len(rows) if helping is None else int(np.count_nonzero(~helping[rows]))
 
 
 def stratified_share(
@@ -231,7 +250,10 @@ def stratified_share(
 
 
 def sample_weights(
-    class_weight: str | tuple[float, ...] | None, y_train: NDArray[np.int64], n_classes: int
+    class_weight: str | tuple[float, ...] | None,
+    y_train: NDArray[np.int64],
+    n_classes: int,
+    each: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Weight of each training row, float64, (n,).
 
@@ -242,32 +264,46 @@ def sample_weights(
         they are, one a class.
     y_train : int64, (n,)
     n_classes : int
+    each : float64, (n,), optional
+        What each row counts for besides; balanced are then the sums of a class.
 
     Raises
     ------
     ValueError
         A tuple of another length than `n_classes`.
     """
+    each = np.ones(len(y_train)) if each is None else each
     if class_weight is None:
-        return np.ones(len(y_train))
+        return each
     if isinstance(class_weight, str):
-        counts = np.bincount(y_train, minlength=n_classes)
-        return np.asarray((len(y_train) / (n_classes * np.maximum(counts, 1)))[y_train], dtype=np.float64)
+        sums = np.bincount(y_train, weights=each, minlength=n_classes)
+        sums[sums == 0] = 1.0  # of a class without rows
+        return np.asarray(each * (each.sum() / (n_classes * sums))[y_train], dtype=np.float64)
     if len(class_weight) != n_classes:
         raise ValueError(
             f"class_weight must have one weight a class, {n_classes}, got {len(class_weight)}: {class_weight}"
         )
-    return np.asarray(class_weight, dtype=np.float64)[y_train]
+    return np.asarray(each * np.asarray(class_weight, dtype=np.float64)[y_train])
+
+
+def own_weights(own_weight: float, helping: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the weight of each row, float64, (n,), where a row that does not only help counts as several.
+
+    Their mean is 1, as without weights: what a classifier's parameters mean depends on the sum.
+    """
+    weights = np.where(helping, 1.0, own_weight)
+    return np.asarray(weights / weights.mean())
 
 
 def _parameters(pipeline: Pipeline, classifier: Classifier) -> dict[str, Any]:
     """Value of every axis of the classifier, checked; defaults where the pipeline has none."""
     given = pipeline.classifier_params
-    unknown = sorted(set(given) - {axis.name for axis in classifier.axes})
+    axes = (*classifier.axes, OWN_WEIGHT)
+    unknown = sorted(set(given) - {axis.name for axis in axes})
     if unknown:
         raise ValueError(f"{classifier.name}: unknown parameter {unknown[0]!r}")
-    params = {axis.name: given.get(axis.name, axis.default) for axis in classifier.axes}
-    for axis in classifier.axes:
+    params = {axis.name: given.get(axis.name, axis.default) for axis in axes}
+    for axis in axes:
         axis.check(classifier.name, params[axis.name])
     return {CLASS_WEIGHT.name: None, **params}
 

@@ -89,9 +89,11 @@ def sections(run: Run) -> list[Section]:
     from sweeper.report import curves, frames, matrices, overview, ranking, search
     from sweeper.report.advice import advice
     from sweeper.report.domains import domains
+    from sweeper.report.growth import growth
     from sweeper.report.probabilities import probabilities
     from sweeper.report.studies import camsortxs, diffranet
     from sweeper.report.studies.published import STUDIES
+    from sweeper.report.target import target
 
     labels = Labels(run.board)
     study = {"camsortxs": camsortxs.study, "diffranet": diffranet.study}.get(STUDIES.get(run.space_name, ""))
@@ -106,6 +108,8 @@ def sections(run: Run) -> list[Section]:
         frames.worst(run, labels),
         curves.learning_curves(run),
         search.search(run, labels),
+        target(run),
+        growth(run),
         advice(run),
         overview.cost(run),
         overview.provenance(run),

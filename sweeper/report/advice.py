@@ -29,6 +29,8 @@ def advice(run: Run) -> Section:
         return Section("advice", _TITLE)
     sentence = f"Time: {found.about_time}."
     blocks: list[Block] = [Text(sentence, "verdict")]
+    if found.metadata_alone:
+        blocks.append(Text(f"{told.ABOUT_METADATA[0].upper()}{told.ABOUT_METADATA[1:]}.", "verdict"))
     if found.seconds > 0:
         blocks.append(Chart("any-time", _course(found), _caption(found), (7.0, 3.2)))
     if found.gain is not None:

@@ -45,7 +45,7 @@ def _facts(run: Run) -> Table:
         split += f"; frames of one {spec.group_by} stay together"
     facts = [
         ("data", spec.data),
-        ("frames", f"{run.n_frames:,}" if run.n_frames else "not checked yet"),
+        ("frames", _frames(run)),
         ("invalid pixels", _invalid_pixels(run)),
         ("classes", ", ".join(run.classes)),
         ("scored by", split),
@@ -59,6 +59,13 @@ def _facts(run: Run) -> Table:
     return Table(
         (Column("", numeric=False), Column("", numeric=False)), [(Cell(k), Cell(v)) for k, v in facts if v]
     )
+
+
+def _frames(run: Run) -> str:
+    if not run.n_frames:
+        return "not checked yet"
+    helping = run.environment.get("helping")
+    return f"{run.n_frames - helping:,}, and {helping:,} that help" if helping else f"{run.n_frames:,}"
 
 
 def _invalid_pixels(run: Run) -> str:

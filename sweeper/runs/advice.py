@@ -35,6 +35,12 @@ ENOUGH, PROBABLY, SHORT, COMPLETE, UNKNOWN = (
 )
 """What is said of the time. As much again would add less than the standard error of the best score; would
 probably, and would probably not; every pipeline was tried; too few pipelines reached the full budget."""
+METADATA = "header"
+"""The featurizer that sees no pixel."""
+ABOUT_METADATA = (
+    "the best pipeline tells classes by what files say of how frames were taken, and sees no pixel: it tells "
+    "beamtimes apart rather than what they show, and goes wrong on frames that were taken otherwise"
+)
 NEVER, KEEP, BEST, FEW = "never worth it", "not told apart", "in the best", "cannot tell"
 """What is said of a part: surely worse than the best, not surely, in it; not tried often
 enough, or never to the full budget."""
@@ -108,6 +114,8 @@ class Advice:
         What as much time again would add to the best score; None where nobody can tell.
     parts : tuple of Part
         Those of slots that have several.
+    metadata_alone : bool
+        Whether the best pipeline sees what files say of how frames were taken, and no pixel.
     """
 
     metric: str
@@ -118,13 +126,15 @@ class Advice:
     standard_error: float | None
     gain: Gain | None
     parts: tuple[Part, ...]
+    metadata_alone: bool = False
 
     @property
     def lines(self) -> list[str]:
-        """Everything in at most two lines; none before a pipeline has a score."""
+        """Everything in at most three lines; none before a pipeline has a score."""
         if not self.course and self.time == UNKNOWN:
             return []
-        return [f"time: {self.about_time}", *self._about_parts()]
+        told = [f"note: {ABOUT_METADATA}"] if self.metadata_alone else []
+        return [*told, f"time: {self.about_time}", *self._about_parts()]
 
     @property
     def about_time(self) -> str:
@@ -196,6 +206,7 @@ def advise(results: Results, spec: SweepSpec, folds: int | None) -> Advice:
         standard_error=error,
         gain=gain,
         parts=tuple(_parts(results, every, full, scores, trial, best, spec.metric)),
+        metadata_alone=results.pipeline(int(trial[best])).featurizer == METADATA,
     )
 
 

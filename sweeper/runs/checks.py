@@ -75,7 +75,18 @@ def check_sweep(spec: SweepSpec) -> Checked:
     # Frames that were given as arrays share a file because we wrote them into one.
     series = None if spec.arrays else series_note(dataset, splits, apart)
     notes = (*dataset.notes, *([series] if series else []))
-    return Checked(space.for_classes(dataset.classes), dataset, splits, apart, notes)
+    space = space.for_classes(dataset.classes).with_own_weights(helped=dataset.helping is not None)
+    if dataset.helping is not None:
+        notes = (*notes, *_without_weights(space))
+    return Checked(space, dataset, splits, apart, notes)
+
+
+def _without_weights(space: Space) -> list[str]:
+    """Return a line on what gives frames of one's own no more weight than those that help, if anything."""
+    networks = [part.name for part in space.parts["featurizer"] if part.head]
+    heads = [part.name for part in space.parts["classifier"] if part.head]
+    alike = ", ".join(dict.fromkeys([*networks, *heads]))
+    return [f"{alike}: cannot weigh your own frames, which count like those that help"] if alike else []
 
 
 def check_domains(spec: SweepSpec) -> None:
@@ -115,6 +126,7 @@ def _load(spec: SweepSpec) -> Dataset:
         "allow_outside": spec.allow_outside,
         "group_by": spec.group_by,
         "hold_out": spec.hold_out,
+        "helping": spec.helping,
         "reading": spec.reading,
     }
     try:

@@ -12,9 +12,14 @@ SESSIONS = "sessions.jsonl"
 QUARANTINE = "quarantine.csv"
 BAD_FRAMES = "bad_frames.csv"
 REPORT = "report.html"
+TARGET = "target.json"
+"""How far the frames of the target are from the training frames."""
+LABELS = "labels.json"
+"""What more labels would buy."""
 
 FILES = (
-    SPEC, ENVIRONMENT, FRAMES, LEADERBOARD, QUARANTINE, BAD_FRAMES, REPORT, SESSIONS, ENSEMBLE,
+    SPEC, ENVIRONMENT, FRAMES, LEADERBOARD, QUARANTINE, BAD_FRAMES, REPORT, SESSIONS, ENSEMBLE, TARGET,
+    LABELS,
 )  # fmt: skip
 """Files right in a run folder, the journal aside, which is sent as it grows."""
 

@@ -45,9 +45,17 @@ class RunData:
 
 
 def sweep_splits(spec: SweepSpec, dataset: Dataset) -> tuple[list[Split], Rows | None]:
-    """Cross-validation folds of a data set, and the rows set apart for representations or None."""
+    """Cross-validation folds of a data set, and the rows set apart for representations or None.
+
+    Of a handful of frames beside others that help there are as many folds as the frames allow.
+    """
     rows, apart = np.arange(len(dataset)), None
     if spec.representation_share is not None:
+        if dataset.helping is not None:
+            raise InputError(
+                "--representation-share must be left out where frames help: they fit representations in "
+                "every fold"
+            )
         marks = np.full(len(dataset), "train") if dataset.split is None else np.asarray(dataset.split)
         apart, _ = split_share(
             dataset.labels,
@@ -58,7 +66,10 @@ def sweep_splits(spec: SweepSpec, dataset: Dataset) -> tuple[list[Split], Rows |
         )
         rows = np.setdiff1d(rows, apart)
     folds = spec.folds
-    if dataset.domains is not None:
+    if dataset.helping is not None:
+        own = np.flatnonzero(dataset.own & np.isin(dataset.split, ("train", "")))
+        folds = max(2, min(folds, len(own if dataset.groups is None else np.unique(dataset.groups[own]))))
+    elif dataset.domains is not None:
         folds = max(2, min(folds, len(np.unique(dataset.domains[rows]))))
     splits = make_splits(
         dataset.labels[rows],
@@ -69,6 +80,7 @@ def sweep_splits(spec: SweepSpec, dataset: Dataset) -> tuple[list[Split], Rows |
         repeats=spec.repeats,
         seed=spec.seed,
         noun="domain" if dataset.hold_out else "group",
+        helping=dataset.helping,
     )
     return [Split(rows[s.train], rows[s.validation], s.warnings) for s in splits], apart
 
@@ -92,6 +104,7 @@ def run_data(folder: RunFolder) -> RunData:
             skip_bad=True,
             group_by=spec.group_by,
             hold_out=spec.hold_out,
+            helping=spec.helping,
             counter=counter,
             reading=spec.reading,
         )

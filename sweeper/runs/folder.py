@@ -100,6 +100,16 @@ class RunFolder:
         return self.path / contents.ENSEMBLE
 
     @property
+    def labels(self) -> Path:
+        """What more labels would buy, once ``sweeper labels`` was run."""
+        return self.path / contents.LABELS
+
+    @property
+    def target(self) -> Path:
+        """How far the frames of the target are from the training frames."""
+        return self.path / contents.TARGET
+
+    @property
     def quarantine(self) -> Path:
         return self.path / contents.QUARANTINE
 
@@ -141,7 +151,7 @@ class RunFolder:
         InputError
             The folder is not writable, or another process holds it.
         """
-        _check_writable("--out", self.path, spec.data)
+        _check_writable("--out", self.path, spec)
         with locked(self.path):
             yield
 
@@ -154,7 +164,7 @@ class RunFolder:
             The folder is not writable, is something else's, or belongs to another sweep, or its journal is of
             another format; the message names the setting that differs.
         """
-        _check_writable("--out", self.path, spec.data)
+        _check_writable("--out", self.path, spec)
         self._wait_until_free()
         check_format(self.journal)
         if self.spec.exists() and self.journal.exists():
@@ -167,7 +177,7 @@ class RunFolder:
         elif any(not p.name.startswith(".") and p not in self._before_search() for p in self.path.iterdir()):
             raise InputError(f"--out {self.path}: is not empty and holds no sweep; choose another folder")
         if spec.features is not None:
-            _check_writable("--features", Path(spec.features), spec.data)
+            _check_writable("--features", Path(spec.features), spec)
 
     def claim(self, spec: SweepSpec) -> None:
         """Make the folder this sweep's, or go on with it; InputError as :meth:`check` raises it."""
@@ -205,10 +215,11 @@ class RunFolder:
         write_text(self.environment, json.dumps(environment, indent=2) + "\n")
 
 
-def _check_writable(option: str, path: Path, data: str) -> None:
+def _check_writable(option: str, path: Path, spec: SweepSpec) -> None:
     """Make a folder; ValueError where files cannot be written in it, or would be taken for frames."""
-    if Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve()):
-        raise InputError(f"{option} {path}: must not be inside the data folder {data}")
+    for data in (spec.data, *([spec.helping] if spec.helping else [])):
+        if Path(data).is_dir() and path.resolve().is_relative_to(Path(data).resolve()):
+            raise InputError(f"{option} {path}: must not be inside the data folder {data}")
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable.{os.getpid()}"

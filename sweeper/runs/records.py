@@ -85,7 +85,7 @@ class Scored(msgspec.Struct, tag_field="status", tag="done", frozen=True):
     confusion : list of list of int, or None
         Frames of each true class (rows) predicted as each class (columns).
     n_train, n_validation : int
-        Rows fitted on and scored.
+        Rows fitted on, but for those that only help, and rows scored.
     fit_s, predict_ms_per_frame : float
     warnings : tuple of str
         What the libraries warned of.

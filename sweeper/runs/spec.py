@@ -239,6 +239,25 @@ class SweepSpec:
         metavar="WHAT",
         unset="the manifest's column group, if it has one",
     )
+    helping: str | None = setting(
+        None,
+        legal=FilePath(),
+        help="labelled frames that help where yours are few, simulated or of other instruments: they are "
+        "training frames in every fold, never scored; what yours count beside them is searched",
+        group="data",
+        metavar="DATA",
+        unset="none",
+    )
+    target: str | None = setting(
+        None,
+        legal=FilePath(),
+        help="unlabelled frames of the instrument that the sweep is for: at its end it says how many of them "
+        "are unlike any training frame",
+        group="data",
+        metavar="FRAMES",
+        unset="none",
+        resumable=True,
+    )
     hold_out: str | None = setting(
         None,
         legal=OneOf("domain"),
@@ -370,7 +389,18 @@ class SweepSpec:
     @property
     def reading(self) -> Reading:
         """How files are read."""
-        return Reading(self.dataset, self.scan_grid, not self.ignore_file_mask)
+        return Reading(self.dataset, self.scan_grid, not self.ignore_file_mask, self._reads_header)
+
+    @property
+    def _reads_header(self) -> bool:
+        """Whether a featurizer of the space looks at what files say of how frames were taken."""
+        for name in map(str, self.space.get("featurizers") or ()):
+            try:
+                if getattr(plugins.featurizer(name), "reads_header", False):
+                    return True
+            except InputError:  # a plugin of the run that is not here
+                continue
+        return False
 
     @property
     def arrays(self) -> str | None:

@@ -22,10 +22,10 @@ MOST = 10
 """Pipelines that a sweep begins with, at most."""
 
 
-def resolved(spec: SweepSpec, folder: RunFolder) -> SweepSpec:
+def resolved(spec: SweepSpec, folder: RunFolder, *, helped: bool = False) -> SweepSpec:
     """Return a spec that holds the pipelines of the run that it names.
 
-    A sweep that `folder` holds already has them in its spec.
+    A sweep that `folder` holds already has them in its spec. `helped` says whether some frames only help.
 
     Raises
     ------
@@ -38,7 +38,8 @@ def resolved(spec: SweepSpec, folder: RunFolder) -> SweepSpec:
         begun = folder.load_spec().warm_start
         if isinstance(begun, Mapping) and begins_alike(begun, spec.warm_start):
             return replace(spec, warm_start=begun)
-    return replace(spec, warm_start=best_of(spec.warm_start, spec.search_space))
+    space = spec.search_space.with_own_weights(helped=helped)
+    return replace(spec, warm_start=best_of(spec.warm_start, space))
 
 
 def best_of(run: str, space: Space) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -286,9 +286,12 @@ def _network(
         for name in files:
             yield block_files.read_sparse(_loaded(place, name, pipeline), columns)
 
+    @cache
+    def module() -> Any:
+        return _module(folder, pipeline, fit, weights, len(data.dataset.classes))
+
     def compute(frame: PreparedFrame) -> NDArray[np.float64]:
-        module = _module(folder, pipeline, fit, weights, len(data.dataset.classes))
-        return np.asarray(replace(kind, module=module).compute([frame])[0])
+        return np.asarray(replace(kind, module=module()).compute([frame])[0])
 
     unseen = np.setdiff1d(rows, data.fitted(fold)) if trained else rows
     return Features(key, rows, unseen, fold if trained else None, columns, (len(columns),), chunks, compute)

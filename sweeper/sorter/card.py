@@ -62,6 +62,9 @@ def _lines(model: Outline) -> Iterator[str]:
     classes = ", ".join(f"{name} {count}" for name, count in card["classes"].items())
     grouped = "" if card["groups"] is None else f" in {card['groups']} {model.calibration.units}"
     yield f"trained on {card['frames']} frames{grouped}: {classes}"
+    if helping := card.get("helping", 0):
+        own = card["frames"] - helping
+        yield f"{helping} of them only help: scores, calibration and promises are of the other {own} alone"
     yield ""
     yield from _score_lines(card)
     yield ""

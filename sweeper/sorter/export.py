@@ -250,6 +250,7 @@ def _card(
         "pipelines": [pipeline.to_dict() for pipeline in choice.pipelines],
         "frames": len(fit.rows),
         "classes": dict(zip(classes, counts.tolist(), strict=True)),
+        "helping": 0 if data.dataset.helping is None else int(data.dataset.helping[fit.rows].sum()),
         "groups": None if data.dataset.groups is None else len(np.unique(data.dataset.groups[fit.rows])),
         "sizes": [list(size) for size in np.unique(fit.sizes, axis=0).tolist()][:10],
         "metric": spec.metric,

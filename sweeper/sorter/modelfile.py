@@ -72,6 +72,7 @@ class _Manifest(msgspec.Struct):
     own_mask: bool
     card: dict[str, Any]
     digests: dict[str, str]
+    reads_header: bool = False
 
 
 class _Format(msgspec.Struct):
@@ -116,6 +117,7 @@ def save_model(model: Model, path: Path) -> Model:
         dataset=model.reading.dataset,
         scan_grid=model.reading.scan_grid,
         own_mask=model.reading.own_mask,
+        reads_header=model.reading.header,
         card=dict(model.card),
         digests={name: digest_of(data) for name, data in members.items()},
     )
@@ -211,7 +213,7 @@ def _outline(
         classes=classes,
         calibration=_calibration(manifest, arrays, called),
         promise=promise,
-        reading=Reading(manifest.dataset, manifest.scan_grid, manifest.own_mask),
+        reading=Reading(manifest.dataset, manifest.scan_grid, manifest.own_mask, manifest.reads_header),
         card=manifest.card,
     )
 

@@ -108,6 +108,7 @@ def refit(
             threads=1,
             classifier=plugins.classifier(pipeline.classifier),
             widths=[x.shape[1] for _, x in each],
+            helping=None if data.dataset.helping is None else data.dataset.helping[frames.read],
         )
         parts.append(Part(pipeline, tuple(kind for kind, _ in each), fitted, weight, sharp))
     of_rows = np.searchsorted(frames.read, rows)

@@ -158,7 +158,7 @@ def _with_thresholds(kinds: Sequence[Matrix], groups: Rows, seed: int) -> list[N
     """
     part = parts_of(groups, seed)
     # Those that tell the threshold and those that use it have the same directions, or distances would differ.
-    components = max(1, min(_COMPONENTS, (len(part) - int(np.bincount(part).max())) // _FRAMES_A_COMPONENT))
+    components = _components(part)
     distance = np.empty((len(groups), len(kinds)))
     for number in np.unique(part):
         mine = part == number
@@ -175,6 +175,48 @@ def _with_thresholds(kinds: Sequence[Matrix], groups: Rows, seed: int) -> list[N
         replace(Neighbours.fit(x, components), threshold=np.array([t]))
         for x, t in zip(kinds, thresholds, strict=True)
     ]
+
+
+def far_from(
+    features: Matrix, groups: Rows, others: Matrix, share: float, seed: int
+) -> tuple[Vector, Vector]:
+    """Return how far other frames are from training frames, beside how far these are from each other.
+
+    Training frames are compared with those of other groups, in several parts, on which all is fitted.
+
+    Parameters
+    ----------
+    features : float64, (n, d)
+        Of training frames.
+    groups : int64, (n,)
+    others : float64, (m, d)
+    share : float
+        Share of the training frames that are farthest.
+    seed : int
+
+    Returns
+    -------
+    rank : float64, (m,)
+        Share of the training frames that are nearer than each other frame is.
+    distance : float64, (m,)
+        In units of the distance that only `share` of the training frames exceed.
+    """
+    some = np.sort(np.random.default_rng(seed).permutation(len(groups))[:_KEPT])
+    x, part = features[some], parts_of(groups[some], seed)
+    components = _components(part)
+    rank, distance = np.zeros((2, len(others)))
+    for number in np.unique(part):
+        mine = part == number
+        near = Neighbours.fit(x[~mine] if (~mine).any() else x, components)
+        between, far = np.sort(near.distance(x[mine])), near.distance(others)
+        rank += np.searchsorted(between, far) / len(between) * mine.mean()
+        distance += far / max(float(np.quantile(between, 1 - share)), 1e-9) * mine.mean()
+    return rank, distance
+
+
+def _components(part: Rows) -> int:
+    """Return how many directions are fitted on the frames outside the largest part, at most."""
+    return max(1, min(_COMPONENTS, (len(part) - int(np.bincount(part).max())) // _FRAMES_A_COMPONENT))
 
 
 @dataclass(frozen=True, eq=False)

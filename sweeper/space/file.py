@@ -9,6 +9,7 @@ from typing import Any
 
 from sweeper import plugins
 from sweeper.api import PRETRAINED, Axis, Either, Interval, Legal, Network, WeightPerClass
+from sweeper.api.axes import OWN_WEIGHT
 from sweeper.data.intensity import AXES as INTENSITY_AXES
 from sweeper.data.intensity import LEFT_OUT
 from sweeper.errors import InputError
@@ -136,7 +137,9 @@ def _reducer_parts(name: str, params: Any) -> tuple[Part, ...]:
 
 def _classifier_parts(name: str, params: Any) -> tuple[Part, ...]:
     plugin = plugins.classifier(name)
-    return (replace(_part(name, plugin.axes, params), head=plugin.is_head),)
+    named = not plugin.is_head and isinstance(params, dict) and OWN_WEIGHT.name in params
+    axes = (*plugin.axes, OWN_WEIGHT) if named else plugin.axes
+    return (replace(_part(name, axes, params), head=plugin.is_head),)
 
 
 def _alternatives(

@@ -18,6 +18,7 @@ import numpy as np
 
 from sweeper import plugins
 from sweeper.api import Network
+from sweeper.api.axes import OWN_WEIGHT
 from sweeper.errors import InputError
 from sweeper.pipeline import Pipeline
 from sweeper.space.domains import Options
@@ -27,6 +28,26 @@ from sweeper.space.parts import Part, Slot, assemble, fit_together
 
 _Choice = tuple[Part, dict[str, Any]]
 """A part, and values of its parameters."""
+
+OWN_WEIGHTS = (1.0, 3.0, 10.0, 30.0, 100.0)
+"""What a frame of one's own may count as, in frames that only help."""
+
+
+def _with_or_without_own_weight(params: dict[str, Any], part: Part) -> dict[str, Any]:
+    """Return parameters with a weight of one's own frames where a part has one, and only there."""
+    others = {name: value for name, value in params.items() if name != OWN_WEIGHT.name}
+    if OWN_WEIGHT.name not in part.domains:
+        return others
+    return {**others, OWN_WEIGHT.name: params.get(OWN_WEIGHT.name, OWN_WEIGHT.default)}
+
+
+def _with_own_weight(part: Part, *, helped: bool) -> Part:
+    domains = dict(part.domains)
+    if not helped:
+        domains.pop(OWN_WEIGHT.name, None)
+    elif not part.head:
+        domains.setdefault(OWN_WEIGHT.name, Options(OWN_WEIGHTS))
+    return replace(part, domains=domains)
 
 
 def _assembled(
@@ -152,8 +173,12 @@ class Space:
         return _assembled(intensity.own(pipeline.intensity), featurizers, reducer, classifier)
 
     def _own(self, slot: Slot, name: str, params: dict[str, Any]) -> _Choice | None:
-        parts = (part for part in self.parts[slot] if part.name == name and part.holds(params))
-        return next(((part, part.own(params)) for part in parts), None)
+        for part in self.parts[slot]:
+            if part.name == name:
+                fitting = _with_or_without_own_weight(params, part)
+                if part.holds(fitting):
+                    return part, part.own(fitting)
+        return None
 
     def known(self) -> list[Pipeline]:
         """Return a few pipelines that do well on most data sets; none where there are only networks."""
@@ -177,6 +202,15 @@ class Space:
                 "classifier": tuple(self._weights_for(part, classes) for part in self.parts["classifier"]),
             },
         )
+
+    def with_own_weights(self, *, helped: bool) -> Space:
+        """The space as it is for a data set of which some frames only help, or for any other.
+
+        Of the former, classifiers that take weights search what a frame of one's own counts, by
+        :data:`OWN_WEIGHTS` where the space says nothing about it; of others none does.
+        """
+        parts = tuple(_with_own_weight(part, helped=helped) for part in self.parts["classifier"])
+        return replace(self, parts={**self.parts, "classifier": parts})
 
     def _weights_for(self, part: Part, classes: tuple[str, ...]) -> Part:
         if "class_weight" not in part.domains:

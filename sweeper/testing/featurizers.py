@@ -35,6 +35,7 @@ from sweeper.testing.checks import (
     values_of,
 )
 
+_HEADER = {"distance_mm": 2000.0, "wavelength_angstrom": 1.0, "height_px": 64.0, "width_px": 64.0}
 _RANDOM_FRAMES = 30
 
 # --------------------------------------------------------------------------- what is tried
@@ -158,11 +159,11 @@ def check_it_is_deterministic_and_leaves_the_frame_alone(featurizer: Featurizer)
 
 
 def check_it_tells_frames_apart(featurizer: Featurizer) -> None:
-    """Check that spots and a flat frame give different rows, in every block."""
+    """Check that spots, and a flat frame of which more is known, give different rows, in every block."""
     blocks = blocks_of(featurizer)
     spots, flat = (
-        featurizer.compute(prepare(raw, {}), blocks)
-        for raw in (counts((64, 64)), np.full((64, 64), 3, np.uint16))
+        featurizer.compute(replace(prepare(raw, {}), header=header), blocks)
+        for raw, header in ((counts((64, 64)), {}), (np.full((64, 64), 3, np.uint16), _HEADER))
     )
     for block, a, b in zip(blocks, spots, flat, strict=True):
         expect(not np.array_equal(a, b), f"{block}: spots and a flat frame give the same row")

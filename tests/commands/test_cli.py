@@ -49,7 +49,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 # --------------------------------------------------------------------------- without a sweep
 
 COMMANDS = ["", "simulate", "simulate diffraction", "simulate scattering", "plan", "run", "submit", "stop"]
-COMMANDS += ["status", "leaderboard", "curves", "report", "log", "export", "card", "sort"]
+COMMANDS += ["status", "leaderboard", "curves", "labels", "report", "log", "export", "card", "sort"]
 COMMANDS += ["explain", "similar", "list", "check-plugin", "completion"]
 
 

@@ -20,7 +20,8 @@ WRITTEN = {
     "address": "auto", "mask": "/m.tif", "trial_time_limit_s": "90s", "trial_memory_limit_gb": "2",
     "features": "/blocks", "representation_share": "0.5", "weights": "/w", "train_workers": "2",
     "train_cpus": "0.5", "train_gpus": "0", "test_top": "3", "reruns": "5", "log": "mlflow",
-    "dataset": "/entry/*/data", "group_by": "file", "hold_out": "domain",
+    "dataset": "/entry/*/data", "group_by": "file", "hold_out": "domain", "helping": "/others.csv",
+    "target": "/tonight",
     "class_costs": "good=5,very strong=0.5",
     "warm_start": "/runs/first",
 }  # fmt: skip

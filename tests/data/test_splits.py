@@ -227,3 +227,50 @@ def test_fold_digest_is_of_the_rows_frames() -> None:
     digests = ["x", "y", "z"]
     assert fold_digest(digests, np.array([0, 2])) == fold_digest(["x", "other", "z"], np.array([0, 2]))
     assert fold_digest(digests, np.array([0, 2])) != fold_digest(digests, np.array([0, 1]))
+
+
+# --------------------------------------------------------------------------- frames that help
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_rows_that_help_are_in_every_training_part_and_never_validated(grouped: bool) -> None:
+    labels = np.r_[np.arange(12) % 3, np.arange(60) % 3]
+    helping = np.arange(72) >= 12
+    groups = np.r_[np.arange(12) // 2, 100 + np.arange(60)] if grouped else None
+    splits = make_splits(labels, ABC, groups=groups, folds=4, repeats=2, helping=helping)
+    assert len(splits) == 8
+    for split in splits:
+        assert not helping[split.validation].any()
+        np.testing.assert_array_equal(split.train[helping[split.train]], np.flatnonzero(helping))
+    for first in (0, 4):
+        held = np.concatenate([s.validation for s in splits[first : first + 4]])
+        np.testing.assert_array_equal(np.sort(held), np.arange(12))
+
+
+def test_rows_that_help_leave_the_folds_whose_groups_they_share() -> None:
+    labels = np.array([0, 0, 1, 1, *[0, 1] * 5])
+    groups = np.array([0, 1, 2, 3, 0, 2, *range(10, 18)])  # rows 4 and 5 are of the groups of rows 0 and 2
+    splits = make_splits(labels, ("a", "b"), groups=groups, folds=4, helping=np.arange(14) >= 4)
+    for split in splits:
+        assert not set(groups[split.train]) & set(groups[split.validation])
+        assert len(split.train) == 13 - np.isin(split.validation, [0, 2]).sum()
+
+
+def test_a_class_that_others_help_with_may_have_one_row_or_none() -> None:
+    labels = np.array([0, 0, 0, 1, *[0, 1, 2] * 4])
+    splits = make_splits(labels, ABC, folds=4, helping=np.arange(16) >= 4)
+    assert len(splits) == 4
+    assert splits[0].warnings == (
+        "class a is absent from the validation part of 1 of 4 folds",
+        "class b is absent from the validation part of 3 of 4 folds",
+    )
+    with pytest.raises(ValueError, match="folds must be at most the number of frames of your own, 4, got 5"):
+        make_splits(labels, ABC, folds=5, helping=np.arange(16) >= 4)
+    with pytest.raises(ValueError, match="every class must have a frame for each fold: class b has 1"):
+        make_splits(labels[[0, 1, 2, 3, 4]], ("a", "b"), folds=2, helping=np.arange(5) >= 4)
+
+
+def test_a_class_that_helps_in_one_group_alone_must_not_be_held_out() -> None:
+    labels, groups = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 2, 2, 2])
+    with pytest.raises(ValueError, match="all frames of b are in a group that is held out"):
+        make_splits(labels, ("a", "b"), groups=groups, folds=2, helping=np.arange(5) >= 3)

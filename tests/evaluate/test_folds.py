@@ -328,3 +328,46 @@ def test_warnings_are_returned_once_and_not_shown(recwarn: pytest.WarningsRecord
     assert result.warnings[0].startswith("RuntimeWarning: did not converge xxx")
     assert len(result.warnings[0]) == 200
     assert not recwarn
+
+
+# --------------------------------------------------------------------------- frames that help
+
+
+def test_a_row_of_ones_own_weighs_as_many_as_the_pipeline_says() -> None:
+    x, y = frames(apart=1.0)
+    helping = np.arange(len(y)) % 4 > 0
+    for class_weight in (None, "balanced", (1.0, 2.0, 3.0)):
+        classifier, made = recording()
+        which = pipeline("recorder", reducer="none", class_weight=class_weight, own_weight=9.0)
+        result = evaluate(which, x, y, classifier=classifier, helping=helping)
+        [(options, recorder)] = made
+        assert "own_weight" not in options.params
+        assert result.n_train == 20  # of 80, those that only help do not count
+        weights, of = recorder.sample_weight, np.flatnonzero(~helping[:80])
+        same_class = (y[:80] == y[of[0]]) & helping[:80]
+        np.testing.assert_allclose(weights[of[0]] / weights[same_class], 9.0)
+        if class_weight is None:
+            np.testing.assert_allclose(weights.mean(), 1.0)
+        if class_weight == "balanced":
+            sums = np.bincount(y[:80], weights=weights)
+            np.testing.assert_allclose(sums, sums[0])
+
+
+def test_a_weight_of_one_is_no_weight() -> None:
+    x, y = frames(apart=1.0)
+    plain = evaluate(pipeline("rf"), x, y)
+    same = evaluate(pipeline("rf", own_weight=1.0), x, y, helping=np.arange(len(y)) % 4 > 0)
+    more = evaluate(pipeline("rf", own_weight=50.0), x, y, helping=np.arange(len(y)) % 4 > 0)
+    np.testing.assert_array_equal(same.scores, plain.scores)
+    assert np.abs(more.scores - plain.scores).max() > 0
+
+
+def test_a_budget_of_rows_buys_a_share_of_ones_own_too() -> None:
+    x, y = frames(apart=1.0)
+    helping = np.arange(len(y)) >= 12
+    classifier, made = recording("rows")
+    result = evaluate(
+        pipeline("recorder", reducer="none"), x, y, classifier=classifier, helping=helping, budget=0.25
+    )
+    assert result.n_train == 6  # two of each class, of four
+    assert len(made[0][1].y) == 6 + 18  # a quarter of 23, 23 and 22

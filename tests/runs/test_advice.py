@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sweeper.evaluate.statistics import p_value, standard_error
-from sweeper.pipeline import Pipeline
+from sweeper.pipeline import FeaturizerChoice, Pipeline
 from sweeper.runs.advice import (
     BEST,
     COMPLETE,
@@ -299,3 +299,17 @@ def test_the_report_shows_it(uneven: Records, tmp_path: Path) -> None:
     assert "16 pipelines" in note.text  # type: ignore[union-attr]
     rows = [[cell.text for cell in row] for row in table.rows]  # type: ignore[union-attr]
     assert rows[2] == ["featurizer", "histogram", "10", "10", "0.6000", "< 0.001", "never worth it"]
+
+
+@pytest.mark.parametrize(("best", "alone"), [("header", True), ("glcm+header", False), ("glcm", False)])
+def test_a_best_pipeline_that_sees_no_pixel_is_called_that(best: str, alone: bool) -> None:
+    of = numbered(1, "glcm")
+    if best == "header":
+        of = numbered(1, "header")
+    elif "+" in best:
+        of = dataclasses.replace(of, features=(*of.features, FeaturizerChoice("header", {})))
+    assert of.featurizer == best
+    other = numbered(0, "lbp" if alone else "header")
+    found = advice_on([*scored(0, other, 0.5), *scored(1, of, 0.9)])
+    assert found.metadata_alone == alone
+    assert found.lines[0].startswith("note: the best pipeline tells classes by what files say") == alone

@@ -60,3 +60,22 @@ def test_domains_and_groups_by_file_do_not_go_together() -> None:
     spec = SweepSpec(data="m.csv", space=SPACE, hold_out="domain", group_by="file")
     with pytest.raises(ValueError, match="--group-by file: --hold-out domain keeps whole domains together"):
         check_domains(spec)
+
+
+@pytest.mark.parametrize(("own", "folds", "expected"), [(2, 5, 2), (6, 5, 5), (6, 3, 3)])
+def test_a_handful_of_frames_has_as_many_folds_as_it_allows(
+    tmp_path: Path, own: int, folds: int, expected: int
+) -> None:
+    rows = ["path,label,helping"]
+    for i in range(20):
+        np.save(tmp_path / f"{i}.npy", np.full((4, 4), i, np.uint16))
+        rows.append(f"{i}.npy,{'ab'[i % 2]},{'' if i < own else 'yes'}")
+    (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")
+    data = load_dataset(tmp_path / "m.csv")
+    spec = SweepSpec(data="m.csv", space=SPACE, folds=folds)
+    splits, _ = sweep_splits(spec, data)
+    assert len(splits) == expected
+    held = np.concatenate([split.validation for split in splits])
+    np.testing.assert_array_equal(np.sort(held), np.flatnonzero(data.own))
+    with pytest.raises(ValueError, match="--representation-share must be left out where frames help"):
+        sweep_splits(replace(spec, representation_share=0.5), data)

@@ -104,6 +104,8 @@ def spec_of(**changes: Any) -> SweepSpec:
         ("group_by", [None, "file", "folder"], ["", "class", True]),
         ("address", [None, "auto"], ["", 5]),
         ("mask", [None, "/m.tif"], ["", 5]),
+        ("helping", [None, "/others.csv"], ["", 5]),
+        ("target", [None, "/tonight"], ["", 5]),
         ("features", [None, "/folder"], ["", 5]),
         ("representation_share", [None, 0.5, 0.01], [0, 1, -0.5, 1.5, True, "half"]),
         ("weights", [None, "/folder"], ["", 5]),
@@ -353,7 +355,7 @@ def test_a_space_may_hold_dates() -> None:
         ("data", "others"), ("space", {**SPACE, "reducers": ["none"]}), ("search", "random"),
         ("metric", "kappa"), ("folds", 3),
         ("repeats", 2), ("seed", 1), ("reduction_factor", 2), ("rungs", 2), ("mask", "m.tif"),
-        ("trial_time_limit_s", 5.0), ("trial_memory_limit_gb", 1.5),
+        ("trial_time_limit_s", 5.0), ("trial_memory_limit_gb", 1.5), ("helping", "h"),
     ],
 )  # fmt: skip
 def test_what_makes_another_sweep(name: str, value: object) -> None:
@@ -366,7 +368,7 @@ def test_what_makes_another_sweep(name: str, value: object) -> None:
     ("name", "value"),
     [
         ("trials", 500), ("time_budget_s", 5.0), ("cpus", 1), ("address", "auto"), ("features", "blocks"),
-        ("test_top", 3), ("reruns", 5), ("skip_bad", True), ("allow_outside", True),
+        ("test_top", 3), ("reruns", 5), ("skip_bad", True), ("allow_outside", True), ("target", "t"),
     ],
 )  # fmt: skip
 def test_what_may_change_when_a_sweep_goes_on(name: str, value: object) -> None:

@@ -80,6 +80,7 @@ def write_run(
             result = fit_and_score(
                 pipeline, x, dataset.labels, train, held, n_classes=len(dataset.classes), budget=1.0,
                 seed=seed, threads=1, classifier=plugins.classifier(pipeline.classifier),
+                helping=dataset.helping,
             )  # fmt: skip
             record = made_evaluation(pipeline, fold, _scored(result), seed=seed)
             records.append(record)

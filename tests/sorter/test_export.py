@@ -39,7 +39,7 @@ from sweeper.sorter.refit import refit
 from sweeper.sorter.table import read_rows
 from tests.conftest import REPOSITORY
 from tests.runs.made_records import made_pipeline
-from tests.sorter.conftest import INTENSITY, PIPELINES, Made
+from tests.sorter.conftest import INTENSITY, PIPELINES, Made, write_run
 
 
 @pytest.fixture(scope="module")
@@ -463,3 +463,30 @@ def test_an_array_of_objects_is_refused(exported: Path, tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"masked\.npy: must be an array of numbers"):
         load_model(changed(exported, tmp_path / "m", change))
+
+
+# --------------------------------------------------------------------------- frames that help
+
+
+def test_a_model_of_a_few_own_frames_is_fitted_as_it_was_scored(made: Made, tmp_path: Path) -> None:
+    manifest = made.manifest.with_name("few.csv")
+    head, *rows = made.manifest.read_text().splitlines()
+    helps = ["yes" if int(row.split(".")[0].split("/")[1]) < 14 else "" for row in rows]
+    lines = [f"{head},helping", *(f"{row},{yes}" for row, yes in zip(rows, helps, strict=True))]
+    manifest.write_text("\n".join(lines) + "\n")
+    weighted = [replace(p, classifier_params={**p.classifier_params, "own_weight": 30.0}) for p in PIPELINES]
+    run = write_run(tmp_path / "run", manifest, [*weighted[:2], PIPELINES[0]])
+    data = load_dataset(manifest)
+    looked = []
+    for trial in (0, 1, 2):
+        model = export_model(run, tmp_path / "m", trial=trial)
+        record = RunFolder(run).results().test(trial)
+        assert record is not None
+        [kept] = kept_predictions(RunFolder(run).predictions, [record]) or []
+        looks = [model.look(raw_frame(data.ref(row))) for row in rows_of_test(data.split).tolist()]
+        looked.append(model.scores(looks))
+        assert np.array_equal(looked[-1].astype(np.float32), kept.scores)
+        assert len(model.calibration.labels) == 18  # calibrated on one's own training frames alone
+    assert not np.array_equal(looked[0], looked[2])
+    assert (model.card["frames"], model.card["helping"]) == (60, 42)
+    assert "42 of them only help: scores, calibration and promises are of the other 18" in card_text(model)

@@ -104,3 +104,13 @@ def test_a_featurizer_twice_is_no_pipeline() -> None:
     pipeline = replace(pipeline, classifier_params={**pipeline.classifier_params, "C": 3.0, "gamma": 0})
     assert space.own(pipeline) is not None
     assert space.own(replace(pipeline, features=pipeline.features * 2)) is None
+
+
+def test_a_weight_of_ones_own_frames_comes_and_goes_with_frames_that_help() -> None:
+    plain, helped = space_of(), space_of().with_own_weights(helped=True)
+    pipeline = plain.sample(np.random.default_rng(0))
+    there = helped.own(pipeline)
+    assert there is not None and there.classifier_params.pop("own_weight") == 1.0
+    heavy = replace(pipeline, classifier_params={**pipeline.classifier_params, "own_weight": 10})
+    assert helped.own(heavy) == heavy
+    assert plain.own(heavy) == plain.own(pipeline)

@@ -11,6 +11,7 @@ import yaml
 from sweeper import plugins
 from sweeper.space.domains import Between, Subsets
 from sweeper.space.file import load_space, parse_space
+from sweeper.space.space import OWN_WEIGHTS
 from tests.conftest import TINY_SPACE
 
 
@@ -126,3 +127,31 @@ def test_resampling_stands_in_a_pipeline_only_where_the_space_names_it() -> None
         {"absent"},
         {None, 256},
     ]
+
+
+def test_what_a_frame_of_ones_own_counts_is_searched_where_others_help() -> None:
+    written = tiny(classifiers={"rf": {"own_weight": [2, 5]}, "svm": {"C": [1, 8]}})
+    space = parse_space(written, default_name="tiny")
+    helped, plain = space.with_own_weights(helped=True), space.with_own_weights(helped=False)
+    assert helped.size / plain.size == (2 + 2 * 5) / (1 + 2)
+    weights = {p.classifier: set() for p in helped.grid()}
+    for pipeline in helped.grid():
+        weights[pipeline.classifier].add(pipeline.classifier_params["own_weight"])
+    assert weights == {"rf": {2, 5}, "svm": set(OWN_WEIGHTS)}
+    assert not any("own_weight" in p.classifier_params for p in plain.grid())
+    assert parse_space(tiny(), default_name="tiny").with_own_weights(helped=False) == parse_space(
+        tiny(), default_name="tiny"
+    )
+    with pytest.raises(ValueError, match="rf: own_weight must be a number from 0"):
+        parse_space(tiny(classifiers={"rf": {"own_weight": [0]}}), default_name="tiny")
+
+
+def test_the_head_of_a_network_cannot_weigh() -> None:
+    written = {"featurizers": ["lenet"], "reducers": ["none"], "classifiers": ["head", "svm"]}
+    space = parse_space(written, default_name="s").with_own_weights(helped=True)
+    assert {p.classifier: "own_weight" in p.classifier_params for p in space.grid()} == {
+        "head": False,
+        "svm": True,
+    }
+    with pytest.raises(ValueError, match="head: unknown parameter 'own_weight'"):
+        parse_space({**written, "classifiers": {"head": {"own_weight": [1]}}}, default_name="s")

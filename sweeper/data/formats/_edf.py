@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sweeper.data.format import Limits, OpenFile, Source, check_size
 from sweeper.data.formats._ascii_header import Header, read_header
 from sweeper.data.formats._raw import RawFrames, length
+from sweeper.data.header import of_edf
 from sweeper.errors import FrameError
 
 _TYPES = {
@@ -69,6 +70,7 @@ def open_edf(source: Source) -> Iterator[OpenFile]:
 def _opened(path: Path, stream: Any) -> OpenFile:
     blocks: list[RawFrames | _Packed] = []
     limits: list[Limits] = []
+    headers: list[Header] = []
     start, size = 0, length(stream)
     passed = 0
     while (found := read_header(path, stream, start)) is not None:
@@ -85,6 +87,7 @@ def _opened(path: Path, stream: Any) -> OpenFile:
             continue
         blocks.append(block)
         limits.append(_limits(header))
+        headers.append(header)
         if len(blocks) > _MOST_BLOCKS:
             raise FrameError(path, "damaged: more blocks than a file can have")
     if not blocks:
@@ -96,7 +99,12 @@ def _opened(path: Path, stream: Any) -> OpenFile:
         block = blocks[number]
         return block.read(stream, inside) if isinstance(block, RawFrames) else block.read(stream)
 
-    return OpenFile(len(place), read, limits=lambda index: limits[place[index][0]])
+    return OpenFile(
+        len(place),
+        read,
+        limits=lambda index: limits[place[index][0]],
+        header=lambda index: of_edf(headers[place[index][0]]),
+    )
 
 
 def _images(block: RawFrames | _Packed) -> int:

@@ -98,7 +98,7 @@ def find_own_mask(
     """
     misfit: tuple[str, Any] | None = None
     fitting: dict[tuple[int, int], OwnMask] = {}
-    groups = _detector_groups(tree, path, dataset)
+    groups = detector_groups(tree, path, dataset)
     for where, group in groups:
         for name in MASK_NAMES:
             item = tree.get(group, name)
@@ -153,7 +153,7 @@ def check_mask(tree: Tree, mask: OwnMask, invalid: NDArray[np.bool_]) -> None:
         )
 
 
-def _detector_groups(tree: Tree, path: str, dataset: Any) -> list[tuple[str, Any]]:
+def detector_groups(tree: Tree, path: str, dataset: Any) -> list[tuple[str, Any]]:
     """Return the groups that may hold the mask of a dataset: its own, and that of its detector."""
     parents = [path.rsplit("/", 1)[0]]
     groups = {where: tree.get(tree.file, where or "/") for where in parents}
@@ -179,19 +179,20 @@ def _detectors(tree: Tree, entry: str) -> Iterator[tuple[str, Any]]:
     if not hasattr(top, "keys"):
         return
     for name in top.keys():  # noqa: SIM118
-        group = _quiet(tree, top, name)
+        group = quiet(tree, top, name)
         if not hasattr(group, "keys"):
             continue
         if name.startswith("instrument") or _class(group) == "NXinstrument":
             for inner in group.keys():  # noqa: SIM118
-                found = _quiet(tree, group, inner)
+                found = quiet(tree, group, inner)
                 if hasattr(found, "keys") and _class(found) in ("", "NXdetector"):
                     yield f"{entry}/{name}/{inner}", found
         elif _class(group) == "NXdetector":
             yield f"{entry}/{name}", group
 
 
-def _quiet(tree: Tree, group: Any, name: str) -> Any:
+def quiet(tree: Tree, group: Any, name: str) -> Any:
+    """Return what a path below a group leads to; None where it leads nowhere."""
     try:
         return tree.get(group, name)
     except FrameError:  # a broken link to something else
@@ -203,7 +204,7 @@ def _class(group: Any) -> str:
 
 
 def _is_same(tree: Tree, group: Any, name: str, dataset: Any) -> bool:
-    found = _quiet(tree, group, name)
+    found = quiet(tree, group, name)
     return hasattr(found, "chunks") and identity(found) == identity(dataset)
 
 
@@ -216,9 +217,9 @@ def find_limits(tree: Tree, path: str, dataset: Any) -> Limits:
     The largest value of the bit depth is the sentinel of pixels without a count.
     """
     stated: dict[str, float] = {}
-    for _, group in _detector_groups(tree, path, dataset):
+    for _, group in detector_groups(tree, path, dataset):
         for name in ("saturation_value", _CUT_OFF, "underload_value", "bit_depth_image"):
-            number = _number(_quiet(tree, group, name))
+            number = _number(quiet(tree, group, name))
             if number is not None:
                 stated.setdefault(name, number)
     highest = [stated[name] for name in ("saturation_value", _CUT_OFF) if stated.get(name, 0) > 0]
@@ -239,10 +240,10 @@ def _sentinel_bits(tree: Tree, path: str, dataset: Any) -> int:
 
 
 def _is_nxmx(tree: Tree, path: str) -> bool:
-    definition = _quiet(tree, tree.file, "/" + path.strip("/").split("/")[0] + "/definition")
+    definition = quiet(tree, tree.file, "/" + path.strip("/").split("/")[0] + "/definition")
     if hasattr(definition, "chunks") and definition.shape == ():
         return text(definition[()]) == "NXmx"
-    entry = _quiet(tree, tree.file, "/" + path.strip("/").split("/")[0])
+    entry = quiet(tree, tree.file, "/" + path.strip("/").split("/")[0])
     return (
         hasattr(entry, "keys") and "definition" in entry.attrs and text(entry.attrs["definition"]) == "NXmx"
     )

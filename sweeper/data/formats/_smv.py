@@ -14,6 +14,7 @@ import numpy as np
 from sweeper.data.format import Limits, OpenFile, Source
 from sweeper.data.formats._ascii_header import Header, parsed
 from sweeper.data.formats._raw import RawFrames, length
+from sweeper.data.header import of_smv
 from sweeper.errors import FrameError
 
 _TYPES = {
@@ -58,6 +59,7 @@ def open_smv(source: Source) -> Iterator[OpenFile]:
             len(frames.places),
             lambda index: frames.read(stream, index),
             limits=lambda _: _limits(path, header),
+            header=lambda _: of_smv(header),
         )
 
 

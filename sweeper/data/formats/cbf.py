@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sweeper.data.format import Format, Limits, OpenFile, Source
 from sweeper.data.formats._cbf_sections import Section, read_pixels, read_sections
+from sweeper.data.header import of_dectris
 from sweeper.errors import FrameError
 
 _CUTOFF = re.compile(r"# *Count_cutoff +(\d+) *counts", re.IGNORECASE)
@@ -50,7 +51,9 @@ def _open(source: Source) -> Iterator[OpenFile]:
 
         number = sum(section.dims(path)[0] for section in frames[0])
         note = f"the {number} panels of a CBF file are one frame, one below the other" if number > 1 else ""
-        yield OpenFile(len(frames), read, limits=lambda _: _limits(text), note=note)
+        yield OpenFile(
+            len(frames), read, limits=lambda _: _limits(text), note=note, header=lambda _: of_dectris(text)
+        )
 
 
 def _check_alone(source: Source, stream: Any, section: Section) -> None:

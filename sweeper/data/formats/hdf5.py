@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sweeper.data.format import Format, Limits, OpenFile, Source
 from sweeper.data.formats._hdf5_find import Found, colours, find_frames, text, without_ones
+from sweeper.data.formats._hdf5_header import find_header
 from sweeper.data.formats._hdf5_links import STILL_WRITTEN, Tree, is_still_written, open_any
 from sweeper.data.formats._hdf5_mask import (
     OwnMask,
@@ -58,7 +59,14 @@ def _open(source: Source) -> Iterator[OpenFile]:
         notes = "; ".join(
             note for note in (found.note, parts[0].note, _LIVE_NOTE if tree.live else "") if note
         )
-        yield OpenFile(ends[-1], read, own_mask, lambda index: place(index)[0].limits, notes)
+        yield OpenFile(
+            ends[-1],
+            read,
+            own_mask,
+            lambda index: place(index)[0].limits,
+            notes,
+            lambda index: place(index)[0].header,
+        )
 
 
 @contextmanager
@@ -163,6 +171,11 @@ class _Part:
     def limits(self) -> Limits:
         """Return what the file says of valid counts."""
         return find_limits(self.tree, self.path, self.dataset)
+
+    @cached_property
+    def header(self) -> dict[str, float]:
+        """Return what the file says of how the frames were taken."""
+        return find_header(self.tree, self.path, self.dataset)
 
     @property
     def count(self) -> int:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sweeper.data.format import Format, Limits, OpenFile, Source, check_size
 from sweeper.data.formats._library_logs import listening
 from sweeper.data.formats._tiff_pages import Page, check_stored, read_pages
+from sweeper.data.header import of_dectris
 from sweeper.errors import FrameError
 
 _PALETTE, _SEPARATED = 3, 5
@@ -60,10 +61,16 @@ def _open(source: Source) -> Iterator[OpenFile]:
                 contiguous.count,
                 lambda index: contiguous.read(stream, index),
                 limits=lambda _: limits,
+                header=lambda _: of_dectris(about),
             )
         else:
             _check_number(path, about, pages)
-            yield OpenFile(len(images), lambda index: file.read(images[index]), limits=lambda _: limits)
+            yield OpenFile(
+                len(images),
+                lambda index: file.read(images[index]),
+                limits=lambda _: limits,
+                header=lambda _: of_dectris(about),
+            )
 
 
 def _images(path: Path, pages: list[Page]) -> list[Page]:

@@ -45,6 +45,8 @@ class SweepData:
     limits : Limits
     domains : int64, (n_frames,), or None
         Where whole domains are held out.
+    helping : bool, (n_frames,), or None
+        Frames that only help; None where all are a person's own.
     """
 
     labels: NDArray[np.int64]
@@ -52,6 +54,7 @@ class SweepData:
     folds: Mapping[int | str, Fold]
     limits: Limits
     domains: NDArray[np.int64] | None = None
+    helping: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ def evaluate(job: FoldJob, data: SweepData, *files: Bytes) -> FoldOutcome:
                 classifier=plugins.classifier(pipeline.classifier),
                 domains=data.domains,
                 widths=[part.shape[1] for part in parts],
+                helping=data.helping,
             )
     except (TimeLimitError, MemoryError) as error:
         return FoldOutcome(_limit_reached(bounds, error))
