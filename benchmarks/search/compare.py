@@ -38,8 +38,9 @@ from _table import FOLDER, TASKS, Table, read_table
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-HORIZON_S = 60.0
-SHOWN_S = (2.0, 5.0, 10.0, 20.0, 60.0)
+HORIZON_S, UNCACHED_HORIZON_S = 60.0, 240.0
+"""How long searches go on; without the cache a search needs longer for the same."""
+SHOWN_S = (2.0, 5.0, 10.0, 20.0, 60.0, 240.0)
 DRAWS = 2000
 OURS, CACHED, UNCACHED = "gp_per_second", "bohb", "bohb, no cache"
 """The search that is to be judged, and those that it is measured by."""
@@ -52,24 +53,31 @@ class Played:
     Attributes
     ----------
     regret : float64, (seeds, times)
-        At the times of :func:`times`.
+        At the times of :func:`times`; after the horizon, what it was there.
+    horizon_s : float
     """
 
     task: str
     name: str
     regret: Floats
+    horizon_s: float
 
 
 def times() -> Floats:
     """Return the times at which regret is noted, in seconds, (n,)."""
-    return np.geomspace(0.5, HORIZON_S, 200)
+    return np.geomspace(0.5, UNCACHED_HORIZON_S, 300)
 
 
 def _course(table_file: Path, name: str, seed: int) -> Floats:
     """Replay one search with one seed; in a process of its own."""
     table = _table(table_file)
     [contender] = [c for c in contenders() if c.name == name]
-    return regret_at(course_of(contender, table, seed, HORIZON_S), table.best, times())
+    return regret_at(course_of(contender, table, seed, horizon_of(contender)), table.best, times())
+
+
+def horizon_of(contender: Contender) -> float:
+    """Return how long a search goes on, in seconds."""
+    return HORIZON_S if contender.cached else UNCACHED_HORIZON_S
 
 
 _tables: dict[Path, Table] = {}
@@ -84,7 +92,7 @@ def _table(path: Path) -> Table:
 def play(
     tables: Path, tasks: Sequence[str], found: Sequence[Contender], seeds: int, processes: int, keep: Path
 ) -> list[Played]:
-    """Replay every search on every task with every seed; what `keep` has of an earlier call is taken from there."""
+    """Replay every search on every task with every seed, but for what `keep` has of an earlier call."""
     keep.mkdir(parents=True, exist_ok=True)
     played = []
     with ProcessPoolExecutor(processes) as pool:
@@ -95,7 +103,7 @@ def play(
                 if not file.exists():
                     np.save(file, np.array(list(pool.map(one, range(seeds)))))
                 regret = np.load(file)
-                played.append(Played(task, contender.name, regret))
+                played.append(Played(task, contender.name, regret, horizon_of(contender)))
                 print(
                     f"{task:12} {contender.name:24} {_percents(middle(regret))}", file=sys.stderr, flush=True
                 )
@@ -120,25 +128,24 @@ def interval(regret: Floats) -> tuple[Floats, Floats]:
     return low, high
 
 
-def speed(ours: Floats, other: Floats) -> tuple[float, float, float]:
+def speed(ours: Played, other: Played) -> tuple[float, float, float]:
     """Return how many times sooner we have the other's final regret, with the 95 % interval.
 
-    By bootstrap over the seeds of both. Where we never have it, 0; where we have it at the first time noted,
-    so many times sooner at least.
+    By bootstrap over the seeds of both. Where we never have it, 0.
     """
     rng = np.random.default_rng(0)
 
     def ratio(a: Floats, b: Floats) -> float:
-        # To a thousandth: an interquartile mean of equal regrets is not always equal in its last bit.
+        # An interquartile mean of equal regrets is not always equal in its last bit.
         there = np.flatnonzero(middle(a) <= middle(b)[-1] + 1e-9)
-        return float(HORIZON_S / times()[there[0]]) if len(there) else 0.0
+        return float(other.horizon_s / times()[there[0]]) if len(there) else 0.0
 
-    draws = [
-        ratio(ours[rng.integers(len(ours), size=len(ours))], other[rng.integers(len(other), size=len(other))])
-        for _ in range(DRAWS)
-    ]
+    def drawn(regret: Floats) -> Floats:
+        return np.asarray(regret[rng.integers(len(regret), size=len(regret))])
+
+    draws = [ratio(drawn(ours.regret), drawn(other.regret)) for _ in range(DRAWS)]
     low, high = np.quantile(draws, [0.025, 0.975])
-    return ratio(ours, other), float(low), float(high)
+    return ratio(ours.regret, other.regret), float(low), float(high)
 
 
 def ranks(played: Sequence[Played]) -> dict[str, Floats]:
@@ -168,58 +175,48 @@ def _percents(values: Floats) -> str:
 
 def pages(played: Sequence[Played]) -> str:
     """Return every table as Markdown."""
-    shown = " | ".join(f"{s:g} s" for s in SHOWN_S)
     lines = []
     for task in dict.fromkeys(p.task for p in played):
-        lines += [
-            f"Regret in percentage points, {task}:",
-            "",
-            f"| search | {shown} |",
-            "| --- |" + " ---: |" * len(SHOWN_S),
-        ]
-        for p in (p for p in played if p.task == task):
-            mid, (low, high) = middle(p.regret), interval(p.regret)
-            cells = [
-                f"{100 * mid[_at(s)]:.2f} ({100 * low[_at(s)]:.2f} to {100 * high[_at(s)]:.2f})"
-                for s in SHOWN_S
-            ]
-            lines.append(f"| {p.name} | {' | '.join(cells)} |")
-        lines.append("")
+        rows = [[p.name, *_regrets(p)] for p in played if p.task == task]
+        lines += [f"Regret in percentage points, {task}:", "", *_table_of("search", SHOWN_S, rows), ""]
+    within = [second for second in SHOWN_S if second <= HORIZON_S]
+    order = sorted(ranks(played).items(), key=lambda named: named[1][_at(HORIZON_S)])
+    rows = [[name, *(f"{rank[_at(s)]:.1f}" for s in within)] for name, rank in order]
+    lines += ["Mean rank over tasks and seeds:", "", *_table_of("search", within, rows), ""]
+    lines += [f"How many times sooner `{OURS}` has what another search has in the end:", ""]
+    lines += ["| task | than | in the end | times | 95 % interval |", "| --- | --- | ---: | ---: | ---: |"]
     lines += [
-        "Mean rank over tasks and seeds:",
-        "",
-        f"| search | {shown} |",
-        "| --- |" + " ---: |" * len(SHOWN_S),
+        f"| {p.task} | {p.name} | {p.horizon_s:g} s | {ratio:.1f} | {low:.1f} to {high:.1f} |"
+        for p, (ratio, low, high) in speeds(played)
     ]
-    for name, rank in sorted(ranks(played).items(), key=lambda r: r[1][_at(SHOWN_S[1])]):
-        lines.append(f"| {name} | {' | '.join(f'{rank[_at(s)]:.1f}' for s in SHOWN_S)} |")
-    lines += [
-        "",
-        f"How many times sooner `{OURS}` has what another search has after {HORIZON_S:g} s:",
-        "",
-        "| task | of | times | 95 % interval |",
-        "| --- | --- | ---: | ---: |",
-    ]
-    for task, other, (ratio, low, high) in speeds(played):
-        lines.append(f"| {task} | {other} | {ratio:.1f} | {low:.1f} to {high:.1f} |")
     return "\n".join(lines) + "\n"
 
 
-def speeds(played: Sequence[Played]) -> list[tuple[str, str, tuple[float, float, float]]]:
-    """Return task, search, and how many times sooner ours has its final regret."""
-    regret = {(p.task, p.name): p.regret for p in played}
+def _table_of(first: str, seconds: Sequence[float], rows: Sequence[Sequence[str]]) -> list[str]:
+    head = [first, *(f"{s:g} s" for s in seconds)]
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---", *["---:"] * len(seconds)], *rows)]
+
+
+def _regrets(p: Played) -> list[str]:
+    """Return the cells of a search: nothing after its horizon."""
+    mid, (low, high) = middle(p.regret), interval(p.regret)
     return [
-        (p.task, p.name, speed(regret[p.task, OURS], p.regret))
-        for p in played
-        if p.name in (CACHED, UNCACHED) and (p.task, OURS) in regret
+        f"{100 * mid[i]:.2f} ({100 * low[i]:.2f} to {100 * high[i]:.2f})" if second <= p.horizon_s else ""
+        for second, i in ((second, _at(second)) for second in SHOWN_S)
     ]
+
+
+def speeds(played: Sequence[Played]) -> list[tuple[Played, tuple[float, float, float]]]:
+    """Return the searches that ours is measured by, and how many times sooner it has their final regret."""
+    ours = {p.task: p for p in played if p.name == OURS}
+    return [(p, speed(ours[p.task], p)) for p in played if p.name in (CACHED, UNCACHED) and p.task in ours]
 
 
 def figures(played: Sequence[Played]) -> dict[str, float]:
     """Return the figures that are followed over time: the lowest over the tasks."""
     found: dict[str, list[float]] = {}
-    for _, other, (ratio, _, _) in speeds(played):
-        found.setdefault("sooner_than_" + other.replace(", ", "_").replace(" ", "_"), []).append(ratio)
+    for p, (ratio, _, _) in speeds(played):
+        found.setdefault("sooner_than_" + p.name.replace(", ", "_").replace(" ", "_"), []).append(ratio)
     return {name: min(ratios) for name, ratios in found.items()}
 
 
