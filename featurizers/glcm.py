@@ -38,8 +38,8 @@ def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], NDArray[np.uint16
     levels = max(1, highest - lowest + 1)
     height, width = image.shape
     padded = (height + _MAX_DISTANCE, width + 2 * _MAX_DISTANCE)
-    level = np.zeros(padded, np.uint16)
-    offset = np.full(padded, levels * (levels + 1) // 2, np.uint16)  # one cell behind the triangle
+    outside = levels * (levels + 1) // 2  # one cell behind the triangle
+    level, offset = np.zeros(padded, np.uint16), np.full(padded, outside, np.uint16)
     kernels.pack(image, valid, lowest, _MAX_DISTANCE, offset, level)
     return offset, level, levels
 
@@ -49,21 +49,25 @@ def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any
     from . import _glcm_kernels as kernels
 
     offset, level, levels = _packed(frame)
-    n = len(blocks)
+    displacements = [_displacement(block) for block in blocks]
+    steps = list(dict.fromkeys(displacements))  # 1 and 2 pixels along a diagonal are the same whole pixels
+    n = len(steps)
     by_level = np.zeros((n, levels), np.uint32)
     by_difference = np.zeros((n, levels), np.uint32)
     sums = np.zeros((n, 3))  # squares, diagonal squares, x log x
     cells = levels * (levels + 1) // 2
     for first in range(0, n, kernels.STREAMS):
-        batch = blocks[first : first + kernels.STREAMS]
-        steps = np.zeros((2, kernels.STREAMS), np.int64)
-        steps[:, : len(batch)] = np.transpose([_displacement(b) for b in batch])
-        counts = np.zeros((kernels.STREAMS, cells + 1), np.uint32)
-        kernels.count_pairs(offset, level, _MAX_DISTANCE, steps[0], steps[1], counts)
+        batch = steps[first : first + kernels.STREAMS]
+        streams = kernels.STREAMS if 2 * len(batch) > kernels.STREAMS else kernels.STREAMS // 2
+        step = np.zeros((2, streams), np.int64)
+        step[:, : len(batch)] = np.transpose(batch)
+        counts = np.zeros((streams, cells + 1), np.uint32)
+        kernels.count_pairs(offset, level, _MAX_DISTANCE, step[0], step[1], counts)
         for k in range(len(batch)):
             i = first + k
             sums[i] = kernels.summarise(counts[k, :cells], kernels.X_LOG_X, by_level[i], by_difference[i])
-    return list(_properties(by_level, by_difference, sums))
+    properties = _properties(by_level, by_difference, sums)
+    return [properties[steps.index(displacement)] for displacement in displacements]
 
 
 def _properties(

@@ -271,7 +271,9 @@ class Model(Outline):
     def signs_of(self, looks: Sequence[Look]) -> list[str]:
         """Return for each frame what is strange about it, in words; empty for nothing."""
         far = self.signs.features.is_far(np.stack([look.features[0] for look in looks]))
-        early = [self.signs.early(look.shape, look.statistics) for look in looks]
+        early = self.signs.early(
+            [look.shape for look in looks], np.stack([look.statistics for look in looks])
+        )
         return [sign or ("features" if is_far else "") for sign, is_far in zip(early, far, strict=True)]
 
     def verdicts(self, frames: Sequence[RawFrame]) -> list[Verdict]:
