@@ -122,6 +122,11 @@ class Model(Outline):
     signs: Signs
     mask: NDArray[np.bool_] | None = None
 
+    @property
+    def networks(self) -> list[NetworkFeatures]:
+        """The representations that are read from networks."""
+        return [kind for part in self.parts for kind in part.kinds if isinstance(kind, NetworkFeatures)]
+
     # ------------------------------------------------------------------ what people call
 
     def predict(self, frames: Any) -> NDArray[np.str_]:
@@ -323,7 +328,7 @@ class Model(Outline):
     def one_thread(self) -> Iterator[None]:
         """Limit the native threads of this process to one, for as long as the context lasts."""
         with native_threads(1):
-            if not any(isinstance(kind, NetworkFeatures) for part in self.parts for kind in part.kinds):
+            if not self.networks:
                 yield
                 return
             import torch
