@@ -1,10 +1,9 @@
 """Compiled loops of the ``glcm`` featurizer.
 
 A pair of grey levels (a, b) and its mirror (b, a) share one cell of a packed lower triangle, at
-``hi (hi + 1) / 2 + lo``. With the triangle offset of every pixel tabulated beforehand the cell is
-``max(offset_a, offset_b) + min(level_a, level_b)``: sixteen-bit operations that vectorise. A pixel that
-is invalid or outside the frame has level 0 and the offset of one cell more, behind the triangle, and so
-has every pair that touches it: masks and borders cost nothing.
+``hi (hi + 1) / 2 + lo``: operations that vectorise. The level of a pixel that is invalid or outside
+the frame is one above the highest, so that every pair that touches it falls into a last row of the triangle,
+which does not count: masks and borders cost nothing.
 """
 
 from __future__ import annotations
@@ -42,40 +41,34 @@ def extremes(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[Any, A
 
 @compiled
 def _pack_row(
-    image: NDArray[np.uint8],
-    valid: NDArray[np.bool_],
-    lowest: int,
-    outside: np.uint16,
-    offset: U16,
-    level: U16,
+    image: NDArray[np.uint8], valid: NDArray[np.bool_], lowest: int, outside: Any, level: U16
 ) -> None:
-    one = np.uint32(1)
     for c in range(image.size):
-        above = np.uint32(image[c]) - np.uint32(lowest) if valid[c] else np.uint32(0)
-        level[c] = above
-        offset[c] = (above * (above + one)) >> one if valid[c] else np.uint32(outside)
+        level[c] = np.uint16(image[c]) - np.uint16(lowest) if valid[c] else outside
 
 
 @compiled
-def pack(
-    image: NDArray[np.uint8], valid: NDArray[np.bool_], lowest: int, pad: int, offset: U16, level: U16
-) -> None:
-    """Fill in the levels above the lowest, and their triangle offsets, where a pixel is valid.
+def pack(image: NDArray[np.uint8], valid: NDArray[np.bool_], lowest: int, pad: int, level: U16) -> None:
+    """Fill in the levels above the lowest, where a pixel is valid.
 
-    `offset` and `level` are padded as in :func:`count_pairs`, and hold what an invalid pixel has.
+    `level` is padded as in :func:`count_pairs`, and holds the level of what is outside in its padding.
     """
     height, width = image.shape
-    outside = offset[0, 0]
+    outside = level[0, 0]
     for r in range(height):
-        inside = slice(pad, pad + width)
-        _pack_row(image[r], valid[r], lowest, outside, offset[r, inside], level[r, inside])
+        _pack_row(image[r], valid[r], lowest, outside, level[r, pad : pad + width])
 
 
 @compiled
-def _pair_cells(cells: U16, offset_a: U16, offset_b: U16, level_a: U16, level_b: U16) -> None:
+def _pair_cells(cells: U16, level_a: U16, level_b: U16) -> None:
     """Return the cell of each pair along one row, (width,)."""
+    one = np.uint32(1)
     for c in range(cells.size):
-        cells[c] = max(offset_a[c], offset_b[c]) + min(level_a[c], level_b[c])
+        hi = np.uint32(max(level_a[c], level_b[c]))
+        lo = np.uint32(min(level_a[c], level_b[c]))
+        cells[c] = ((hi + one) >> one) * (
+            hi | one
+        ) + lo  # one of hi and hi + 1 is even: half of it by the other
 
 
 @compiled
@@ -104,35 +97,28 @@ def _count_four(cells: U16, counts: U32) -> None:
 
 @compiled
 def count_pairs(
-    offset: U16, level: U16, pad: int, row_step: NDArray[np.int64], col_step: NDArray[np.int64], counts: U32
+    level: U16, pad: int, row_step: NDArray[np.int64], col_step: NDArray[np.int64], counts: U32
 ) -> None:
     """Count the pixel pairs of two or four displacements.
 
     Parameters
     ----------
-    offset, level : uint16, (height + pad, width + 2 pad)
-        Triangle offset and grey level of each pixel, padded below, left and right.
+    level : uint16, (height + pad, width + 2 pad)
+        Grey level of each pixel, padded below, left and right.
     pad : int
         At least the largest step.
     row_step, col_step : int64, (2,) or (4,)
         Displacements; rows not negative.
-    counts : uint32, (2, cells + 1) or (4, cells + 1)
-        Added to in place; the last cell collects the pairs that do not count.
+    counts : uint32, (2, cells) or (4, cells)
+        Added to in place; a triangle with a row for what is outside.
     """
-    height = offset.shape[0] - pad
-    width = offset.shape[1] - 2 * pad
+    height = level.shape[0] - pad
+    width = level.shape[1] - 2 * pad
     cells = np.empty((row_step.size, width), np.uint16)
     for r in range(height):
         for k in range(row_step.size):
-            q = r + row_step[k]
-            left = pad + col_step[k]
-            _pair_cells(
-                cells[k],
-                offset[r, pad : pad + width],
-                offset[q, left : left + width],
-                level[r, pad : pad + width],
-                level[q, left : left + width],
-            )
+            q, left = r + row_step[k], pad + col_step[k]
+            _pair_cells(cells[k], level[r, pad : pad + width], level[q, left : left + width])
         if row_step.size == STREAMS:
             _count_four(cells, counts)
         else:

@@ -26,8 +26,8 @@ def _displacement(params: Params) -> tuple[int, int]:
     return round(math.sin(angle) * params["distance"]), round(math.cos(angle) * params["distance"])
 
 
-def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], NDArray[np.uint16], int]:
-    """Return triangle offset and level of each pixel, padded, and the number of levels in use.
+def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], int]:
+    """Return the level of each pixel, padded, and the number of levels in use: the level of what is outside.
 
     Levels are counted from the lowest in use: every property depends on differences and counts alone.
     """
@@ -37,18 +37,16 @@ def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], NDArray[np.uint16
     lowest, highest = kernels.extremes(image, valid)
     levels = max(1, highest - lowest + 1)
     height, width = image.shape
-    padded = (height + _MAX_DISTANCE, width + 2 * _MAX_DISTANCE)
-    outside = levels * (levels + 1) // 2  # one cell behind the triangle
-    level, offset = np.zeros(padded, np.uint16), np.full(padded, outside, np.uint16)
-    kernels.pack(image, valid, lowest, _MAX_DISTANCE, offset, level)
-    return offset, level, levels
+    level = np.full((height + _MAX_DISTANCE, width + 2 * _MAX_DISTANCE), levels, np.uint16)
+    kernels.pack(image, valid, lowest, _MAX_DISTANCE, level)
+    return level, levels
 
 
 def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any]]:
     """Compute seven properties for each (distance, angle); see :data:`FEATURIZER`."""
     from . import _glcm_kernels as kernels
 
-    offset, level, levels = _packed(frame)
+    level, levels = _packed(frame)
     displacements = [_displacement(block) for block in blocks]
     steps = list(dict.fromkeys(displacements))  # 1 and 2 pixels along a diagonal are the same whole pixels
     n = len(steps)
@@ -61,8 +59,8 @@ def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any
         streams = kernels.STREAMS if 2 * len(batch) > kernels.STREAMS else kernels.STREAMS // 2
         step = np.zeros((2, streams), np.int64)
         step[:, : len(batch)] = np.transpose(batch)
-        counts = np.zeros((streams, cells + 1), np.uint32)
-        kernels.count_pairs(offset, level, _MAX_DISTANCE, step[0], step[1], counts)
+        counts = np.zeros((streams, cells + levels + 1), np.uint32)
+        kernels.count_pairs(level, _MAX_DISTANCE, step[0], step[1], counts)
         for k in range(len(batch)):
             i = first + k
             sums[i] = kernels.summarise(counts[k, :cells], kernels.X_LOG_X, by_level[i], by_difference[i])
