@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,18 @@ class Part:
     fitted: FittedPipeline
     weight: float = 1.0
     sharpness: float = float("nan")
+
+    @cached_property
+    def intensity(self) -> str:
+        """Return text that parts share whose frames are prepared alike."""
+        return canonical_json(self.pipeline.intensity)
+
+    @cached_property
+    def representations(self) -> tuple[str, ...]:
+        """Return for each of `kinds` text that those share which give the same features."""
+        heads = [isinstance(kind, NetworkFeatures) and kind.n_logits for kind in self.kinds]
+        singles = self.pipeline.singles
+        return tuple(f"{head} {one.representation}" for head, one in zip(heads, singles, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,16 +253,13 @@ class Model(Outline):
         computed: dict[str, NDArray[np.float64]] = {}
         features = []
         for part in self.parts:
-            intensity = canonical_json(part.pipeline.intensity)
-            if intensity not in prepared:
-                prepared[intensity] = raw.prepared(part.pipeline.intensity)
+            if part.intensity not in prepared:
+                prepared[part.intensity] = raw.prepared(part.pipeline.intensity)
             each = []
-            for single, kind in zip(part.pipeline.singles, part.kinds, strict=True):
-                head = isinstance(kind, NetworkFeatures) and kind.n_logits
-                of = f"{head} {single.representation}"
+            for of, kind in zip(part.representations, part.kinds, strict=True):
                 if of not in computed:
                     try:
-                        computed[of] = kind.compute([prepared[intensity]])[0]
+                        computed[of] = kind.compute([prepared[part.intensity]])[0]
                     except ValueError as error:
                         raise FrameError(raw.ref.name or raw.ref.path, str(error)) from None
                 each.append(computed[of])
