@@ -33,7 +33,7 @@ def frame(size: int, seed: int = 5) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("lenet", 40), ("deepfreak", 64), ("resnet50", 64), ("timm:tf_efficientnet_lite0", 64)]
+    ("name", "size"), [("lenet", 40), ("resnet50", 64), ("timm:tf_efficientnet_lite0", 64)]
 )
 def test_features_are_those_of_pytorch(name: str, size: int) -> None:
     module = built(name, size)
