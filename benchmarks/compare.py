@@ -35,6 +35,8 @@ FIGURES = {
     "fps_cbf_2m": HIGHER,
     "p99_ms": LOWER,
     "sort_ratio": HIGHER,
+    "network_ratio_lenet": HIGHER,
+    "network_ratio_resnet50": HIGHER,
     "slot_utilisation": HIGHER,
     "driver_bytes_per_trial": LOWER,
     "featurize_efficiency": HIGHER,

@@ -6,6 +6,8 @@
 - ``p99_ms``: of a single frame in one process, from its file to its verdict.
 - ``sort_ratio``: frames a second of one process of ours over those of the plain script, which reads with
   tifffile, scales with numpy, has scikit-image compute the same features and scikit-learn classify.
+- ``network_ratio_<name>``: CPU time that PyTorch takes to read a network on a frame over that of the library
+  which the sorter has for it, on one thread, both in turn; the median of the pairs.
 
     python benchmarks/sorting.py [--quick] [--json FILE]
 """
@@ -31,12 +33,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sweeper
+from sweeper import plugins
 from sweeper.api import PreparedFrame
 from sweeper.process import ALLOCATION
 from sweeper.simulate.diffraction import write_diffraction
 from sweeper.sorter.model import Model
 
 SIZE_PX, CBF_SHAPE, TREES, BATCH = 512, (1679, 1475), 300, 64
+NETWORKS = ("lenet", "resnet50")
 
 
 def run_cli(*arguments: object) -> None:
@@ -186,6 +190,47 @@ def p99_ms(model: Model, paths: Sequence[Path]) -> float:
     return float(np.percentile(took, 99))
 
 
+# --------------------------------------------------------------------------- networks
+
+
+def network_times(name: str, pairs: int) -> tuple[str, list[float], list[float]]:
+    """Return what reads a network in the sorter, and CPU milliseconds a frame, its own and PyTorch's."""
+    import torch
+
+    from sweeper.networks.model import untrained
+    from sweeper.networks.runtime import Reader, read_eagerly
+
+    network = plugins.network(name)
+    params = {axis.name: axis.default for axis in network.axes}
+    module, size = untrained(network, params, 4, 0, None), int(params["size"])
+    reader, x = Reader(module, size, name), np.zeros((1, 1, size, size), dtype=np.float32)
+    ways = {"ours": reader, "eager": lambda x: read_eagerly(module, x)}
+    took: dict[str, list[float]] = {way: [] for way in ways}
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for i in range(pairs + 1):
+            for way, read in ways.items():
+                x[:] = np.random.default_rng(i).random(x.shape, dtype=np.float32)
+                begin = time.process_time()
+                read(x)
+                took[way].append(1e3 * (time.process_time() - begin))
+    finally:
+        torch.set_num_threads(before)
+    return reader.library, took["ours"][1:], took["eager"][1:]  # the first converts
+
+
+def network_ratios(pairs: int) -> dict[str, float]:
+    """Print how long networks take to read, and return the figures."""
+    figures = {}
+    print(f"\n{'ms a frame, one thread':32}{'sorter':>8}{'PyTorch':>8}")
+    for name in NETWORKS:
+        library, ours, eager = network_times(name, pairs)
+        print(f"  {f'{name}, {library}':30}{np.median(ours):8.1f}{np.median(eager):8.1f}")
+        figures[f"network_ratio_{name}"] = float(np.median(np.array(eager) / np.array(ours)))
+    return figures
+
+
 def show(ours: dict[str, float], plain: dict[str, float], name: str) -> None:
     """Print where the time of a frame goes."""
     print(f"\n{f'ms a frame, one core, {name}':32}{'ours':>8}{'plain':>8}")
@@ -218,6 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "sort_ratio": sum(plain.values()) / sum(ours.values()),
         }
     show(ours, plain, model.name)
+    figures |= network_ratios(7 if options.quick else 21)
     for figure, value in figures.items():
         print(f"{figure:30}{value:8.3g}")
     if options.json is not None:

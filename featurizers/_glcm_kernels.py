@@ -1,10 +1,9 @@
 """Compiled loops of the ``glcm`` featurizer.
 
 A pair of grey levels (a, b) and its mirror (b, a) share one cell of a packed lower triangle, at
-``hi (hi + 1) / 2 + lo``. With the triangle offset of every pixel tabulated beforehand the cell is
-``max(offset_a, offset_b) + min(level_a, level_b)``: sixteen-bit operations that vectorise. A pixel that
-is invalid or outside the frame has level 0 and the offset of one cell more, behind the triangle, and so
-has every pair that touches it: masks and borders cost nothing.
+``hi (hi + 1) / 2 + lo``: operations that vectorise. The level of a pixel that is invalid or outside
+the frame is one above the highest, so that every pair that touches it falls into a last row of the triangle,
+which does not count: masks and borders cost nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from ._compile import compiled
 
 STREAMS = 4
-"""Blocks counted side by side: neighbouring increments then hit different memory, also on flat frames."""
+"""Blocks counted side by side, or half as many: neighbouring increments then hit different memory, also on
+flat frames."""
 
 U16 = NDArray[np.uint16]
 U32 = NDArray[np.uint32]
@@ -40,68 +40,89 @@ def extremes(image: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[Any, A
 
 
 @compiled
-def pack(
-    image: NDArray[np.uint8], valid: NDArray[np.bool_], lowest: int, pad: int, offset: U16, level: U16
+def _pack_row(
+    image: NDArray[np.uint8], valid: NDArray[np.bool_], lowest: int, outside: Any, level: U16
 ) -> None:
-    """Fill in the levels above the lowest, and their triangle offsets, where a pixel is valid.
-
-    `offset` and `level` are padded as in :func:`count_pairs`, and hold what an invalid pixel has.
-    """
-    height, width = image.shape
-    for r in range(height):
-        for c in range(width):
-            if valid[r, c]:
-                above = np.uint16(image[r, c] - lowest)
-                level[r, pad + c] = above
-                offset[r, pad + c] = above * (above + np.uint16(1)) // np.uint16(2)
+    for c in range(image.size):
+        level[c] = np.uint16(image[c]) - np.uint16(lowest) if valid[c] else outside
 
 
 @compiled
-def _pair_cells(cells: U16, offset_a: U16, offset_b: U16, level_a: U16, level_b: U16) -> None:
+def pack(image: NDArray[np.uint8], valid: NDArray[np.bool_], lowest: int, pad: int, level: U16) -> None:
+    """Fill in the levels above the lowest, where a pixel is valid.
+
+    `level` is padded as in :func:`count_pairs`, and holds the level of what is outside in its padding.
+    """
+    height, width = image.shape
+    outside = level[0, 0]
+    for r in range(height):
+        _pack_row(image[r], valid[r], lowest, outside, level[r, pad : pad + width])
+
+
+@compiled
+def _pair_cells(cells: U16, level_a: U16, level_b: U16) -> None:
     """Return the cell of each pair along one row, (width,)."""
+    one = np.uint32(1)
     for c in range(cells.size):
-        cells[c] = max(offset_a[c], offset_b[c]) + min(level_a[c], level_b[c])
+        hi = np.uint32(max(level_a[c], level_b[c]))
+        lo = np.uint32(min(level_a[c], level_b[c]))
+        cells[c] = ((hi + one) >> one) * (
+            hi | one
+        ) + lo  # one of hi and hi + 1 is even: half of it by the other
+
+
+@compiled
+def _count_two(cells: U16, counts: U32) -> None:
+    """Count the cells of two rows, each in its own table."""
+    cells_0, cells_1 = cells[0], cells[1]
+    counts_0, counts_1 = counts[0], counts[1]
+    one = np.uint32(1)
+    for c in range(cells_0.size):
+        counts_0[cells_0[c]] += one
+        counts_1[cells_1[c]] += one
+
+
+@compiled
+def _count_four(cells: U16, counts: U32) -> None:
+    """Count the cells of four rows, each in its own table."""
+    cells_0, cells_1, cells_2, cells_3 = cells[0], cells[1], cells[2], cells[3]
+    counts_0, counts_1, counts_2, counts_3 = counts[0], counts[1], counts[2], counts[3]
+    one = np.uint32(1)
+    for c in range(cells_0.size):
+        counts_0[cells_0[c]] += one
+        counts_1[cells_1[c]] += one
+        counts_2[cells_2[c]] += one
+        counts_3[cells_3[c]] += one
 
 
 @compiled
 def count_pairs(
-    offset: U16, level: U16, pad: int, row_step: NDArray[np.int64], col_step: NDArray[np.int64], counts: U32
+    level: U16, pad: int, row_step: NDArray[np.int64], col_step: NDArray[np.int64], counts: U32
 ) -> None:
-    """Count the pixel pairs of four displacements.
+    """Count the pixel pairs of two or four displacements.
 
     Parameters
     ----------
-    offset, level : uint16, (height + pad, width + 2 pad)
-        Triangle offset and grey level of each pixel, padded below, left and right.
+    level : uint16, (height + pad, width + 2 pad)
+        Grey level of each pixel, padded below, left and right.
     pad : int
         At least the largest step.
-    row_step, col_step : int64, (4,)
+    row_step, col_step : int64, (2,) or (4,)
         Displacements; rows not negative.
-    counts : uint32, (4, cells + 1)
-        Added to in place; the last cell collects the pairs that do not count.
+    counts : uint32, (2, cells) or (4, cells)
+        Added to in place; a triangle with a row for what is outside.
     """
-    height = offset.shape[0] - pad
-    width = offset.shape[1] - 2 * pad
-    cells = np.empty((STREAMS, width), np.uint16)
-    cells_0, cells_1, cells_2, cells_3 = cells[0], cells[1], cells[2], cells[3]
-    counts_0, counts_1, counts_2, counts_3 = counts[0], counts[1], counts[2], counts[3]
-    one = np.uint32(1)
+    height = level.shape[0] - pad
+    width = level.shape[1] - 2 * pad
+    cells = np.empty((row_step.size, width), np.uint16)
     for r in range(height):
-        for k in range(STREAMS):
-            q = r + row_step[k]
-            left = pad + col_step[k]
-            _pair_cells(
-                cells[k],
-                offset[r, pad : pad + width],
-                offset[q, left : left + width],
-                level[r, pad : pad + width],
-                level[q, left : left + width],
-            )
-        for c in range(width):
-            counts_0[cells_0[c]] += one
-            counts_1[cells_1[c]] += one
-            counts_2[cells_2[c]] += one
-            counts_3[cells_3[c]] += one
+        for k in range(row_step.size):
+            q, left = r + row_step[k], pad + col_step[k]
+            _pair_cells(cells[k], level[r, pad : pad + width], level[q, left : left + width])
+        if row_step.size == STREAMS:
+            _count_four(cells, counts)
+        else:
+            _count_two(cells, counts)
 
 
 @compiled
@@ -117,27 +138,31 @@ def _add_row(row: U32, by_level: U32) -> int:
 @compiled
 def _add_row_by_difference(row: U32, by_difference: U32) -> None:
     """Add a row of the triangle to the differences hi − lo."""
-    hi = row.size - 1
-    for k in range(row.size):
-        by_difference[k] += row[hi - k]
+    size = np.uint64(row.size)
+    one = np.uint64(1)  # unsigned: an index that could be negative would not vectorise
+    for k in range(size):
+        by_difference[k] += row[size - one - k]
 
 
 @compiled
-def _sum_squares(cells: U32) -> np.int64:
-    total = np.int64(0)
-    for i in range(cells.size):
-        count = np.int64(cells[i])
-        total += count * count
-    return total
+def _square(count: np.uint32) -> np.int64:
+    return np.int64(count) * np.int64(count)
 
 
 @compiled
-def _sum_x_log_x(cells: U32, x_log_x: NDArray[np.float64]) -> float:
-    """Return Σ s ln s over counts s; four sums at a time, as additions of one sum wait for each other."""
+def _sums(cells: U32, x_log_x: NDArray[np.float64]) -> tuple[np.int64, float]:
+    """Return Σ s² and Σ s ln s over counts s.
+
+    The latter is four sums, as additions of one wait for each other; of four counts at a time, most are 0.
+    """
+    squares = np.int64(0)
     a = b = c = d = rest = 0.0
     tail = cells.size - cells.size % 4
     for i in range(0, tail, 4):
         w, x, y, z = cells[i], cells[i + 1], cells[i + 2], cells[i + 3]
+        if w | x | y | z == 0:
+            continue
+        squares += _square(w) + _square(x) + _square(y) + _square(z)
         if max(max(w, x), max(y, z)) < x_log_x.size:
             a += x_log_x[w]
             b += x_log_x[x]
@@ -149,8 +174,9 @@ def _sum_x_log_x(cells: U32, x_log_x: NDArray[np.float64]) -> float:
                     rest += cells[j] * math.log(cells[j])
     for j in range(tail, cells.size):
         if cells[j] > 0:
+            squares += _square(cells[j])
             rest += cells[j] * math.log(cells[j])
-    return a + b + c + d + rest
+    return squares, a + b + c + d + rest
 
 
 @compiled
@@ -186,4 +212,5 @@ def summarise(
         _add_row_by_difference(row, by_difference)
         diagonal_squares += np.int64(row[hi]) * np.int64(row[hi])
         start += hi + 1
-    return _sum_squares(cells), diagonal_squares, _sum_x_log_x(cells, x_log_x)
+    squares, x_log_x_sum = _sums(cells, x_log_x)
+    return squares, diagonal_squares, x_log_x_sum

@@ -26,8 +26,8 @@ def _displacement(params: Params) -> tuple[int, int]:
     return round(math.sin(angle) * params["distance"]), round(math.cos(angle) * params["distance"])
 
 
-def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], NDArray[np.uint16], int]:
-    """Return triangle offset and level of each pixel, padded, and the number of levels in use.
+def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], int]:
+    """Return the level of each pixel, padded, and the number of levels in use: the level of what is outside.
 
     Levels are counted from the lowest in use: every property depends on differences and counts alone.
     """
@@ -37,33 +37,35 @@ def _packed(frame: PreparedFrame) -> tuple[NDArray[np.uint16], NDArray[np.uint16
     lowest, highest = kernels.extremes(image, valid)
     levels = max(1, highest - lowest + 1)
     height, width = image.shape
-    padded = (height + _MAX_DISTANCE, width + 2 * _MAX_DISTANCE)
-    level = np.zeros(padded, np.uint16)
-    offset = np.full(padded, levels * (levels + 1) // 2, np.uint16)  # one cell behind the triangle
-    kernels.pack(image, valid, lowest, _MAX_DISTANCE, offset, level)
-    return offset, level, levels
+    level = np.full((height + _MAX_DISTANCE, width + 2 * _MAX_DISTANCE), levels, np.uint16)
+    kernels.pack(image, valid, lowest, _MAX_DISTANCE, level)
+    return level, levels
 
 
 def _compute(frame: PreparedFrame, blocks: Sequence[Params]) -> list[NDArray[Any]]:
     """Compute seven properties for each (distance, angle); see :data:`FEATURIZER`."""
     from . import _glcm_kernels as kernels
 
-    offset, level, levels = _packed(frame)
-    n = len(blocks)
+    level, levels = _packed(frame)
+    displacements = [_displacement(block) for block in blocks]
+    steps = list(dict.fromkeys(displacements))  # 1 and 2 pixels along a diagonal are the same whole pixels
+    n = len(steps)
     by_level = np.zeros((n, levels), np.uint32)
     by_difference = np.zeros((n, levels), np.uint32)
     sums = np.zeros((n, 3))  # squares, diagonal squares, x log x
     cells = levels * (levels + 1) // 2
     for first in range(0, n, kernels.STREAMS):
-        batch = blocks[first : first + kernels.STREAMS]
-        steps = np.zeros((2, kernels.STREAMS), np.int64)
-        steps[:, : len(batch)] = np.transpose([_displacement(b) for b in batch])
-        counts = np.zeros((kernels.STREAMS, cells + 1), np.uint32)
-        kernels.count_pairs(offset, level, _MAX_DISTANCE, steps[0], steps[1], counts)
+        batch = steps[first : first + kernels.STREAMS]
+        streams = kernels.STREAMS if 2 * len(batch) > kernels.STREAMS else kernels.STREAMS // 2
+        step = np.zeros((2, streams), np.int64)
+        step[:, : len(batch)] = np.transpose(batch)
+        counts = np.zeros((streams, cells + levels + 1), np.uint32)
+        kernels.count_pairs(level, _MAX_DISTANCE, step[0], step[1], counts)
         for k in range(len(batch)):
             i = first + k
             sums[i] = kernels.summarise(counts[k, :cells], kernels.X_LOG_X, by_level[i], by_difference[i])
-    return list(_properties(by_level, by_difference, sums))
+    properties = _properties(by_level, by_difference, sums)
+    return [properties[steps.index(displacement)] for displacement in displacements]
 
 
 def _properties(

@@ -13,6 +13,8 @@ EXTRA_OF = {
     "timm": "networks",
     "safetensors": "networks",
     "huggingface_hub": "networks",
+    "onnxruntime": "runtime",
+    "onnx": "runtime",
     "xgboost": "boosting",
     "catboost": "boosting",
     "aiohttp": "cluster",

@@ -1,9 +1,9 @@
 """Sweeper beside what people would take instead: the same frames and seconds, a test half that nobody sees.
 
-Three data sets (simulated diffraction, simulated scattering, scikit-learn's digits) are halved, groups whole.
-Sweeper is given the frames and the time, ``sweeper run FRAMES --preset balanced --time-budget T``, and what it
-ranks first by cross-validation is scored on the test half. The others are given features: the union of all
-that the preset's space can compute, whose computation is not counted in their time.
+Three data sets (simulated diffraction, simulated scattering, scikit-learn's digits) are halved, groups
+whole. Sweeper is given the frames and the time, ``sweeper run FRAMES --preset balanced --time-budget T``, and
+what it ranks first by cross-validation is scored on the test half. The others are given features: the union
+of all that the preset's space can compute, whose computation is not counted in their time.
 
 - ``plain``: a script of thirty lines: SVM and extra trees on the standardised union, the better by
   cross-validation (``_plain.py``);

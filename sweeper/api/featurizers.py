@@ -44,9 +44,14 @@ class PreparedFrame:
     @cached_property
     def quantised(self) -> NDArray[np.uint8]:
         """`image` as grey levels 0 to `levels` − 1, uint8, (height, width); 0 where not valid."""
-        level = self.image * np.float32(self.levels)
-        np.minimum(level, np.float32(self.levels - 1), out=level)
-        return level.astype(np.uint8)
+        return quantise(self.image, self.levels)
+
+
+def quantise(image: NDArray[np.float32], levels: int) -> NDArray[np.uint8]:
+    """Return values in [0, 1] as grey levels 0 to `levels` − 1, uint8."""
+    level = image * np.float32(levels)
+    np.minimum(level, np.float32(levels - 1), out=level)
+    return level.astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.float32]
 Valid = NDArray[np.bool_]
+Whole = NDArray[np.uint16]
 
 SHARPEST_RATIO = 20.0
 """Excess of a centred point over that of its brightest neighbour that a point spread can still give.
@@ -24,10 +25,56 @@ A Gaussian that puts a share p of its light on either side of a pixel, in each d
 POISSON_SIGMAS = 5.0
 """Standard deviations of Poisson noise granted to the brightest neighbour."""
 
+_GRANTED = SHARPEST_RATIO * POISSON_SIGMAS
 _SLIVER = 1e-9  # of a pixel: an overlap that is the rounding of an edge
 _ENOUGH_BESIDE = 3  # of the four pixels beside one: with fewer, a spot's light may lie under the mask
 _ROW_STEP = np.array([-1, 0, 0, 1, -1, -1, 1, 1])
 _COLUMN_STEP = np.array([0, -1, 1, 0, -1, 1, -1, 1])  # the four beside first, then the corners
+
+
+@njit("i4(f4[::1], b1[::1], u1[::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mark_sharp(counts: NDArray[np.float32], valid: NDArray[np.bool_], sharp: NDArray[np.uint8]) -> Any:
+    """Mark the pixels of a row that the pixel to their left does not clear of being hot; return their number.
+
+    The first of the row, which has none, is left out. A pixel that rises above a valid neighbour by no more
+    than the rule of :func:`reject_hot_pixels` grants is not hot. This grants a little less, so that rounding
+    to single precision lets no hot pixel pass.
+    """
+    near = np.float32(0.9999 * _GRANTED)
+    share = np.float32(0.9999 * _GRANTED**2)
+    most = np.float32(1e18)  # its square is finite
+    number = np.int32(0)
+    for i in range(1, counts.size):
+        rise = counts[i] - counts[i - 1]
+        fine = (rise <= near) | ((rise <= most) & (rise * rise <= share * counts[i - 1]))
+        sharp[i] = np.uint8(valid[i]) & (np.uint8(1) - (np.uint8(fine) & np.uint8(valid[i - 1])))
+        number += np.int32(sharp[i])
+    return number
+
+
+@njit("b1(f4[:,::1], b1[:,::1], i8, i8)", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _is_hot(counts: Counts, valid: Valid, row: int, column: int) -> Any:
+    """Return whether a valid pixel is hot, see :func:`reject_hot_pixels`."""
+    height, width = counts.shape
+    count = np.float64(counts[row, column])
+    beside = 0
+    darkest, brightest = np.inf, -np.inf
+    for k in range(8):
+        r, c = row + _ROW_STEP[k], column + _COLUMN_STEP[k]
+        if r < 0 or c < 0 or r >= height or c >= width or not valid[r, c]:
+            continue
+        other = np.float64(counts[r, c])
+        rise = count - other
+        # Follows from the rule, as b ≤ m, for every neighbour: nearly all pixels end here.
+        if rise <= _GRANTED or rise * rise <= _GRANTED * _GRANTED * other:
+            return False
+        beside += k < 4
+        darkest = min(darkest, other)
+        brightest = max(brightest, other)
+    if beside < _ENOUGH_BESIDE:
+        return False
+    noise = POISSON_SIGMAS * np.sqrt(max(brightest, 1.0))
+    return count - darkest > SHARPEST_RATIO * (brightest - darkest + noise)
 
 
 @njit("b1[:,::1](f4[:,::1], b1[:,::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -57,32 +104,14 @@ def reject_hot_pixels(counts: Counts, valid: Valid) -> Valid:
     """
     height, width = counts.shape
     kept = valid.copy()
+    sharp = np.empty(width, np.uint8)
     for row in range(height):
-        for column in range(width):
-            if not valid[row, column]:
-                continue
-            count = np.float64(counts[row, column])
-            beside = 0
-            darkest, brightest = np.inf, -np.inf
-            for k in range(8):
-                r, c = row + _ROW_STEP[k], column + _COLUMN_STEP[k]
-                if r < 0 or c < 0 or r >= height or c >= width or not valid[r, c]:
-                    continue
-                other = np.float64(counts[r, c])
-                rise = count - other
-                # Follows from the rule, as b ≤ m, for every neighbour: nearly all pixels end here.
-                bound = SHARPEST_RATIO * POISSON_SIGMAS
-                if rise <= bound or rise * rise <= bound * bound * other:
-                    beside = -8
-                    break
-                beside += k < 4
-                darkest = min(darkest, other)
-                brightest = max(brightest, other)
-            if beside < _ENOUGH_BESIDE:
-                continue
-            noise = POISSON_SIGMAS * np.sqrt(max(brightest, 1.0))
-            if count - darkest > SHARPEST_RATIO * (brightest - darkest + noise):
-                kept[row, column] = False
+        if valid[row, 0] and _is_hot(counts, valid, row, 0):
+            kept[row, 0] = False
+        if _mark_sharp(counts[row], valid[row], sharp):
+            for column in range(1, width):
+                if sharp[column] and _is_hot(counts, valid, row, column):
+                    kept[row, column] = False
     return kept
 
 
@@ -150,28 +179,54 @@ def resample_valid(counts: Counts, valid: Valid, rows: int, columns: int) -> tup
     return resampled, any_valid
 
 
-@njit("i8[::1](f4[:,::1], b1[:,::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def whole_counts(counts: Counts, valid: Valid) -> NDArray[np.int64]:
-    """Return how many valid pixels have each count, from 0 to the largest.
+@njit("b1(f4[::1], b1[::1], u2[::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _to_whole(counts: NDArray[np.float32], valid: NDArray[np.bool_], whole: NDArray[np.uint16]) -> bool:
+    others = 0
+    for i in range(counts.size):
+        count = counts[i] if valid[i] else np.float32(0)
+        nearest = np.int32(min(max(count, np.float32(0)), np.float32(65535)))
+        others += np.float32(nearest) != count
+        whole[i] = nearest
+    return others == 0
 
-    Empty where any of them is below 0, 65,536 or more, or not a whole number.
+
+@njit("u2[:,::1](f4[:,::1], b1[:,::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def whole_counts(counts: Counts, valid: Valid) -> Whole:
+    """Return counts as 16-bit whole numbers, 0 where not valid.
+
+    Without a row where any valid count is below 0, 65,536 or more, or not a whole number.
     """
-    found = np.zeros(1 << 16, np.int64)
-    end: Any = 0
-    flat, good = counts.ravel(), valid.ravel()
+    height, width = counts.shape
+    whole = np.empty((height, width), np.uint16)
+    for row in range(height):
+        if not _to_whole(counts[row], valid[row], whole[row]):
+            return whole[:0]
+    return whole
+
+
+@njit("i8[::1](u2[:,::1], i8)", cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def histogram(whole: Whole, number: int) -> NDArray[np.int64]:
+    """Return how many of the `number` valid pixels have each count, from 0 to the largest.
+
+    `whole` is what :func:`whole_counts` gives.
+    """
+    flat = whole.ravel()
+    largest = np.uint16(0)
     for i in range(flat.size):
-        if not good[i]:
-            continue
-        count = flat[i]
-        if not 0 <= count < 65536:
-            return found[:0]
-        whole = np.int64(count)
-        if np.float32(whole) != count:
-            return found[:0]
-        found[whole] += 1
-        if whole >= end:
-            end = whole + 1
-    return found[:end]
+        largest = max(largest, flat[i])
+    # Neighbours often have equal counts: two tables, so that one addition need not wait for the other.
+    even, odd = np.zeros(largest + 1, np.uint32), np.zeros(largest + 1, np.uint32)
+    one = np.uint32(1)
+    for i in range(0, flat.size - 1, 2):
+        even[flat[i]] += one
+        odd[flat[i + 1]] += one
+    if flat.size % 2:
+        even[flat[flat.size - 1]] += one
+    found = np.empty(largest + 1, np.int64)
+    for count in range(found.size):
+        found[count] = np.int64(even[count]) + np.int64(odd[count])
+    found[0] -= flat.size - number
+    return found
 
 
 @njit("u4(f4)", cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -269,34 +324,36 @@ def stretch(
 
 
 @njit(  # type: ignore[untyped-decorator]
-    "f4[:,::1](f4[:,::1], b1[:,::1], i8[::1], b1, Array(f8, 1, 'C', readonly=True), f8, f8)",
+    "f4[::1](i8[::1], b1, Array(f8, 1, 'C', readonly=True), f8, f8)",
     cache=True,
     nogil=True,
     error_model="numpy",
 )
-def stretch_whole(
-    counts: Counts,
-    valid: Valid,
-    histogram: NDArray[np.int64],
-    logarithmic: bool,
-    table: NDArray[np.float64],
-    low: float,
-    high: float,
+def shades(
+    histogram: NDArray[np.int64], logarithmic: bool, table: NDArray[np.float64], low: float, high: float
 ) -> NDArray[np.float32]:
-    """Give what :func:`stretch` gives; `histogram` is that of :func:`whole_counts`.
-
-    Each count that there is, is worked out once.
-    """
-    height, width = counts.shape
-    image = np.zeros((height, width), np.float32)
+    """Return what :func:`stretch` gives for each count that there is; `histogram` as above. 0 for others."""
+    found = np.zeros(histogram.size, np.float32)
     if not high > low:
-        return image
-    levels = np.empty(histogram.size, np.float32)
+        return found
     for count in range(histogram.size):
         if histogram[count]:
-            levels[count] = _stretched(np.float64(count), logarithmic, table, low, high - low)
+            found[count] = _stretched(np.float64(count), logarithmic, table, low, high - low)
+    return found
+
+
+@njit(  # type: ignore[untyped-decorator]
+    ["f4[:,::1](u2[:,::1], b1[:,::1], f4[::1])", "u1[:,::1](u2[:,::1], b1[:,::1], u1[::1])"],
+    cache=True,
+    nogil=True,
+)
+def look_up(whole: Whole, valid: Valid, values: NDArray[Any]) -> NDArray[Any]:
+    """Return the value of each valid pixel's count, and 0 where not valid."""
+    height, width = whole.shape
+    found = np.empty((height, width), values.dtype)
+    nothing = values.dtype.type(0)
     for row in range(height):
         for column in range(width):
-            if valid[row, column]:
-                image[row, column] = levels[np.int64(counts[row, column])]
-    return image
+            value = values[whole[row, column]]
+            found[row, column] = value if valid[row, column] else nothing
+    return found

@@ -8,13 +8,15 @@ pattern would fall on level 0.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import Axis, Interval, OneOf, Params, PreparedFrame
+from sweeper.api.featurizers import quantise
 from sweeper.data.validity import valid_pixels
 from sweeper.errors import InputError
 
@@ -127,15 +129,16 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
     size = settings["bin"]
     if min(counts.shape) < size:
         raise InputError(f"intensity: bin must be at most the frame's size, {counts.shape}, got {size}")
+    counts = np.ascontiguousarray(counts)
     valid = valid_pixels(counts, settings["negative"], mask)
-    binned = np.where(valid, counts, 0).astype(np.float32)
+    binned = _single_precision(counts, valid)
     if settings["hot_pixels"] == "reject":
-        valid = kernels.reject_hot_pixels(binned, valid)
+        cool = kernels.reject_hot_pixels(binned, valid)
+        if not np.array_equal(cool, valid):
+            binned[~cool] = 0
+        valid = cool
     if size > 1:
         binned, valid = kernels.bin_valid(binned, valid, size)
-    else:
-        binned *= valid  # a hot pixel becomes 0
-        binned += 0.0  # and so does −0
     if settings["resample"] is not None:
         rows, columns = _resampled(binned.shape, settings["resample"])
         binned, valid = kernels.resample_valid(binned, valid, rows, columns)
@@ -143,15 +146,66 @@ def prepare(counts: NDArray[Any], params: Params, mask: NDArray[np.bool_] | None
     if number == 0:
         raise InputError("frame has no valid pixel: all are NaN, negative, a detector's sentinel or masked")
 
-    logarithmic = settings["scale"] == "log1p"
+    logarithmic, levels = settings["scale"] == "log1p", settings["levels"]
     clip = (settings["clip_low"], settings["clip_high"])
-    histogram = kernels.whole_counts(binned, valid)  # empty unless all are small whole numbers, as most are
-    low, high = _percentiles(binned, valid, number, histogram, clip, logarithmic)
-    if len(histogram):
-        image = kernels.stretch_whole(binned, valid, histogram, logarithmic, _log_table(), low, high)
-    else:
-        image = kernels.stretch(binned, valid, logarithmic, _log_table(), low, high)
-    return PreparedFrame(counts=binned, image=image, valid=valid, levels=settings["levels"])
+    whole = kernels.whole_counts(binned, valid)  # empty unless all are small whole numbers, as most are
+    if len(whole):
+        histogram = kernels.histogram(whole, number)
+        low, high = _percentiles(_ranked(histogram), number, clip, logarithmic)
+        shades = kernels.shades(histogram, logarithmic, log_table(), low, high)
+        return _Tabulated.of(binned, valid, levels, whole, shades)
+    low, high = _percentiles(partial(kernels.order_statistics, binned, valid), number, clip, logarithmic)
+    image = kernels.stretch(binned, valid, logarithmic, log_table(), low, high)
+    return PreparedFrame(counts=binned, image=image, valid=valid, levels=levels)
+
+
+def _single_precision(counts: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return counts as float32, 0 where not valid."""
+    if counts.dtype.kind == "f":  # what is not valid need not fit; −0 becomes 0
+        return np.where(valid, counts, 0).astype(np.float32) + np.float32(0)
+    single = counts.astype(np.float32)
+    if not valid.all():
+        single[~valid] = 0
+    return single
+
+
+class _Tabulated(PreparedFrame):
+    """A frame of small whole counts: its image and levels are looked up once they are asked for."""
+
+    _whole: NDArray[np.uint16]
+    _shades: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        counts: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        levels: int,
+        whole: NDArray[np.uint16],
+        shades: NDArray[np.float32],
+    ) -> _Tabulated:
+        """Return a frame of counts, as whole numbers too, and the image's value for each count."""
+        frame = object.__new__(cls)
+        frame.__dict__.update(counts=counts, valid=valid, levels=levels, _whole=whole, _shades=shades)
+        return frame
+
+    @cached_property
+    def image(self) -> NDArray[np.float32]:
+        from sweeper.data import _intensity_kernels as kernels
+
+        image: NDArray[np.float32] = kernels.look_up(self._whole, self.valid, self._shades)
+        return image
+
+    @cached_property
+    def quantised(self) -> NDArray[np.uint8]:
+        from sweeper.data import _intensity_kernels as kernels
+
+        if "_whole" not in self.__dict__:  # made by dataclasses.replace
+            return quantise(self.image, self.levels)
+        levels: NDArray[np.uint8] = kernels.look_up(
+            self._whole, self.valid, quantise(self._shades, self.levels)
+        )
+        return levels
 
 
 def _resampled(shape: tuple[int, ...], longer: int) -> tuple[int, int]:
@@ -162,34 +216,32 @@ def _resampled(shape: tuple[int, ...], longer: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1)
-def _log_table() -> NDArray[np.float64]:
+def log_table() -> NDArray[np.float64]:
+    """Return log(1 + count) of the counts below 65,536, float64, (65536,)."""
     table = np.log1p(np.arange(_TABLE_SIZE, dtype=np.float64))
     table.flags.writeable = False
     return table
 
 
+def _ranked(histogram: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+    """Return a function from ranks to the counts that have them."""
+    return lambda ranks: np.searchsorted(histogram.cumsum(), ranks, side="right").astype(np.float64)
+
+
 def _percentiles(
-    counts: NDArray[np.float32],
-    valid: NDArray[np.bool_],
+    ranked: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     number: int,
-    histogram: NDArray[np.int64],
     percents: tuple[float, float],
     logarithmic: bool,
 ) -> tuple[float, float]:
     """Return percentiles of the scaled counts of `number` valid pixels, by numpy's linear definition.
 
-    Scaling is monotone, so it is applied to the order statistics alone. These are read off the histogram
-    where there is one.
+    Scaling is monotone, so it is applied to the order statistics alone: `ranked` gives the counts of ranks.
     """
-    from sweeper.data import _intensity_kernels as kernels
-
     position = np.array(percents, dtype=np.float64) / 100 * (number - 1)
     below = np.floor(position).astype(np.int64)
     ranks = np.stack([below, np.minimum(below + 1, number - 1)])  # (2, percentiles)
-    if len(histogram):
-        around = np.searchsorted(histogram.cumsum(), ranks, side="right").astype(np.float64)
-    else:
-        around = kernels.order_statistics(counts, valid, ranks.ravel()).reshape(ranks.shape)
+    around = ranked(ranks.ravel()).reshape(ranks.shape)
     if logarithmic:
         around = np.log1p(np.maximum(around, 0))
     share = position - below

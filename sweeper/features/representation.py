@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from sweeper.features import codebook
 from sweeper.features.names import block_name
 from sweeper.networks.fit import FIT_VERSION
 from sweeper.networks.inputs import INPUT_VERSION, input_array
+from sweeper.networks.runtime import Reader, read_eagerly
 from sweeper.pipeline import Pipeline
 
 Bytes = NDArray[np.uint8]
@@ -162,11 +163,14 @@ class NetworkFeatures(Representation):
         Classes of the network's own head, where that classifies; 0 where its features are read.
     module : NetworkModule or None
         With its weights; None before they are there.
+    reader : Reader or None
+        What reads the module on single frames; None: PyTorch.
     """
 
     network: Network
     n_logits: int = 0
     module: NetworkModule | None = None
+    reader: Reader | None = None
 
     @property
     def versions(self) -> list[int | str]:
@@ -184,16 +188,13 @@ class NetworkFeatures(Representation):
         return block_files.read_rows(files, self.columns, n_rows)
 
     def compute(self, frames: Iterable[PreparedFrame]) -> Matrix:
-        import torch
-
-        module: Any = self.module
-        assert module is not None, "a network has its weights before frames are read by it"
+        assert self.module is not None, "a network has its weights before frames are read by it"
+        read = self.reader or partial(read_eagerly, self.module)
         size = int(self.params["size"])
         rows = []
-        with torch.inference_mode():
-            for frame in frames:
-                x = torch.from_numpy(input_array(frame, size).astype(np.float32))[None, None]
-                rows.append(module(x)[bool(self.n_logits)][0].numpy().astype(np.float64))
+        for frame in frames:
+            x = input_array(frame, size).astype(np.float32)[None, None]
+            rows.append(read(x)[bool(self.n_logits)][0].astype(np.float64))
         features = np.array(rows).reshape(len(rows), len(self.columns))
         if not np.isfinite(features).all():
             raise ValueError(f"features must be finite, {int((~np.isfinite(features)).sum())} are not")

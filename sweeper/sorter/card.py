@@ -94,6 +94,9 @@ def _lines(model: Outline) -> Iterator[str]:
         f"speed on one core where it was made: {total:.3g} ms a frame (read {speed['read_ms']:.3g}, features "
         f"{speed['features_ms']:.3g}, classify {speed['classify_ms']:.3g})"
     )
+    for network in card.get("networks", {}).values():
+        off = f", within {network['difference']:.1g} of PyTorch" if network["difference"] else ""
+        yield f"network {network['network']}: read by {network['library']}{off}"
     versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
     yield f"versions: {versions}"
     yield from (f"note: {text}" for text in _LIMITS)

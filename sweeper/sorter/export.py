@@ -35,6 +35,7 @@ from sweeper.sorter.modelfile import save_model
 from sweeper.sorter.outline import STRANGER, name_of
 from sweeper.sorter.promises import Calibration, Promise, thresholds
 from sweeper.sorter.refit import Note, Refit, refit
+from sweeper.sorter.runtimes import on_runtime
 from sweeper.sorter.strangers import Signs
 
 _RATES = (0.005, 0.01, 0.02, 0.05, 0.1)
@@ -139,8 +140,11 @@ def export_model(
             reading=spec.reading,
             mask=None if spec.mask is None else load_mask(spec.mask),
         )
+        frames = _some_frames(data, fit.rows)
+        model, runtimes = on_runtime(model, frames, note)
         note("trying it on strangers")
-        card = _card(folder, shown(run), spec, choice, data, fit, calibrated, model)
+        card = _card(folder, shown(run), spec, choice, data, fit, calibrated, model, frames)
+        card["networks"] = runtimes
     return save_model(replace(model, card=card), out)
 
 
@@ -234,10 +238,10 @@ def _card(
     fit: Refit,
     calibrated: Calibrated,
     model: Model,
+    frames: list[RawFrame],
 ) -> dict[str, Any]:
     classes, labels = list(data.dataset.classes), choice.labels
     counts = np.bincount(data.dataset.labels[fit.rows], minlength=len(classes))
-    frames = _some_frames(data, fit.rows)
     row = {name: _plain(value) for name, value in choice.row.items()}
     return {
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -360,7 +364,7 @@ def _false_alarms(fit: Refit, data: RunData, seed: int) -> float:
         signs = _signs(fit, data, fit.rows[~mine], seed)
         far = signs.features.is_far(fit.features[mine])
         shapes = [(int(h), int(w)) for h, w in fit.sizes[mine].tolist()]
-        early = [bool(signs.early(s, x)) for s, x in zip(shapes, fit.statistics[mine], strict=True)]
+        early = [sign != "" for sign in signs.early(shapes, fit.statistics[mine])]
         alarms[mine] = far | np.array(early)
     return float(alarms.mean())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,18 @@ class Part:
     fitted: FittedPipeline
     weight: float = 1.0
     sharpness: float = float("nan")
+
+    @cached_property
+    def intensity(self) -> str:
+        """Return text that parts share whose frames are prepared alike."""
+        return canonical_json(self.pipeline.intensity)
+
+    @cached_property
+    def representations(self) -> tuple[str, ...]:
+        """Return for each of `kinds` text that those share which give the same features."""
+        heads = [isinstance(kind, NetworkFeatures) and kind.n_logits for kind in self.kinds]
+        singles = self.pipeline.singles
+        return tuple(f"{head} {one.representation}" for head, one in zip(heads, singles, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +134,11 @@ class Model(Outline):
     calibrator: Calibrator
     signs: Signs
     mask: NDArray[np.bool_] | None = None
+
+    @property
+    def networks(self) -> list[NetworkFeatures]:
+        """The representations that are read from networks."""
+        return [kind for part in self.parts for kind in part.kinds if isinstance(kind, NetworkFeatures)]
 
     # ------------------------------------------------------------------ what people call
 
@@ -235,16 +253,13 @@ class Model(Outline):
         computed: dict[str, NDArray[np.float64]] = {}
         features = []
         for part in self.parts:
-            intensity = canonical_json(part.pipeline.intensity)
-            if intensity not in prepared:
-                prepared[intensity] = raw.prepared(part.pipeline.intensity)
+            if part.intensity not in prepared:
+                prepared[part.intensity] = raw.prepared(part.pipeline.intensity)
             each = []
-            for single, kind in zip(part.pipeline.singles, part.kinds, strict=True):
-                head = isinstance(kind, NetworkFeatures) and kind.n_logits
-                of = f"{head} {single.representation}"
+            for of, kind in zip(part.representations, part.kinds, strict=True):
                 if of not in computed:
                     try:
-                        computed[of] = kind.compute([prepared[intensity]])[0]
+                        computed[of] = kind.compute([prepared[part.intensity]])[0]
                     except ValueError as error:
                         raise FrameError(raw.ref.name or raw.ref.path, str(error)) from None
                 each.append(computed[of])
@@ -271,7 +286,9 @@ class Model(Outline):
     def signs_of(self, looks: Sequence[Look]) -> list[str]:
         """Return for each frame what is strange about it, in words; empty for nothing."""
         far = self.signs.features.is_far(np.stack([look.features[0] for look in looks]))
-        early = [self.signs.early(look.shape, look.statistics) for look in looks]
+        early = self.signs.early(
+            [look.shape for look in looks], np.stack([look.statistics for look in looks])
+        )
         return [sign or ("features" if is_far else "") for sign, is_far in zip(early, far, strict=True)]
 
     def verdicts(self, frames: Sequence[RawFrame]) -> list[Verdict]:
@@ -321,7 +338,7 @@ class Model(Outline):
     def one_thread(self) -> Iterator[None]:
         """Limit the native threads of this process to one, for as long as the context lasts."""
         with native_threads(1):
-            if not any(isinstance(kind, NetworkFeatures) for part in self.parts for kind in part.kinds):
+            if not self.networks:
                 yield
                 return
             import torch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sweeper.evaluate.calibration import METHODS, Calibrator
 from sweeper.evaluate.folds import FittedPipeline
 from sweeper.evaluate.reducers import FittedReducer
 from sweeper.features.representation import Kind, NetworkFeatures, Words, representation
+from sweeper.networks.runtime import Reader
 from sweeper.pipeline import Pipeline, canonical_json
 from sweeper.sorter.archive import digest_of, from_array, read_archive, to_array, write_archive
 from sweeper.sorter.estimators import dump_estimator, load_estimator
@@ -28,7 +30,7 @@ from sweeper.sorter.outline import Outline, name_of
 from sweeper.sorter.promises import Calibration, Promise
 from sweeper.sorter.strangers import Neighbours, Signs
 
-FORMAT = (2, 0)
+FORMAT = (2, 1)
 """Raise the second number when something is added that older versions may pass over, else the first."""
 
 _MANIFEST = "model.json"
@@ -73,6 +75,8 @@ class _Manifest(msgspec.Struct):
     card: dict[str, Any]
     digests: dict[str, str]
     reads_header: bool = False
+    eager: list[str] = []
+    """Featurizers whose network PyTorch reads, since ONNX Runtime came to other features at export."""
 
 
 class _Format(msgspec.Struct):
@@ -120,6 +124,7 @@ def save_model(model: Model, path: Path) -> Model:
         reads_header=model.reading.header,
         card=dict(model.card),
         digests={name: digest_of(data) for name, data in members.items()},
+        eager=sorted({kind.network.name for kind in model.networks if kind.reader is None}),
     )
     write_archive(path, {_MANIFEST: msgspec.json.encode(manifest), **members})
     return load_model(path)
@@ -229,7 +234,7 @@ def _model(
 ) -> Model:
     _check_classes(manifest, called)
     n = len(manifest.classes)
-    networks = _Networks(members, called)
+    networks = _Networks(members, manifest.eager, called)
     parts = tuple(
         _part(entry, f"part{i}", members, arrays, networks, n, called)
         for i, entry in enumerate(manifest.parts)
@@ -450,20 +455,24 @@ def _network_bytes(kind: NetworkFeatures, n_classes: int) -> bytes:
 class _Networks:
     """The networks of a file, each loaded once, whatever the number of parts that share it."""
 
-    def __init__(self, members: Mapping[str, bytes], called: str) -> None:
-        self._members, self._called = members, called
+    def __init__(self, members: Mapping[str, bytes], eager: Sequence[str], called: str) -> None:
+        self._members, self._eager, self._called = members, eager, called
         self._loaded: dict[str, tuple[Any, Any]] = {}
+        self._readers: dict[str, Reader] = {}
 
     def put(self, kind: NetworkFeatures, member: str) -> NetworkFeatures:
         """Return a representation with the network that a member holds."""
         if member not in self._loaded:
             self._loaded[member] = self._load(self._members[member])
         module, info = self._loaded[member]
-        if info.network != kind.network.name or canonical_json(info.params) != canonical_json(kind.params):
+        name = kind.network.name
+        if info.network != name or canonical_json(info.params) != canonical_json(kind.params):
             raise InputError(
                 f"{self._called}: is damaged: its network is {info.network} with other parameters"
             )
-        return NetworkFeatures(kind.params, kind.network, kind.n_logits, module)
+        if name not in self._eager and member not in self._readers:
+            self._readers[member] = Reader(module, int(kind.params["size"]), f"{self._called}: {name}")
+        return replace(kind, module=module, reader=self._readers.get(member))
 
     def _load(self, data: bytes) -> tuple[Any, Any]:
         from sweeper.networks.model import load_model as load_network

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeper.api import PreparedFrame
+from sweeper.data.intensity import log_table
 from sweeper.data.splits import Rows
 from sweeper.errors import InputError
 from sweeper.evaluate.calibration import parts_of
@@ -31,6 +32,7 @@ _COMPONENTS = 16
 _FRAMES_A_COMPONENT = 5  # at least: fewer say little of a direction
 _SIZES = 50  # most sizes that are kept as they are; of more, their range
 _SAMPLED_ROWS = 64
+_PERCENTILES = (0.05, 0.5, 0.95, 0.999)
 _FAR = 30.0  # deviations that a coordinate counts at most
 
 Vector = NDArray[np.float64]
@@ -44,21 +46,47 @@ def count_statistics(frame: PreparedFrame) -> Vector:
     the mean, the standard deviation and four percentiles; and how alike neighbours are.
     """
     step = max(1, frame.counts.shape[0] // _SAMPLED_ROWS)
-    counts, valid = frame.counts[::step], frame.valid[::step]
+    counts, valid = np.ascontiguousarray(frame.counts[::step]), np.ascontiguousarray(frame.valid[::step])
     masked = 1.0 - float(np.count_nonzero(frame.valid)) / frame.valid.size
-    wide = np.log1p(np.maximum(counts, 0).astype(np.float64))
-    logs = wide[valid]
-    if len(logs) == 0:
+    number = int(np.count_nonzero(valid))
+    if number == 0:
         return np.array([masked, *[0.0] * 8])
+    wide, percentiles, zeros = _logarithms(counts, valid, number)
+    logs = wide.ravel() if number == valid.size else wide[valid]
     mean, deviation = float(logs.mean()), float(logs.std())
     both = valid[:, 1:] & valid[:, :-1]
     alike = 0.0
     if deviation > 0 and both.any():
         wide -= mean
-        alike = float((wide[:, 1:] * wide[:, :-1])[both].mean()) / deviation**2
-    percentiles = np.quantile(logs, (0.05, 0.5, 0.95, 0.999))
-    zeros = float((logs <= 0).mean())
-    return np.array([masked, zeros, mean, deviation, *percentiles, np.clip(alike, -1, 2)])
+        product = wide[:, 1:] * wide[:, :-1]
+        alike = float((product.ravel() if both.all() else product[both]).mean()) / deviation**2
+    return np.array([masked, zeros / number, mean, deviation, *percentiles, np.clip(alike, -1, 2)])
+
+
+def _logarithms(
+    counts: NDArray[np.float32], valid: NDArray[np.bool_], number: int
+) -> tuple[Matrix, Vector, int]:
+    """Return logarithms of counts, and of the `number` valid ones four percentiles and how many are 0.
+
+    Counts that are small whole numbers, as most are, have theirs from a table.
+    """
+    from sweeper.data import _intensity_kernels as kernels
+
+    whole = kernels.whole_counts(counts, valid)
+    if len(whole) == 0:
+        wide = np.log1p(np.maximum(counts, 0).astype(np.float64))
+        logs = wide[valid]
+        return wide, np.quantile(logs, _PERCENTILES), int(np.count_nonzero(logs <= 0))
+    histogram = kernels.histogram(whole, number)
+    position = np.array(_PERCENTILES) * (number - 1)
+    below = np.floor(position).astype(np.int64)
+    ranks = np.concatenate([below, np.minimum(below + 1, number - 1)])
+    table = log_table()
+    low, high = np.split(table[np.searchsorted(histogram.cumsum(), ranks, side="right")], 2)
+    share, rise = position - below, high - low
+    # As numpy interpolates: from the nearer end.
+    percentiles = np.where(share < 0.5, low + rise * share, high - rise * (1 - share))
+    return table[whole], percentiles, int(histogram[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,14 +284,27 @@ class Signs:
         counts, near = _with_thresholds([statistics[some, 1:], features[some]], groups[some], seed)
         return cls(known, between, np.array([masked.min() - margin, masked.max() + margin]), counts, near)
 
-    def early(self, shape: tuple[int, int], statistics: Vector) -> str:
-        """Return the sign that a frame gives before its features, in words; empty for none."""
-        height, width = shape
-        if not self._is_known(height, width):
-            return f"size {height} x {width}"
-        if not self.masked[0] <= statistics[0] <= self.masked[1]:
-            return f"{100 * statistics[0]:.3g} % masked"
-        return "counts" if self.counts.is_far(statistics[None, 1:])[0] else ""
+    def early(self, shapes: Sequence[tuple[int, int]], statistics: Matrix) -> list[str]:
+        """Return the sign that each frame gives before its features, in words; empty for none.
+
+        Parameters
+        ----------
+        shapes : sequence of (int, int)
+            Heights and widths.
+        statistics : float64, (n, 9)
+            Count statistics.
+        """
+        known = {shape: self._is_known(*shape) for shape in set(shapes)}
+        far = self.counts.is_far(statistics[:, 1:])
+        found = []
+        for shape, masked, is_far in zip(shapes, statistics[:, 0].tolist(), far.tolist(), strict=True):
+            if not known[shape]:
+                found.append(f"size {shape[0]} x {shape[1]}")
+            elif not self.masked[0] <= masked <= self.masked[1]:
+                found.append(f"{100 * masked:.3g} % masked")
+            else:
+                found.append("counts" if is_far else "")
+        return found
 
     def _is_known(self, height: int, width: int) -> bool:
         size = np.array([height, width])

@@ -1,5 +1,6 @@
 """Counts to prepared frames: against numpy, against brute force, and as properties."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -168,6 +169,51 @@ def test_hot_pixel_no_longer_rules_the_scale():
     assert np.unique(prepare(counts, PLAIN).quantised).size == 2
     others = hot.valid
     np.testing.assert_array_equal(hot.image[others], clean.image[others])
+
+
+def hot_by_definition(counts, valid):
+    """The rule of ``reject_hot_pixels``, pixel by pixel."""
+    hot = np.zeros(counts.shape, bool)
+    for row, column in np.argwhere(valid):
+        around = [(row + r, column + c) for r in (-1, 0, 1) for c in (-1, 0, 1) if (r, c) != (0, 0)]
+        known = [(r, c) for r, c in around if 0 <= r < len(valid) and 0 <= c < valid.shape[1] and valid[r, c]]
+        if sum(r == row or c == column for r, c in known) < 3:
+            continue
+        others = [float(counts[place]) for place in known]
+        excess = (float(counts[row, column]) - min(others)) / 20
+        hot[row, column] = excess > max(others) - min(others) + 5 * math.sqrt(max(*others, 1))
+    return hot
+
+
+@pytest.mark.parametrize("background", [0, 3, 90, 700, 40_000])
+@pytest.mark.parametrize("offset", [0, -60])
+def test_hot_pixels_are_those_of_the_definition(background, offset):
+    rng = np.random.default_rng(background)
+    found = 0
+    for shape in [(1, 9), (7, 1), (24, 70)]:
+        counts = poisson(shape, background, seed=background).astype(np.float64) + offset
+        for height in (80, 99, 101, 150, 500, 5_000, 60_000, 4e6):
+            counts[tuple(rng.integers(0, shape))] += height * rng.choice([0.99, 1, 1.01])
+        mask = rng.random(shape) < 0.05
+        valid = valid_pixels(counts, "valid", mask)
+        hot = hot_by_definition(counts, valid)
+        frame = prepare(counts, {"negative": "valid"}, mask)
+        np.testing.assert_array_equal(frame.valid, valid & ~hot)
+        found += np.count_nonzero(hot)
+    assert found > 0
+
+
+def test_levels_are_those_of_the_image():
+    """Both are looked up by whole counts, each on its own."""
+    counts = np.minimum(poisson((50, 70), 30_000) * poisson((50, 70), 0.9, seed=1), 65_535).astype(np.uint16)
+    for levels in (2, 16, 256):
+        frame = prepare(counts, {"levels": levels}, np.random.default_rng(0).random(counts.shape) < 0.1)
+        wanted = np.minimum(np.floor(frame.image * np.float32(levels)), levels - 1)
+        np.testing.assert_array_equal(frame.quantised, wanted)
+        other = dataclasses.replace(frame, image=1 - frame.image)
+        np.testing.assert_array_equal(
+            other.quantised, np.minimum(np.floor(other.image * np.float32(levels)), levels - 1)
+        )
 
 
 # --------------------------------------------------------------------------- binning

@@ -36,6 +36,7 @@ from sweeper.sorter.model import Model
 from sweeper.sorter.modelfile import load_model, save_model
 from sweeper.sorter.promises import Promise
 from sweeper.sorter.refit import refit
+from sweeper.sorter.runtimes import on_runtime
 from sweeper.sorter.table import read_rows
 from tests.conftest import REPOSITORY
 from tests.runs.made_records import made_pipeline
@@ -254,12 +255,33 @@ def test_what_is_fitted_on_frames_goes_along(
         id(kind.module) for part in after.parts for kind in part.kinds if isinstance(kind, NetworkFeatures)
     }
     assert len(modules) == 1
+    check_networks_on_a_runtime(before, made, tmp_path)
     for name, said in (("part1/centres.npy", "codebook"), (network, "not a model file")):
         broken = changed(
             tmp_path / "m", tmp_path / "broken", lambda members, n=name: members.update({n: bad(n)})
         )
         with pytest.raises(InputError, match=said):
             load_model(broken)
+
+
+def check_networks_on_a_runtime(before: Model, made: Made, folder: Path) -> None:
+    """Check that a model which ONNX Runtime reads says what PyTorch says, before it is written and after."""
+    notes: list[str] = []
+    frames = [raw for _, raw in before.raw_frames(made.new) if isinstance(raw, RawFrame)][:5]
+    fast, about = on_runtime(before, frames, notes.append)
+    assert notes == []
+    [network] = about.values()  # three parts share it
+    assert network["network"] == "lenet"
+    assert network["library"].startswith("ONNX Runtime 1")
+    assert 0 < network["difference"] < 1e-5
+    assert len({id(kind.reader) for kind in fast.networks}) == 1
+    assert None not in {kind.reader for kind in fast.networks}
+    np.testing.assert_allclose(fast.predict_proba(made.new), before.predict_proba(made.new), atol=1e-5)
+    after = save_model(fast, folder / "fast")
+    assert after.predict_proba(made.new).tobytes() == fast.predict_proba(made.new).tobytes()
+    assert len({id(kind.reader) for kind in after.networks}) == 1
+    text = card_text(replace(after, card=dict(before.card) | {"networks": about}))
+    assert f"network lenet: read by {network['library']}, within" in text
 
 
 def bad(name: str) -> bytes:

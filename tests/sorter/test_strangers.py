@@ -13,6 +13,7 @@ from sweeper import plugins
 from sweeper.cli import main
 from sweeper.data.dataset import load_dataset
 from sweeper.data.frames import read_frame
+from sweeper.data.intensity import prepare
 from sweeper.data.prepared import FrameRef, RawFrame, raw_frame
 from sweeper.errors import InputError
 from sweeper.features.representation import of_featurizer
@@ -142,11 +143,27 @@ def test_sizes_are_those_known_or_between_many() -> None:
     two = np.array([[10, 20], [30, 40]])[np.arange(200) % 2]
     signs = Signs.fit(two, statistics, features, np.arange(200), 0)
     middle = np.median(statistics, axis=0)
-    assert [signs.early(s, middle) for s in ((10, 20), (30, 40), (20, 30))] == ["", "", "size 20 x 30"]
+    assert signs.early([(10, 20), (30, 40), (20, 30)], np.stack([middle] * 3)) == ["", "", "size 20 x 30"]
     many = np.column_stack([np.arange(100, 300), np.arange(200, 400)])
     signs = Signs.fit(many, statistics, features, np.arange(200), 0)
-    assert [signs.early(s, middle) for s in ((150, 333), (99, 300))] == ["", "size 99 x 300"]
-    assert signs.early((150, 300), np.r_[0.5, middle[1:]]) == "50 % masked"
+    assert signs.early([(150, 333), (99, 300)], np.stack([middle] * 2)) == ["", "size 99 x 300"]
+    assert signs.early([(150, 300)], np.r_[0.5, middle[1:]][None]) == ["50 % masked"]
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("masked", [0.0, 0.2])
+def test_count_statistics_are_numpys(dtype: str, masked: float) -> None:
+    rng = np.random.default_rng(5)
+    counts = rng.poisson(np.repeat(rng.gamma(0.3, 40, (70, 5)), 9, axis=1)).astype(dtype)
+    counts = counts + np.asarray(0.25, dtype) * (dtype == "float32")  # no whole numbers
+    mask = rng.random(counts.shape) < masked
+    found = count_statistics(prepare(counts, {"hot_pixels": "keep"}, mask))
+    logs = np.where(mask, np.nan, np.log1p(counts.astype(np.float64)))
+    mean, deviation = np.nanmean(logs), np.nanstd(logs)
+    alike = np.nanmean((logs[:, 1:] - mean) * (logs[:, :-1] - mean)) / deviation**2
+    percentiles = np.nanquantile(logs, (0.05, 0.5, 0.95, 0.999))
+    wanted = [mask.mean(), (counts[~mask] == 0).mean(), mean, deviation, *percentiles, alike]
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
 def test_the_card_says_what_is_told_apart(

@@ -25,7 +25,6 @@ _CLOSE = _BEGIN + b"--"
 _MARK = b"\x0c\x1a\x04\xd5"  # stands before the pixels
 _BLOCK = 2**16
 _MOST_HEADER = 2**24  # bytes of text between binary sections
-_PAD = bytes(8)  # as long as the longest step
 _TYPES = {
     "signed 8-bit integer": "i1", "unsigned 8-bit integer": "u1",
     "signed 16-bit integer": "i2", "unsigned 16-bit integer": "u2",
@@ -203,28 +202,26 @@ def _check_sum(path: Path, section: Section, data: bytes) -> None:
 
 
 def _unpacked(path: Path, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Undo byte-offset compression: differences of 8, 16, 32 or 64 bits, each after the mark of its width.
+    """Undo byte-offset compression: differences of 8, 16, 32 or 64 bits, each after the mark of its width."""
+    from sweeper.data.formats._byte_offset import unpack
 
-    fabio's decoder for 32-bit counts has no steps of 64 bits, so that the one for 64 bits is used for all.
-    """
-    from fabio.ext.byte_offset import dec_cbf
-
-    size = math.prod(shape)
     if dtype.kind == "f":
         raise FrameError(path, "real numbers in byte-offset compression, which is for integers")
-    # Behind the last pixel as many more as there are zeros behind it: else a step is cut, or there are
-    # others.
-    counts = np.asarray(dec_cbf(data + _PAD, size + len(_PAD) + 1))
-    if len(counts) != size + len(_PAD):
-        there = f"at most {len(counts) - len(_PAD)}" if len(counts) < size + len(_PAD) else "more"
+    size, packed = math.prod(shape), np.frombuffer(data, np.uint8)
+    for kind in ([np.int32] if dtype == np.int32 else []) + [np.int64]:
+        counts, limits = np.empty(size, kind), np.iinfo(kind)
+        pixels, used, fits = unpack(packed, counts, limits.min, limits.max)
+        if fits:
+            break
+    if pixels < size or used < len(packed):
+        there = f"at most {pixels}" if pixels < size else "more"
         raise FrameError(path, f"damaged: its header says {size} pixels, {there} are compressed in it")
-    counts = counts[:size]
-    if dtype.itemsize < 8:
+    if counts.dtype != dtype and dtype.itemsize < 8:
         limits = np.iinfo(dtype)
         low, high = int(counts.min()), int(counts.max())
         if low < limits.min or high > limits.max:
             raise FrameError(path, f"damaged: counts from {low} to {high} where its header says {dtype.name}")
-    return counts.astype(dtype).reshape(shape)
+    return counts.astype(dtype, copy=False).reshape(shape)
 
 
 def _as_it_lies(

@@ -146,7 +146,7 @@ def _intensities(text: str) -> list[tuple[str, float]]:
 FORMAT = Format(
     name="cbf",
     suffixes=(".cbf",),
-    library="fabio's byte-offset decoder; pycbf (extra formats) for packed and canonical compression",
+    library="decoders of its own; pycbf (extra formats) for packed and canonical compression",
     reads="integers of 8 to 64 bits in byte-offset compression, and integers and real numbers that are "
     "packed, canonical or not compressed, checked against the number of pixels and the MD5 sum that the "
     "file states",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from fabio.bruker100image import Bruker100Image
 from fabio.edfimage import EdfImage
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sweeper.data.frames import open_frames, read_frames
 from tests.data.examples import (
@@ -46,6 +49,68 @@ def test_steps_of_every_width_are_undone(tmp_path: Path) -> None:
         if dtype == "int64":
             (tmp_path / "a.cbf").write_bytes(data.replace(b"signed 32-bit", b"signed 64-bit"))
         gives(tmp_path / "a.cbf", wanted)
+
+
+def steps_undone(data: bytes) -> tuple[list[int], bool]:
+    """The counts that byte-offset compressed bytes hold, and whether the last step is whole."""
+    found, value, at = [], 0, 0
+    while at < len(data):
+        size = 1
+        while True:
+            part = data[at : at + size]
+            if len(part) < size:
+                return found, False
+            step, at = int.from_bytes(part, "little", signed=True), at + size
+            if size == 8 or step != -(2 ** (8 * size - 1)):
+                break
+            size *= 2
+        value += step
+        found.append(value)
+    return found, True
+
+
+@given(
+    steps=st.lists(
+        st.one_of(st.integers(-130, 130), st.integers(-(2**40), 2**40), st.just(-(2**31)), st.just(1)),
+        min_size=1,
+        max_size=90,
+    ),
+    cut=st.integers(0, 3),
+    extra=st.binary(max_size=3),
+)
+@settings(max_examples=300, deadline=None)
+def test_steps_are_undone_as_plain_python_undoes_them(steps: list[int], cut: int, extra: bytes) -> None:
+    from sweeper.data.formats._byte_offset import unpack
+
+    data = b""
+    for step in steps:
+        for size, mark in ((1, b""), (2, b"\x80"), (4, b"\x80\0\x80"), (8, b"\x80\0\x80\0\0\0\x80")):
+            if -(2 ** (8 * size - 1)) < step < 2 ** (8 * size - 1):
+                data += mark + step.to_bytes(size, "little", signed=True)
+                break
+    data = data[: len(data) - cut] + extra
+    wanted, whole = steps_undone(data)
+    for kind in (np.int32, np.int64):
+        limits = np.iinfo(kind)
+        counts = np.zeros(len(wanted) + 1, kind)
+        pixels, used, fits = unpack(np.frombuffer(data, np.uint8), counts, limits.min, limits.max)
+        assert (pixels, used == len(data) and whole) == (len(wanted), whole)
+        assert fits == all(limits.min <= count <= limits.max for count in wanted)
+        if fits:
+            assert counts[:pixels].tolist() == wanted
+        pixels, used, _ = unpack(np.frombuffer(data, np.uint8), counts[:3], limits.min, limits.max)
+        assert pixels == min(3, len(wanted))
+
+
+def test_a_step_that_is_cut_behind_the_last_pixel_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.cbf"
+    cbf(FRAME.astype(np.int32))(path)
+    data = path.read_bytes()
+    start = data.index(b"\x0c\x1a\x04\xd5") + 4
+    head, size = data[:start], int(re.search(rb"X-Binary-Size: +(\d+)", data)[1])  # type: ignore[index]
+    head = head.replace(b"Content-MD5", b"X-Content-5").replace(b"%d" % size, b"%d" % (size + 2))
+    path.write_bytes(head + data[start : start + size] + b"\x80\x01" + data[start + size :])
+    refused(path, "its header says 320 pixels, more are compressed in it")
 
 
 def test_what_a_cbf_header_says_is_held_against_its_pixels(tmp_path: Path) -> None:
