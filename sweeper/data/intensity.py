@@ -186,7 +186,9 @@ class _Tabulated(PreparedFrame):
     ) -> _Tabulated:
         """Return a frame of counts, as whole numbers too, and the image's value for each count."""
         frame = object.__new__(cls)
-        frame.__dict__.update(counts=counts, valid=valid, levels=levels, _whole=whole, _shades=shades)
+        frame.__dict__.update(
+            counts=counts, valid=valid, levels=levels, header={}, _whole=whole, _shades=shades
+        )
         return frame
 
     @cached_property
