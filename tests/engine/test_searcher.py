@@ -19,20 +19,30 @@ class Seeing:
     def __init__(self) -> None:
         self.grid = finite_space().grid()
         self.seen: list[list[int]] = []
+        self.seconds: list[float | None] = []
 
     def propose(self, trial: int, taken: set[str], observations: Sequence[Observation]) -> Pipeline | None:
         self.seen.append([observation.trial for observation in observations])
+        self.seconds = [observation.seconds for observation in observations]
         return next(self.grid)
 
 
-def searcher_of(proposer: Seeing, *, learns: bool, group: int = 3) -> SweepSearcher:
+def searcher_of(
+    proposer: Seeing, *, learns: bool, counts_seconds: bool = False, group: int = 3
+) -> SweepSearcher:
     return SweepSearcher(
-        proposer, Ladder(3, 1, group), 12, learns=learns, sweep={}, on_trial=lambda number, pipeline: None
+        proposer,
+        Ladder(3, 1, group),
+        12,
+        learns=learns,
+        counts_seconds=counts_seconds,
+        sweep={},
+        on_trial=lambda number, pipeline: None,
     )
 
 
 def end(searcher: Any, trial: int) -> None:
-    searcher.on_trial_complete(str(trial), {"steps": 1, "score": 0.5, "ended": None})
+    searcher.on_trial_complete(str(trial), {"steps": 1, "score": 0.5, "seconds": 2.5 + trial, "ended": None})
 
 
 def test_a_search_that_learns_waits_for_the_group_before_the_previous_one() -> None:
@@ -47,6 +57,17 @@ def test_a_search_that_learns_waits_for_the_group_before_the_previous_one() -> N
     end(searcher, 2)
     assert searcher.suggest("6")["trial"] == 6
     assert proposer.seen == [[], [], [], [], [], [], [0, 1, 2]]
+
+
+@pytest.mark.parametrize(("counts", "seconds"), [(False, [None] * 3), (True, [2.5, 3.5, 4.5])])
+def test_only_a_search_that_counts_seconds_is_shown_them(counts: bool, seconds: list[float | None]) -> None:
+    proposer = Seeing()
+    searcher = searcher_of(proposer, learns=True, counts_seconds=counts)
+    for trial in range(6):
+        searcher.suggest(str(trial))
+        end(searcher, trial)
+    searcher.suggest("6")
+    assert proposer.seconds == seconds
 
 
 @pytest.mark.parametrize("group", [1, 3])

@@ -27,7 +27,7 @@ class SweepSearcher(Searcher):  # type: ignore[misc]
         limit: int | None,
         *,
         learns: bool,
-        counts_seconds: bool,
+        counts_seconds: bool = False,
         sweep: dict[str, Any],
         on_trial: Callable[[int, Pipeline], None],
     ) -> None:
