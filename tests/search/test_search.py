@@ -136,7 +136,7 @@ def test_seconds_make_it_prefer_what_is_quick() -> None:
             Observation(i, p, 1.0, added_up(p, classifiers=False), 100.0 if p.classifier == slow else 1.0)
             for i, p in enumerate(drawn)
         ]
-        taken = {p.id for p in drawn}
+        taken = {p.id for p in [*drawn, *space.known()]}
         found = [proposer.propose(40 + i, taken, seen) for i in range(20)]
         return [p.classifier for p in found if p is not None]
 
