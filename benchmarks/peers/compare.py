@@ -79,13 +79,12 @@ def halved(data: str, folder: Path) -> Path:
     manifest = folder / "halved.csv"
     with manifest.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("path", "label", "split", "group"))
+        grouped = dataset.groups is not None
+        writer.writerow(("path", "label", "split", *["group"] * grouped))
         for row, path in enumerate(dataset.paths):
-            group = "" if dataset.groups is None else str(dataset.groups[row])
-            label = dataset.classes[dataset.labels[row]]
-            writer.writerow(
-                (Path(path).relative_to(folder), label, "test" if row in test else "train", group)
-            )
+            part, label = "test" if row in test else "train", dataset.classes[dataset.labels[row]]
+            group = [f"g{dataset.groups[row]}"] if dataset.groups is not None else []
+            writer.writerow((Path(path).relative_to(folder), label, part, *group))
     return manifest
 
 
@@ -126,7 +125,8 @@ def by_us(manifest: Path, run: Path, budget_s: float) -> tuple[str, float, float
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     seconds = time.monotonic() - started
     opened = open_run(run)
-    first = opened.leaderboard().iloc[0]
+    board = opened.leaderboard()
+    first = board[board["test_accuracy"].notna()].iloc[0]  # a short budget may end before the best is scored
     kappa = float("nan")  # of the ensemble no predictions are kept
     if first["trial"] >= 0:
         found = opened.predictions(int(first["trial"]), test=True)
