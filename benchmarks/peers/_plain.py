@@ -1,4 +1,4 @@
-"""What a person would write: SVM and extra trees on standardised features, the better by cross-validation.
+"""Choose as a plain script would: SVM or extra trees on standardised features, by cross-validation.
 
 python _plain.py FEATURES.npz PREDICTIONS.json SECONDS
 """

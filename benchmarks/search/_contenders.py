@@ -132,7 +132,7 @@ SEARCHES: dict[str, tuple[Any, float]] = {
     "gp": (_gp, 0.032),
     "gp_per_second": (partial(_gp, counts_seconds=True), 0.034),
 }
-"""Searches with the CPU seconds of a proposal in the space ``scattering``, fits of models included."""
+"""Searches with the CPU seconds of a proposal: about what was measured in the space ``scattering``."""
 
 
 def contenders() -> list[Contender]:

@@ -102,7 +102,7 @@ class Table:
 
     @cached_property
     def needs(self) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-        """What each pipeline needs, as costs name it: a setting of the intensities, blocks and codebooks."""
+        """Return the intensities, blocks and codebooks that each pipeline needs, as costs name them."""
         found = []
         for pipeline in self.pipelines:
             at = intensity_name(pipeline)

@@ -64,7 +64,7 @@ class Frames:
 
     Attributes
     ----------
-    counts : list of (height, width)
+    raw : list of RawFrame
     labels : int64, (n,)
     classes : tuple of str
     groups : int64, (n,), or None

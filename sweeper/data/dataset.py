@@ -127,7 +127,7 @@ class Dataset:
 
     @property
     def own(self) -> NDArray[np.bool_]:
-        """Which frames are a person's own, (frames,): those that do not only help."""
+        """Return which frames are a person's own, (frames,): those that do not only help."""
         return np.ones(len(self), dtype=np.bool_) if self.helping is None else ~self.helping
 
     @property

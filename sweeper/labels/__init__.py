@@ -70,7 +70,7 @@ class LabelCurve:
 
     @property
     def verdict(self) -> str:
-        """What more labels would buy, in a sentence without its end."""
+        """Return what more labels would buy, as a sentence without its end."""
         told = (
             f"{MORE} more labelled frames would add about {self.gain:+.3f} to the accuracy "
             f"(95 %: {self.gain_low:+.3f} to {self.gain_high:+.3f}) if it goes on as it has"

@@ -101,7 +101,7 @@ class RunFolder:
 
     @property
     def labels(self) -> Path:
-        """What more labels would buy, once ``sweeper labels`` was run."""
+        """File of what more labels would buy, once ``sweeper labels`` was run."""
         return self.path / contents.LABELS
 
     @property

@@ -62,10 +62,11 @@ class _Points:
         return np.array([self._of(pipeline) for pipeline in pipelines])
 
     def _of(self, pipeline: Pipeline) -> NDArray[np.float64]:
-        if pipeline.id not in self._known:
+        key = pipeline.id  # a digest, which takes as long as the rest
+        if key not in self._known:
             values = zip(self._encoding.variables, self._encoding.encode(pipeline).tolist(), strict=True)
-            self._known[pipeline.id] = np.array([x for v, value in values for x in _spread(v, value)])
-        return self._known[pipeline.id]
+            self._known[key] = np.array([x for v, value in values for x in _spread(v, value)])
+        return self._known[key]
 
     def changed(self, pipeline: Pipeline, rng: np.random.Generator) -> Pipeline | None:
         """Return a pipeline that differs in a few variables; None where that is none."""

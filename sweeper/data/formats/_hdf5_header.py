@@ -1,4 +1,4 @@
-"""What a NeXus or CXI file says of how its frames were taken."""
+"""Read what a NeXus or CXI file says of how its frames were taken."""
 
 from __future__ import annotations
 
